@@ -1,0 +1,116 @@
+"""Exercises: each has a check that takes the learner's function, and a worked solution that passes it.
+
+In a notebook the learner fills in a stub and calls `exercises.check("01.1", my_function)`. The check prints one line:
+passed, not done yet, or what is wrong. One module a notebook (`start`, `degradation`, `metrics`, `srcnn`) holds the
+solutions and the checks; a check is a function that takes an attempt and raises `Wrong` with the mistake it recognised.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hatlib.errors import unknown
+
+MODULES = {"00": "start", "01": "degradation", "02": "metrics", "03": "srcnn"}
+
+
+class Wrong(Exception):
+    """An attempt is wrong; the message names the mistake in the learner's terms."""
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """What a notebook shows above an exercise, its check, and the function that solves it."""
+
+    id: str
+    title: str
+    difficulty: int  # 1 (a line) to 5 (an evening)
+    minutes: int
+    solution: Callable[..., Any]
+    test: Callable[[Callable[..., Any]], None]
+
+    @property
+    def source(self) -> str:
+        """The solution's code, as the notebook shows it."""
+        return inspect.getsource(self.solution).strip()
+
+
+_exercises: dict[str, Exercise] = {}
+
+
+def exercise(id: str, title: str, *, difficulty: int, minutes: int, solution: Callable[..., Any]
+             ) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Registers the decorated function as the check of an exercise."""
+
+    def register(test: Callable[..., None]) -> Callable[..., None]:
+        _exercises[id] = Exercise(id, title, difficulty, minutes, solution, test)
+        return test
+
+    return register
+
+
+def all_exercises() -> list[Exercise]:
+    """Every exercise of the course, in order."""
+    for module in MODULES.values():
+        importlib.import_module(f"hatlib.exercises.{module}")
+    return [_exercises[key] for key in sorted(_exercises)]
+
+
+def get(id: str) -> Exercise:
+    """One exercise by its number, such as "01.2"."""
+    if module := MODULES.get(id[:2]):
+        importlib.import_module(f"hatlib.exercises.{module}")
+    if id not in _exercises:
+        raise unknown("exercise", id, [e.id for e in all_exercises()])
+    return _exercises[id]
+
+
+def verdict(id: str, attempt: Callable[..., Any]) -> tuple[str, str]:
+    """("passed" | "open" | "wrong", message) for a learner's function."""
+    try:
+        get(id).test(attempt)
+    except NotImplementedError:
+        return "open", "not done yet: write the function's body, then run this cell again"
+    except Wrong as mistake:
+        return "wrong", str(mistake)
+    except Exception as error:
+        return "wrong", f"the check stopped with {type(error).__name__}: {error}"
+    return "passed", get(id).title
+
+
+def check(id: str, attempt: Callable[..., Any]) -> None:
+    """Prints one line on the learner's function: passed, not done yet, or what is wrong with it. Never raises."""
+    state, message = verdict(id, attempt)
+    mark = {"passed": "✓", "open": "○", "wrong": "✗"}[state]
+    text = f"{mark} {id}  {message}"
+    # a Windows console may know no check marks
+    print(text if _can_print(text) else text.encode("ascii", "replace").decode())
+
+
+def _can_print(text: str) -> bool:
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def expect(condition: bool, mistake: str) -> None:
+    """Raises Wrong(mistake) unless the condition holds."""
+    if not condition:
+        raise Wrong(mistake)
+
+
+def close(actual: Any, expected: Any, tolerance: float = 1e-6) -> bool:
+    """Whether two numbers or arrays have the same shape and agree to `tolerance`; None and NaN never do."""
+    if actual is None:
+        return False
+    a, b = (np.asarray(x.detach().cpu() if hasattr(x, "detach") else x, dtype=np.float64) for x in (actual, expected))
+    return a.shape == b.shape and bool(np.all(np.abs(a - b) <= tolerance))

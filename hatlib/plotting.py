@@ -1,0 +1,159 @@
+"""Figures: all of the course's pictures are drawn here, so that they look alike.
+
+Figures are white and opaque with dark text, which reads well on light and on dark pages. Every function returns the
+matplotlib figure; in a notebook make the call the last line of a cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hatlib.errors import HatlibError
+from hatlib.images import check_image
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = ("#1b6ca8", "#d1495b", "#2e933c", "#b8860b", "#6a4c93", "#5f6c7b")
+STYLE: dict[str, Any] = {
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "figure.dpi": 100,
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "axes.edgecolor": "#444444",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": False,
+    "grid.color": "#dddddd",
+    "image.interpolation": "nearest",  # pixels are the subject here: never let matplotlib blur them
+    "legend.frameon": False,
+}
+Box = tuple[int, int, int, int]  # top, left, height, width in pixels
+
+
+def new_figure(rows: int = 1, columns: int = 1, width: float = 9.0, height: float = 3.0, **options: Any
+               ) -> tuple[Figure, np.ndarray]:
+    """A figure and its (rows, columns) array of axes in the course's style.
+
+    The figure is closed for pyplot: a notebook shows it once, as the value of its cell, and nothing piles up.
+    """
+    import matplotlib.pyplot as plt
+    from cycler import cycler
+
+    style: Any = {**STYLE, "axes.prop_cycle": cycler(color=COLOURS)}
+    with plt.rc_context(style):
+        figure, axes = plt.subplots(rows, columns, squeeze=False, figsize=(width, height), layout="constrained",
+                                    **options)
+    plt.close(figure)
+    return figure, axes
+
+
+def show_image(axes: Axes, image: np.ndarray, title: str = "", box: Box | None = None, **options: Any) -> None:
+    """Draws one image on its axes without ticks; gray images and float maps get a gray scale unless told otherwise."""
+    options = {"cmap": "gray", **options} if image.ndim == 2 else options
+    if image.ndim == 2 and image.dtype == np.uint8:
+        options = {"vmin": 0, "vmax": 255, **options}
+    axes.imshow(image, interpolation="nearest", **options)
+    axes.set_title(title)
+    axes.set_axis_off()
+    if box:
+        from matplotlib.patches import Rectangle
+
+        top, left, height, width = box
+        corner = (left - 0.5, top - 0.5)  # imshow puts pixel centres on whole numbers
+        axes.add_patch(Rectangle(corner, width, height, fill=False, edgecolor="#ff3b30", linewidth=1.5))
+
+
+def show_images(images: Mapping[str, np.ndarray], columns: int | None = None, width: float = 9.0,
+                box: Box | None = None, **options: Any) -> Figure:
+    """Images side by side, each with its title; `box` marks the same rectangle on each.
+
+    Args:
+        images: title → uint8 (H, W, 3) or (H, W), or a float map (H, W).
+        columns: how many in a row (all of them by default).
+        width: of the figure, in inches; its height follows from the images.
+        options: passed to `Axes.imshow` (cmap, vmin, vmax …).
+    """
+    if not images:
+        raise HatlibError("show_images needs at least one image")
+    columns = columns or len(images)
+    rows = -(-len(images) // columns)
+    tallest = max(image.shape[0] / image.shape[1] for image in images.values())
+    figure, axes = new_figure(rows, columns, width, rows * (width / columns * tallest + 0.3))
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for ax, (title, image) in zip(axes.flat, images.items(), strict=False):
+        show_image(ax, image, title, box, **options)
+    return figure
+
+
+def crop(image: np.ndarray, box: Box) -> np.ndarray:
+    """The part of an image inside (top, left, height, width)."""
+    top, left, height, width = box
+    if top < 0 or left < 0 or top + height > image.shape[0] or left + width > image.shape[1]:
+        raise HatlibError(f"the crop {box} does not lie inside an image of {image.shape[0]}×{image.shape[1]}")
+    return image[top : top + height, left : left + width]
+
+
+def centre_box(image: np.ndarray, size: int) -> Box:
+    """The square of `size` pixels in the middle of an image."""
+    size = min(size, *image.shape[:2])
+    return (image.shape[0] - size) // 2, (image.shape[1] - size) // 2, size, size
+
+
+def strip(hr: np.ndarray, results: Mapping[str, np.ndarray], box: Box, captions: Mapping[str, str] | None = None,
+          width: float = 9.0) -> Figure:
+    """The comparison strip of super-resolution papers: the photo with a marked crop, then that crop from each result.
+
+    Args:
+        hr: the original, uint8 (H, W, 3).
+        results: name → image of the same size as `hr`; an LR image is enlarged by repeating its pixels.
+        box: the crop as (top, left, height, width) in HR pixels.
+        captions: name → a second line under the name, such as "29.10 dB".
+    """
+    crops = {name: crop(_as_large_as(image, hr), box) for name, image in results.items()}
+    aspect = hr.shape[1] / hr.shape[0]
+    ratios = [aspect, *[box[3] / box[2]] * len(crops)]
+    height = (width - 0.1 * len(ratios)) / sum(ratios) + 0.4
+    figure, axes = new_figure(1, len(ratios), width, height, width_ratios=ratios)
+    check_image(hr)
+    show_image(axes[0, 0], hr, "HR", box=box)
+    for ax, (name, image) in zip(axes[0, 1:], crops.items(), strict=True):
+        caption = (captions or {}).get(name, "")
+        show_image(ax, image, f"{name}\n{caption}" if captions else name)
+    return figure
+
+
+def _as_large_as(image: np.ndarray, hr: np.ndarray) -> np.ndarray:
+    factor = hr.shape[0] // image.shape[0]
+    return image if factor <= 1 else image.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def curves(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], x: str, y: str,
+           levels: Mapping[str, float] | None = None, log_x: bool = False, width: float = 6.0, height: float = 3.2
+           ) -> Figure:
+    """Lines over a common axis, such as PSNR against training steps.
+
+    Args:
+        lines: label → (x values, y values).
+        x, y: axis labels with units.
+        levels: label → a value drawn as a dashed horizontal line (a baseline, a published number).
+    """
+    figure, axes = new_figure(1, 1, width, height)
+    ax = axes[0, 0]
+    for label, (across, up) in lines.items():
+        ax.plot(across, up, label=label, linewidth=1.6)
+    for k, (label, level) in enumerate((levels or {}).items()):
+        ax.axhline(level, color="#777777", linestyle=("--", ":", "-.")[k % 3], linewidth=1.2, label=label)
+    ax.set_xlabel(x)
+    ax.set_ylabel(y)
+    ax.set_xscale("log" if log_x else "linear")
+    ax.grid(True, color="#dddddd", linewidth=0.6)
+    ax.legend(fontsize=8)
+    return figure

@@ -1,0 +1,97 @@
+"""Where we run: the device, how long cells may train, and where downloads are kept."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hatlib.errors import HatlibError
+
+if TYPE_CHECKING:
+    import torch
+
+PROFILES = ("quick", "full")
+
+
+def device() -> torch.device:
+    """The best device at hand: CUDA, then Apple's MPS, then the CPU."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def profile() -> str:
+    """How long training cells train: `HATLIB_PROFILE` = quick (minutes on two CPU cores) or full; default by device."""
+    chosen = os.environ.get("HATLIB_PROFILE") or ("full" if device().type == "cuda" else "quick")
+    if chosen not in PROFILES:
+        raise HatlibError(f"HATLIB_PROFILE is '{chosen}'; it can be {' or '.join(PROFILES)}")
+    return chosen
+
+
+def fast_bfloat16(where: torch.device | str | None = None) -> bool:
+    """Whether bfloat16 arithmetic is faster than float32 there: a CPU with AMX tiles, a CUDA GPU from Ampere on."""
+    import torch
+
+    kind = torch.device(where or device()).type
+    if kind == "cuda":
+        return torch.cuda.get_device_capability() >= (8, 0)
+    amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    return kind == "cpu" and bool(amx())
+
+
+def checkout() -> Path | None:
+    """The folder of the git checkout that this package is imported from, or None for an installed package."""
+    root = Path(__file__).resolve().parent.parent
+    return root if (root / "pyproject.toml").is_file() and (root / "notebooks").is_dir() else None
+
+
+def data_folder() -> Path:
+    """Where downloads are kept: `HATLIB_DATA`, else `data/` in a checkout, else the user's cache folder."""
+    if chosen := os.environ.get("HATLIB_DATA"):
+        return Path(chosen).expanduser()
+    if root := checkout():
+        return root / "data"
+    import pooch
+
+    return Path(pooch.os_cache("hatlib"))
+
+
+def mirror() -> Path | None:
+    """The folder named by `HATLIB_MIRROR`, which stands in for the network; None when it is not set.
+
+    Raises:
+        HatlibError: the variable names something that is not a folder.
+    """
+    chosen = os.environ.get("HATLIB_MIRROR")
+    if not chosen:
+        return None
+    folder = Path(chosen).expanduser().absolute()
+    if not folder.is_dir():
+        raise HatlibError(f"HATLIB_MIRROR is '{chosen}', which is not a folder; unset it to use the network")
+    return folder
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds Python's, numpy's and torch's (all devices') global random generators."""
+    import random
+
+    import numpy as np
+    import torch
+
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def hello() -> None:
+    """Prints one line: version, device and profile. The first cell of every notebook ends with it."""
+    import torch
+
+    import hatlib
+
+    where = device()
+    name = torch.cuda.get_device_name() if where.type == "cuda" else f"{where.type}, {torch.get_num_threads()} threads"
+    print(f"hatlib {hatlib.__version__}, torch {torch.__version__}, {name}, profile {profile()}")
