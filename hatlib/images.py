@@ -18,6 +18,10 @@ from hatlib.errors import HatlibError
 from hatlib.files import whole
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+# JPEG always loses a little; WebP loses some by default and nothing if asked
+WRITER_OPTIONS: dict[str, dict[str, Any]] = {
+    ".jpg": {"quality": 95}, ".jpeg": {"quality": 95}, ".webp": {"lossless": True}
+}
 # ITU-R BT.601: luma of R, G, B in [0, 1], before the studio range 16–235 is applied.
 LUMA = (0.299, 0.587, 0.114)
 # The same with the studio range folded in, as MATLAB's rgb2ycbcr rounds it; Y = 16 + these · (R, G, B in [0, 1]).
@@ -36,29 +40,31 @@ def load_image(path: str | os.PathLike[str], gray: str = "rgb") -> np.ndarray:
     Returns:
         uint8 (H, W, 3), or (H, W).
     Raises:
-        HatlibError: no such file, not an image, or a damaged one.
+        HatlibError: no such file, not an image, a damaged one, or one of floating-point numbers.
     """
     if gray not in ("rgb", "keep"):
         raise HatlibError(f"gray is '{gray}'; it can be 'rgb' or 'keep'")
+    if Path(path).is_dir():
+        raise HatlibError(f"{path} is a folder, and an image file was expected")
     try:
         with Image.open(path) as file:
             picture: Image.Image = ImageOps.exif_transpose(file)
             picture.load()
     except FileNotFoundError:
         raise HatlibError(f"no such file: {path}") from None
-    except IsADirectoryError:
-        raise HatlibError(f"{path} is a folder, and an image file was expected") from None
     except UnidentifiedImageError:
         raise HatlibError(f"{path} is not an image that can be read ({', '.join(SUFFIXES)})") from None
     except Image.DecompressionBombError as error:
         raise HatlibError(f"{path} is too large: {error}") from None
     except (OSError, SyntaxError, ValueError) as error:
         raise HatlibError(f"{path} is damaged or can't be read: {error}") from None
-    if picture.mode.startswith(("I", "F")):  # 16-bit gray, which Pillow would clip instead of scale
-        values = np.asarray(picture, dtype=np.float64)
-        picture = Image.fromarray(np.floor(values / 257 + 0.5).clip(0, 255).astype(np.uint8))
+    if picture.mode == "F":
+        raise HatlibError(f"{path} holds floating-point numbers without a known range; save it with 8 or 16 bits")
+    if picture.mode.startswith("I"):  # 16-bit gray, which Pillow would clip instead of scale
+        picture = Image.fromarray(round_to_uint8(np.asarray(picture, dtype=np.float64) / 257))
     one_channel = picture.mode in ("1", "L", "LA")
-    return np.asarray(picture.convert("L" if one_channel and gray == "keep" else "RGB"))
+    # a copy: what Pillow hands out can't be written to, and torch warns of such arrays
+    return np.array(picture.convert("L" if one_channel and gray == "keep" else "RGB"))
 
 
 def save_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
@@ -73,9 +79,8 @@ def save_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
         raise HatlibError(f"cannot save {path}: the name has to end in one of {', '.join(SUFFIXES)}")
-    options: dict[str, Any] = {"quality": 95} if suffix in (".jpg", ".jpeg") else {}
     with whole(path) as temporary:
-        Image.fromarray(image).save(temporary, **options)
+        Image.fromarray(image).save(temporary, **WRITER_OPTIONS.get(suffix, {}))
 
 
 def list_images(folder: str | os.PathLike[str]) -> list[Path]:
