@@ -1,0 +1,79 @@
+"""A model on a set: one row an image, measured by the protocol of the papers.
+
+Protocol (HAT, arXiv 2205.04437, and before it EDSR, RCAN, SwinIR): HR cropped to a multiple of the scale; LR by
+MATLAB's bicubic, rounded to uint8; the output rounded to uint8; BT.601 luma (16–235); `scale` pixels shaved from each
+border; PSNR with peak 255; SSIM with an 11×11 Gaussian window. Taught in notebook 02.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hatlib.errors import HatlibError
+from hatlib.inference import upscale
+from hatlib.metrics import psnr, ssim
+from hatlib.models import Network
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hatlib.datasets import Pair
+
+SET_TITLES = {"set5": "Set5", "set14": "Set14", "bsd100": "B100", "urban100": "Urban100"}
+METHOD_TITLES = {"bicubic": "bicubic", "srcnn": "SRCNN"}
+
+
+def evaluate(model: Network, pairs: Iterable[Pair], shave: int | None = None, channel: str = "y",
+             on_image: Callable[[str, np.ndarray], None] | None = None, **options: Any) -> pd.DataFrame:
+    """Enlarges each LR image and compares it with its HR image.
+
+    Args:
+        model: a network; its scale has to be that of the pairs.
+        pairs: (name, lr, hr) triples, as `hatlib.datasets.load` gives them.
+        shave: pixels cut from each border before comparing; by default the scale.
+        channel: "y" (luma, the protocol) or "rgb".
+        on_image: called with (name, uint8 result) after each image, to save it or to report progress.
+        options: passed to `hatlib.upscale` (tile, precision).
+    Returns:
+        A table with the columns name, psnr (dB), ssim, seconds; `.mean(numeric_only=True)` gives the set's values.
+    Raises:
+        HatlibError: a pair whose HR image is not `scale` times as large as its LR image.
+    """
+    import pandas as pd
+
+    rows = []
+    for name, lr, hr in pairs:
+        if hr.shape[:2] != (lr.shape[0] * model.scale, lr.shape[1] * model.scale):
+            raise HatlibError(f"{name}: HR {hr.shape[:2]} is not {model.scale} times LR {lr.shape[:2]}")
+        start = time.perf_counter()
+        sr = upscale(model, lr, **options)
+        seconds = time.perf_counter() - start
+        cut = model.scale if shave is None else shave
+        rows.append((name, psnr(sr, hr, cut, channel), ssim(sr, hr, cut, channel), seconds))
+        if on_image:
+            on_image(name, sr)
+    return pd.DataFrame(rows, columns=["name", "psnr", "ssim", "seconds"])
+
+
+def protocol(scale: int, lr: str = "matlab", gray: str = "keep", channel: str = "y") -> str:
+    """The protocol in one line, to be printed next to every number."""
+    source = {"matlab": "MATLAB bicubic, uint8", "published": "as published"}[lr]
+    colour = {"y": "Y of BT.601 (16–235)", "rgb": "RGB"}[channel]
+    one = {"keep": "one-channel files kept", "rgb": "one-channel files as RGB"}[gray]
+    return f"×{scale}; LR {source}; output uint8; {colour}; {one}; shave {scale}; PSNR peak 255; SSIM 11×11 Gaussian"
+
+
+def published(method: str, data: str, scale: int) -> tuple[float, float, str] | None:
+    """(PSNR in dB, SSIM, source) of a method on a set as the literature has it, or None where we know of no value."""
+    import pandas as pd
+
+    with resources.files("hatlib").joinpath("published.csv").open(encoding="utf-8") as file:
+        table = pd.read_csv(file)
+    wanted = (METHOD_TITLES.get(method, method), SET_TITLES.get(data, data), scale)
+    found = table[(table.method == wanted[0]) & (table.dataset == wanted[1]) & (table.scale == wanted[2])]
+    return None if found.empty else (float(found.psnr.iloc[0]), float(found.ssim.iloc[0]), str(found.source.iloc[0]))
