@@ -1,0 +1,61 @@
+# Needs make and Python 3.11 or newer, nothing else. Plain `make` prints the help.
+# On Windows without make: README.md has the same commands.
+
+PYTHON ?= python3
+PIP_ARGS ?=
+
+BIN := .venv/bin
+READY := .venv/.stamp
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# One thread a process and two processes: on two cores three times as fast as one process with two threads.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadscope
+# A dead kernel must not hang the run; text is compared in cells tagged nbval-check-output.
+NOTEBOOKS := --nbval-lax --nbval-current-env --nbval-cell-timeout 180 --nbval-kernel-startup-timeout 120
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check lab notebooks clean
+
+help: ## print this help
+	@echo "hatlib: a course on super-resolution, from the degradation model to HAT"
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo "The first command sets up .venv. To choose the Python:  make run PYTHON=/path/to/python3.12"
+	@echo "On Linux without an NVIDIA GPU, a smaller torch (0.2 GB instead of several GB):"
+	@echo "  make run PIP_ARGS='--extra-index-url https://download.pytorch.org/whl/cpu'"
+
+run: $(READY) ## the whole course: runs every notebook, writes build/index.html
+	@$(BIN)/python -m hatlib course
+
+test: $(READY) ## all tests: ruff, mypy, the unit tests, every notebook
+	@echo "ruff:" && $(BIN)/python -m ruff check .
+	@echo "mypy:" && $(BIN)/python -m mypy
+	@echo "pytest, tests/ and notebooks/ (about 10 minutes on two cores):"
+	@HATLIB_PROFILE=quick $(PYTEST) tests notebooks $(NOTEBOOKS)
+
+check: $(READY) ## the quick part of the tests: all but the notebooks
+	@echo "ruff:" && $(BIN)/python -m ruff check .
+	@echo "mypy:" && $(BIN)/python -m mypy
+	@$(PYTEST) tests
+
+lab: $(READY) ## open the notebooks in JupyterLab
+	@$(BIN)/python -m jupyterlab notebooks/00_start_here.ipynb
+
+notebooks: $(READY) ## run every notebook and store its outputs in notebooks/
+	@$(BIN)/python -m hatlib course --store
+
+clean: ## remove build/ and caches; keeps .venv and the downloads in data/
+	@rm -rf build dist hatlib.egg-info .pytest_cache .mypy_cache .ruff_cache
+	@find hatlib tests benchmarks notebooks \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} + 2>/dev/null || true
+	@echo "removed build/ and caches"
+
+# The environment: made once, and again when what it should hold has changed.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v >= (3, 11) or sys.exit("hatlib needs Python 3.11 or newer; %s is %d.%d. Name another one: make PYTHON=/path/to/python3.12" % ((sys.executable,) + v))'
+	@echo "Setting up .venv with $$($(PYTHON) --version): a few minutes, most of them downloading torch"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[notebooks,tests]'
+	@touch $@
+	@echo ".venv is ready"

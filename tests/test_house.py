@@ -1,0 +1,338 @@
+"""The house: packaging, environments, commands and the rules that hold for every file."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import hatlib
+
+ROOT = Path(__file__).resolve().parent.parent
+CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base",  # where conda-forge's name differs
+               "jupyter-client": "jupyter_client", "jupyter-core": "jupyter_core"}
+IMPORT_NAMES = {"scikit-image": "skimage", "pillow": "PIL", "pyyaml": "yaml", "ipython": "IPython",
+                "beautifulsoup4": "bs4"}
+
+# The modules of the package, bottom first: each may import those before it.
+LAYERS = [
+    "errors", "files", "runtime", "images", "resize", "bays", "facades", "pictures", "degradation", "metrics",
+    "downloads", "datasets", "models", "checkpoints", "inference", "evaluation", "training", "plotting", "widgets",
+    "exercises", "pages", "execution", "course", "cli",
+]
+LAZY = {"matplotlib", "ipywidgets", "IPython", "pandas", "skimage", "scipy", "pooch", "typer", "rich",
+        "nbclient", "nbformat", "nbconvert"}
+
+
+@cache
+def project() -> dict:
+    return tomllib.loads(read("pyproject.toml"))["project"]
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def requirements(*extras: str) -> dict[str, Requirement]:
+    """What the package needs, with those extras: canonical name → requirement."""
+    lines = sum((project()["optional-dependencies"][extra] for extra in extras), project()["dependencies"])
+    parsed = [Requirement(line) for line in lines]
+    return {canonicalize_name(requirement.name): requirement for requirement in parsed}
+
+
+# --- packages and versions -------------------------------------------------------------------------------------------
+
+
+def test_version_is_the_same_everywhere() -> None:
+    assert "version" in project()["dynamic"], "pyproject.toml takes the version from hatlib.__version__"
+    assert yaml.safe_load(read("CITATION.cff"))["version"] == hatlib.__version__
+    assert importlib.metadata.version("hatlib") == hatlib.__version__, "run pip install -e . again"
+
+
+@pytest.mark.parametrize("name", requirements("notebooks", "tests"))
+def test_pyproject_has_lower_bounds_only(name: str) -> None:
+    bounds = list(requirements("notebooks", "tests")[name].specifier)
+    assert [bound.operator for bound in bounds] == [">="]
+
+
+def test_environment_yml_is_in_step_with_pyproject() -> None:
+    listed = yaml.safe_load(read("environment.yml"))["dependencies"]
+    conda = {line for line in listed if isinstance(line, str)} - {"pip"}
+    expected = {f"{CONDA_NAMES.get(name, name)}{requirement.specifier}"
+                for name, requirement in requirements("notebooks", "tests").items()}
+    assert conda == expected | {f"python{project()['requires-python']}"}
+    assert listed[-1] == {"pip": ["-e ."]}
+
+
+@cache
+def constraints() -> dict[str, Requirement]:
+    lines = [line for line in read("constraints.txt").splitlines() if line and not line.startswith("#")]
+    parsed: dict[str, Requirement] = {canonicalize_name(Requirement(line).name): Requirement(line) for line in lines}
+    assert len(parsed) == len(lines), "a package is listed twice"
+    return parsed
+
+
+def test_constraints_are_exact_and_within_the_bounds() -> None:
+    for requirement in constraints().values():
+        assert re.fullmatch(r"==[\w.]+", str(requirement.specifier)), f"{requirement}: an exact public version, please"
+    for name, requirement in requirements("notebooks", "tests").items():
+        version = str(constraints()[name].specifier).removeprefix("==")
+        assert requirement.specifier.contains(version), f"{name}: {version} is not {requirement.specifier}"
+    assert str(constraints()["torch"].specifier) == "==2.13.0"
+
+
+def test_constraints_cover_every_installed_dependency() -> None:
+    """Followed through the installed packages, so it sees the dependencies that apply on this system."""
+    todo, seen = list(requirements("notebooks", "tests").values()), set()
+    while todo:
+        requirement = todo.pop()
+        name = canonicalize_name(requirement.name)
+        if (name, *sorted(requirement.extras)) in seen or name.startswith(("nvidia-", "cuda-", "triton")):
+            continue  # torch pins the CUDA packages itself
+        seen.add((name, *sorted(requirement.extras)))
+        assert name in constraints(), f"constraints.txt lacks {name}"
+        for line in importlib.metadata.requires(requirement.name) or []:
+            needed = Requirement(line)
+            extras = {"", *requirement.extras}
+            if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in extras):
+                todo.append(needed)
+
+
+# --- what imports what -----------------------------------------------------------------------------------------------
+
+
+def modules() -> list[Path]:
+    return sorted((ROOT / "hatlib").rglob("*.py"))
+
+
+class WithoutTypeImports(ast.NodeTransformer):
+    """Drops `if TYPE_CHECKING:` blocks: what only annotations name is not imported at run time."""
+
+    def visit_If(self, node: ast.If) -> ast.If | None:
+        return None if ast.unparse(node.test) == "TYPE_CHECKING" else node
+
+
+def imports(source: str) -> Iterator[tuple[int, str]]:
+    """(line, dotted name) of all that a file of the package imports, inside functions too; and `hatlib.name` in use."""
+    for node in ast.walk(WithoutTypeImports().visit(ast.parse(source))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: absolute imports, please"
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "hatlib":
+            yield node.lineno, f"hatlib.{node.attr}"
+
+
+def layer(name: str) -> str | None:
+    """"hatlib.models.srcnn.SRCNN" → "models"; None for other packages and for names such as hatlib.__version__."""
+    parts = name.split(".")
+    package_names = {"HatlibError": "errors", **getattr(hatlib, "_NAMES", {})}
+    if parts[0] != "hatlib" or len(parts) == 1 or parts[1].startswith("__"):
+        return None
+    return package_names.get(parts[1], parts[1])
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: path.relative_to(ROOT / "hatlib").as_posix())
+def test_a_module_imports_only_the_layers_below_it(path: Path) -> None:
+    own = path.relative_to(ROOT / "hatlib").with_suffix("").parts[0]
+    if own in ("__init__", "__main__"):
+        return  # the front door: names everything, imports it when it is used
+    assert own in LAYERS, f"a new module: give {own} its place in LAYERS"
+    below = LAYERS[:LAYERS.index(own) + 1]
+    wrong = [f"line {line}: {name}" for line, name in imports(path.read_text(encoding="utf-8"))
+             if (found := layer(name)) is not None and found not in below]
+    assert not wrong, f"{own} may import {' '.join(below[:-1])}; {wrong}"
+
+
+def test_the_layer_rule_sees_every_kind_of_import() -> None:
+    source = "import hatlib.cli\nfrom hatlib import cli\ndef f():\n    from hatlib.cli import main\nhatlib.evaluate()\n"
+    assert [(line, layer(name)) for line, name in sorted(imports(source))] == [
+        (1, "cli"), (2, "cli"), (4, "cli"), (5, "evaluation")]
+
+
+def third_party(paths: list[Path]) -> set[str]:
+    names = {name.split(".")[0] for path in paths for _, name in imports(path.read_text(encoding="utf-8"))}
+    return names - sys.stdlib_module_names - {"hatlib"}
+
+
+def test_every_dependency_is_declared_and_used() -> None:
+    def importable(*extras: str) -> set[str]:
+        return {IMPORT_NAMES.get(name, name.replace("-", "_")) for name in requirements(*extras)}
+
+    used = third_party(modules())
+    assert used <= importable("notebooks"), "hatlib imports what pyproject.toml does not name"
+    assert importable() <= used, "pyproject.toml names what hatlib does not import"
+
+
+IMPORT_TIME = """
+import json, sys, time
+import torch
+before, start = set(sys.modules), time.perf_counter()
+import hatlib
+print(json.dumps([time.perf_counter() - start, sorted({n.split(".")[0] for n in set(sys.modules) - before})]))
+"""
+
+
+def test_import_is_light() -> None:
+    """`import hatlib` costs at most 0.3 s beyond `import torch`, and brings no notebook or plotting package."""
+    runs = []
+    for _ in range(3):  # the best of three: other processes can only make it slower
+        done = subprocess.run([sys.executable, "-c", IMPORT_TIME], capture_output=True, text=True, cwd=ROOT)
+        assert done.returncode == 0, done.stderr
+        runs.append(json.loads(done.stdout))
+    seconds, new = min(runs)
+    assert "hatlib" in new
+    assert not set(new) & LAZY
+    assert seconds <= 0.3
+
+
+# --- commands --------------------------------------------------------------------------------------------------------
+
+
+def targets() -> list[str]:
+    return re.findall(r"^([a-z]+):", read("Makefile"), flags=re.M)
+
+
+def test_makefile_documents_its_targets() -> None:
+    phony = re.search(r"^\.PHONY: (.*)$", read("Makefile"), flags=re.M)
+    documented = re.findall(r"^([a-z]+):.* ## \S", read("Makefile"), flags=re.M)
+    assert phony and sorted(phony[1].split()) == sorted(targets()) == sorted(documented)
+    assert {"run", "test", "lab", "notebooks", "clean"} <= set(targets())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no make")
+def test_plain_make_prints_help() -> None:
+    done = subprocess.run(["make"], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert all(f"make {target} " in done.stdout for target in targets())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no make")
+def test_make_says_which_python_it_needs(tmp_path: Path) -> None:
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        (tmp_path / name).write_text(read(name), encoding="utf-8")
+    old = tmp_path / "python"  # answers as Python 3.10 does
+    old.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c "import sys; sys.version_info = (3, 10, 1); '
+                   'exec(sys.argv[1])" "$2"\n', encoding="utf-8")
+    old.chmod(0o755)
+    done = subprocess.run(["make", "run", f"PYTHON={old}"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "hatlib needs Python 3.11 or newer" in done.stderr and "is 3.10" in done.stderr
+    assert not (tmp_path / ".venv").exists()
+
+
+@cache
+def subcommands() -> set[str]:
+    done = subprocess.run([sys.executable, "-m", "hatlib", "--help"], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return set(re.findall(r"^[^\w\n]*([a-z]+)\s{2,}\S", done.stdout, flags=re.M))
+
+
+def missing_from(command: str) -> str | None:
+    """What a shell command refers to and the repository lacks; None if it is sound."""
+    words = shlex.split(command, comments=True)
+    if words[:2] == ["python", "-m"]:
+        words = words[2:]
+    match words:
+        case ["make", target, *_]:
+            return None if target in targets() else f"make has no target {target}"
+        case ["hatlib", name, *_]:
+            return None if name in subcommands() else f"hatlib has no command {name}"
+        case ["pytest", *_]:
+            folders = [word for word in words if re.fullmatch(r"[a-z]+", word) and word not in ("pytest", "loadscope")]
+            return next((f"no folder {name}" for name in folders if not (ROOT / name).is_dir()), None)
+        case ["pip", "install", *rest]:
+            files = [rest[i + 1] for i, word in enumerate(rest) if word in ("-c", "-r")]
+            extras = re.findall(r"\w+", "".join(rest).partition("[")[2])
+            lacking = [name for name in files if not (ROOT / name).is_file()]
+            lacking += [name for name in extras if name not in project()["optional-dependencies"]]
+            return f"no {lacking[0]}" if lacking else None
+        case ["pip" | "ruff" | "mypy", *_]:
+            return None
+        case [".ci/run"]:
+            return None if (ROOT / ".ci/run").is_file() else "no .ci/run"
+    return "a command that this test does not know"
+
+
+def workflow_commands() -> list[tuple[str, str]]:
+    found = []
+    for path in sorted((ROOT / ".github/workflows").glob("*.yml")):
+        for job in yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].values():
+            lines = [line for step in job["steps"] for line in step.get("run", "").splitlines()]
+            found += [(path.name, line) for line in lines if line and not line.startswith("! grep")]
+    return found
+
+
+@pytest.mark.parametrize(("workflow", "command"), workflow_commands())
+def test_workflows_run_what_exists(workflow: str, command: str) -> None:
+    assert missing_from(command.partition(" > ")[0]) is None
+
+
+def test_the_workflow_check_sees_mistakes() -> None:
+    assert missing_from("make tests") == "make has no target tests"
+    assert missing_from("hatlib fetsch set5") == "hatlib has no command fetsch"
+    assert missing_from("python -m pytest testing -n 2") == "no folder testing"
+    assert missing_from('python -m pip install -e ".[notebooks,docs]"') == "no docs"
+    assert missing_from("tox") is not None
+
+
+def test_the_notebook_test_is_the_same_command_everywhere() -> None:
+    """make test, and the workflows where there is no make."""
+    options = set(re.findall(r"--nbval\S*(?: \d+)?", read("Makefile")))
+    assert len(options) == 4
+    for _, command in workflow_commands():
+        if "--nbval" in command:
+            assert set(re.findall(r"--nbval\S*(?: \d+)?", command)) == options
+
+
+# --- every file ------------------------------------------------------------------------------------------------------
+
+
+@cache
+def tracked() -> list[str]:
+    done = subprocess.run(["git", "ls-files", "-z"], capture_output=True, text=True, cwd=ROOT)
+    if done.returncode:
+        pytest.skip("not a git checkout: the files of the repository can't be listed")
+    return [name for name in done.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+# Written in pieces, so that this file does not find itself.
+NOT_OURS = re.compile("|".join([
+    r"py" r"pi\.org", r"python" r"hosted\.org", r"conda\." r"anaconda",  # a package registry is the user's choice
+    # paths of one machine
+    r"(?<![\w.])/(?:work|root|home|opt|Users|tmp)" r"/\w", r"\.\./" r"shared", r"[A-Z]:\\" r"Users",
+]))
+ALLOWED = {(".ci/run", "../" "shared")}
+
+
+def test_no_file_names_a_registry_or_a_path_of_one_machine() -> None:
+    found = []
+    for name in tracked():
+        try:
+            text = read(name)
+        except UnicodeDecodeError:
+            continue  # a picture or weights
+        text = re.sub(r"[A-Za-z0-9+/=]{200,}", "", text)  # pictures inside notebooks
+        found += [(name, match) for match in NOT_OURS.findall(text) if (name, match) not in ALLOWED]
+    assert not found
+
+
+def test_downloads_and_builds_are_not_tracked() -> None:
+    inside = [name for name in tracked() if name.startswith(("data/", "build/", ".venv/")) and name != "data/README.md"]
+    assert not inside
+    large = [name for name in tracked() if (ROOT / name).stat().st_size > 1.5e6]
+    assert not large, "1.5 MB is the limit for one file"
