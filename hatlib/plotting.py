@@ -44,7 +44,7 @@ def new_figure(rows: int = 1, columns: int = 1, width: float = 9.0, height: floa
     The figure is closed for pyplot: a notebook shows it once, as the value of its cell, and nothing piles up.
     """
     import matplotlib.pyplot as plt
-    from cycler import cycler
+    from matplotlib.rcsetup import cycler
 
     style: Any = {**STYLE, "axes.prop_cycle": cycler(color=COLOURS)}
     with plt.rc_context(style):
@@ -156,4 +156,23 @@ def curves(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], x: str,
     ax.set_xscale("log" if log_x else "linear")
     ax.grid(True, color="#dddddd", linewidth=0.6)
     ax.legend(fontsize=8)
+    return figure
+
+
+def mosaic(maps: np.ndarray, columns: int = 8, width: float = 9.0) -> Figure:
+    """Small signed maps, such as filters, in a grid with one common scale: blue negative, white zero, red positive.
+
+    Args:
+        maps: (n, h, w).
+        columns: how many in a row.
+    """
+    n, height, wide = maps.shape
+    rows = -(-n // columns)
+    sheet = np.full((rows * (height + 1) - 1, columns * (wide + 1) - 1), np.nan)
+    for k, one in enumerate(maps):
+        top, left = k // columns * (height + 1), k % columns * (wide + 1)
+        sheet[top : top + height, left : left + wide] = one
+    limit = float(np.abs(maps).max()) or 1.0
+    figure, axes = new_figure(1, 1, width, width * sheet.shape[0] / sheet.shape[1] + 0.1)
+    show_image(axes[0, 0], sheet, cmap="RdBu_r", vmin=-limit, vmax=limit)
     return figure
