@@ -15,7 +15,7 @@ from hatlib.errors import HatlibError, unknown
 from hatlib.facades import facade
 from hatlib.images import load_image
 
-__all__ = ["FACADES", "PHOTOGRAPHS", "Photograph", "builtin", "builtin_names", "facade"]
+__all__ = ["FACADES", "GRAY", "PHOTOGRAPHS", "Photograph", "builtin", "builtin_names", "facade"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ PHOTOGRAPHS = {
     "rocket": Photograph("rocket.jpg", "a Falcon 9 before its launch, 427×640", "SpaceX, public domain"),
     "tissue": Photograph("ihc.png", "stained tissue under a microscope, 512×512", "CMMI, no known restrictions"),
 }
+GRAY = ("brick", "camera")
 FACADES = tuple(f"facade-{seed}" for seed in range(1, 9))
 
 
