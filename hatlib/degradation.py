@@ -232,6 +232,8 @@ def resize(image: Array, size: tuple[int, int], method: str = "bicubic") -> Arra
     """Resizing as other software does it: torch's bicubic or bilinear with antialiasing, area averages, or nearest."""
     if method not in RESIZE_METHODS:
         raise unknown("resize method", method, RESIZE_METHODS)
+    if min(size) < 1:
+        raise HatlibError(f"the output has at least 1×1 pixels, got size {size}")
     planes = _planes(image)
     batch = planes.reshape(-1, 1, *planes.shape[-2:])
     small = F.interpolate(batch, size=size, mode=method, antialias=method in ("bicubic", "bilinear"))

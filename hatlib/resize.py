@@ -72,7 +72,8 @@ def imresize(image: Array, scale: float | None = None, size: tuple[int, int] | N
     Raises:
         HatlibError: neither or both of scale and size, sides below 1, an image of another kind.
     """
-    rows, columns = (0, 1) if isinstance(image, np.ndarray) else (image.ndim - 2, image.ndim - 1)
+    ndim = getattr(image, "ndim", 0)
+    rows, columns = (0, 1) if isinstance(image, np.ndarray) else (ndim - 2, ndim - 1)
     sides = _check(image, rows, columns)
     targets, scales = _targets(sides, scale, size)
     result: Any = image
