@@ -119,7 +119,7 @@ def _add_noise(attempt: Callable[..., np.ndarray]) -> None:
            f"uint8 of the same shape (256, 256, 3) was expected, got {got.dtype} {got.shape}")
     deviation, mean = float(got.std()), float(got.mean())
     expect(deviation > 0.5, "nearly nothing changed: sigma is in grey levels of 0–255, not a fraction of 1")
-    expect(deviation < 110, "nearly all is black or white: sigma is in grey levels already, not to be multiplied by 255")
+    expect(deviation < 110, "nearly all is black or white: sigma is in grey levels already, not to be times 255")
     expect(abs(deviation - 81) > 12 and abs(deviation - 64) > 6, "sigma was squared: it is the standard deviation")
     expect(abs(deviation - 3) > 0.2, "the noise has the variance 9; sigma is the standard deviation")
     expect(not np.array_equal(got[..., 0], got[..., 1]), "each channel got the same noise; draw for every channel")

@@ -85,7 +85,7 @@ WRONG = {
     ],
     "01.4": [
         (lambda x, sigma, rng: add_noise(x, sigma / 255, rng), "not a fraction of 1"),
-        (lambda x, sigma, rng: add_noise(x, sigma * 255, rng), "not to be multiplied by 255"),
+        (lambda x, sigma, rng: add_noise(x, sigma * 255, rng), "not to be times 255"),
         (lambda x, sigma, rng: add_noise(x, sigma**2, rng), "squared"),
         (lambda x, sigma, rng: add_noise(x, sigma**0.5, rng), "has the variance 9"),
         (lambda x, sigma, rng: x + sigma * rng.standard_normal(x.shape), "uint8 of the same shape"),
