@@ -333,8 +333,8 @@ def _cut(flat: torch.Tensor, first: np.ndarray, width: np.ndarray, corner: np.nd
     start, by_row, by_column = torch.from_numpy(np.column_stack([start, steps])).to(flat.device).T[..., None, None]
     along = torch.arange(side, device=flat.device)
     index = start + by_row * along[:, None] + by_column * along  # (N, side, side)
-    patches = flat[:, index.flatten()].view(3, *index.shape)
-    return patches.transpose(0, 1).float().div_(255).contiguous()
+    patches = flat.gather(1, index.flatten().expand(3, -1)).view(3, *index.shape)
+    return patches.transpose(0, 1).contiguous().float().div_(255)
 
 
 def _flat(images: Sequence[np.ndarray], device: torch.device | str) -> torch.Tensor:

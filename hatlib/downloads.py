@@ -28,6 +28,7 @@ WORKERS = 8  # connections at a time
 TIMEOUT = 4.0  # seconds that one connection may keep silent; then the file is asked for again
 PATIENCE = 8.0  # seconds without a byte from any of them; then we give up
 ATTEMPTS = 3  # for a connection that breaks, or bytes that arrive damaged
+PAUSE = 0.3  # seconds before the second attempt, four times that before the third
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ class _Fetch:
         self.todo: queue.SimpleQueue[Remote] = queue.SimpleQueue()
         for remote in remotes:
             self.todo.put(remote)
-        self.remotes = remotes
+        self.waiting = dict.fromkeys(remotes)  # in the order of the set
         self.done: queue.SimpleQueue[tuple[Remote, Exception | None]] = queue.SimpleQueue()
         self.stop = threading.Event()
         self.lock = threading.Lock()
@@ -153,14 +154,15 @@ class _Fetch:
         """Fetches all of them, or raises what went wrong first."""
         from tqdm.auto import tqdm
 
-        workers = [threading.Thread(target=self._work, daemon=True) for _ in range(min(WORKERS, len(self.remotes)))]
+        count = len(self.waiting)
+        workers = [threading.Thread(target=self._work, daemon=True) for _ in range(min(WORKERS, count))]
         quiet = True if "PYTEST_CURRENT_TEST" in os.environ else None  # None: shown on a terminal and in a notebook
-        bar = tqdm(total=sum(remote.bytes for remote in self.remotes), desc=self.title, unit="B", unit_scale=True,
+        bar = tqdm(total=sum(remote.bytes for remote in self.waiting), desc=self.title, unit="B", unit_scale=True,
                    unit_divisor=1024, disable=quiet, delay=1, leave=False)
         try:
             for worker in workers:
                 worker.start()
-            for _ in self.remotes:
+            for _ in range(count):
                 self._wait(bar)
         finally:
             self.stop.set()
@@ -177,9 +179,10 @@ class _Fetch:
                 remote, error = self.done.get(timeout=0.1)
             except queue.Empty:
                 if time.monotonic() - self.last > PATIENCE:
-                    raise self._failed(self.remotes[0], f"no answer for {PATIENCE:.0f} seconds") from None
+                    raise self._failed(next(iter(self.waiting)), f"no answer for {PATIENCE:.0f} seconds") from None
                 continue
             self.last = time.monotonic()
+            del self.waiting[remote]
             if error is not None:
                 raise error if isinstance(error, HatlibError) else self._failed(remote, _reason(error))
             return
@@ -210,7 +213,7 @@ class _Fetch:
                 error = caught
             with self.lock:
                 self.received -= buffer.tell()
-            if self.mirror or attempt == ATTEMPTS - 1 or not _passing(error) or self.stop.wait(0.3 * 4**attempt):
+            if self.mirror or attempt == ATTEMPTS - 1 or not _passing(error) or self.stop.wait(PAUSE * 4**attempt):
                 break
         raise self._failed(remote, _reason(error)) from None
 
@@ -236,7 +239,8 @@ class _Fetch:
         if self.mirror:
             return HatlibError(f"{name} could not be copied from HATLIB_MIRROR={self.mirror}: {reason}")
         return HatlibError(f"{name} could not be fetched from {remote.url}: {reason}. To do without the network, put "
-                           f"the file at {self.folder / remote.path} (all names and checksums: {REGISTRY})")
+                           f"the files into {(self.folder / remote.path).parent} (names and SHA-256: {REGISTRY}), or "
+                           "set HATLIB_MIRROR to a folder that has them")
 
 
 def _passing(error: Exception) -> bool:

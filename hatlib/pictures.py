@@ -6,6 +6,7 @@ passed on: the photographs are in the public domain or under CC0 (the notes belo
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,10 +53,15 @@ def builtin(name: str) -> np.ndarray:
     Raises:
         HatlibError: an unknown name (the nearest one is suggested), or scikit-image is installed without its pictures.
     """
+    if name not in builtin_names():
+        raise unknown("built-in picture", name, builtin_names())
+    return _picture(name).copy()
+
+
+@functools.cache
+def _picture(name: str) -> np.ndarray:
     if name in FACADES:
         return facade(int(name.removeprefix("facade-")))
-    if name not in PHOTOGRAPHS:
-        raise unknown("built-in picture", name, builtin_names())
     import skimage
 
     # The files are read from the package's folder: skimage.data would go to the network for a missing one.
