@@ -99,6 +99,19 @@ def choice(label: str, options: list[Any], value: Any = None) -> ipywidgets.Drop
                             layout=widgets.Layout(width="460px", max_width="100%"))
 
 
+def _photo(image: np.ndarray | None) -> np.ndarray:
+    """What an explorer shows, uint8 (H, W, 3): at most 512×512 pixels from the middle; a built-in photo by default."""
+    if image is None:
+        from hatlib.pictures import builtin
+
+        image = builtin("astronaut")
+    check_image(image)
+    image = image if image.dtype == np.uint8 else round_to_uint8(image * 255)
+    top, left = (max(0, (side - 512) // 2) for side in image.shape[:2])
+    image = image[top : top + 512, left : left + 512]
+    return np.ascontiguousarray(image if image.ndim == 3 else image[..., None].repeat(3, axis=2))
+
+
 # The degradation model (notebook 01).
 
 KERNELS = ("Gaussian", "motion", "bicubic")
@@ -158,21 +171,14 @@ def degradation_explorer(image: np.ndarray | None = None) -> ipywidgets.VBox:
     Args:
         image: uint8 (H, W, 3) or (H, W); the middle 512×512 pixels of a larger one. A built-in photograph by default.
     """
-    if image is None:
-        from hatlib.pictures import builtin
-
-        image = builtin("astronaut")
-    check_image(image)
-    image = image if image.dtype == np.uint8 else round_to_uint8(image * 255)
-    top, left = (max(0, (side - 512) // 2) for side in image.shape[:2])
-    hr = image[top : top + 512, left : left + 512]
-    hr = hr if hr.ndim == 3 else hr[..., None].repeat(3, axis=2)
+    hr = _photo(image)
+    most = min(8, *hr.shape[:2])
     controls = {
         "kernel": choice("kernel k", list(KERNELS)),
         "width": float_slider("width: σ, or length of the motion (HR pixels)", 2.0, 0.0, 8.0, 0.25),
         "ratio": float_slider("narrow / wide side of the Gaussian", 1.0, 0.1, 1.0, 0.05),
         "angle": int_slider("angle (degrees)", 30, 0, 180, 5),
-        "scale": int_slider("scale s", 4, 1, 8),
+        "scale": int_slider("scale s", min(4, most), 1, most),
         "noise": int_slider("noise σ (grey levels of 255)", 0, 0, 50),
         "quality": int_slider("JPEG quality (100: no JPEG)", 100, 5, 100, 5),
         "enlarged": choice("LR enlarged by", list(ENLARGED)),
@@ -275,16 +281,3 @@ def metrics_explorer(image: np.ndarray | None = None) -> ipywidgets.VBox:
         "shave": int_slider("shave (pixels at each border)", min(4, (side - 11) // 2), 0, min(32, (side - 11) // 2)),
     }
     return explorer(partial(metrics_view, hr), controls, width=2 * hr.shape[1] + 8)
-
-
-def _photo(image: np.ndarray | None) -> np.ndarray:
-    """What an explorer shows, uint8 (H, W, 3): at most 512×512 pixels from the middle; a built-in photo by default."""
-    if image is None:
-        from hatlib.pictures import builtin
-
-        image = builtin("astronaut")
-    check_image(image)
-    image = image if image.dtype == np.uint8 else round_to_uint8(image * 255)
-    top, left = (max(0, (side - 512) // 2) for side in image.shape[:2])
-    image = image[top : top + 512, left : left + 512]
-    return np.ascontiguousarray(image if image.ndim == 3 else image[..., None].repeat(3, axis=2))
