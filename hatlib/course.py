@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import importlib.util
 import json
-import os
-import platform
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,7 +17,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hatlib import execution, pages, runtime
+from hatlib import doctor, execution, pages, runtime, terminal
 from hatlib.errors import HatlibError, unknown
 from hatlib.files import write_text
 
@@ -29,7 +26,6 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-NEEDED = ("nbclient", "nbconvert", "nbformat", "ipykernel", "latex2mathml")  # the extra `notebooks`
 QUICK_CELL_TIMEOUT = 900  # seconds; a cell that hangs must not hold up the notebooks after it
 
 
@@ -61,9 +57,8 @@ class Result:
 
 def need_notebook_packages() -> None:
     """Raises HatlibError unless everything that runs notebooks is installed."""
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise HatlibError(f'the course needs {", ".join(missing)}: pip install "hatlib[notebooks]"')
+    if missing := doctor.missing_notebook_packages():
+        raise HatlibError(f"the course needs {', '.join(missing)}: {doctor.INSTALL_NOTEBOOKS}")
 
 
 def find_notebooks(folder: str | Path | None = None) -> list[Path]:
@@ -123,7 +118,8 @@ class Board:
         table.add_column("")
         for r in self.results:
             minutes = "" if r.state == "waiting" else f"{self.seconds(r) / 60:.1f}"
-            table.add_row(r.name, f"[{colours[r.state]}]{r.state}", f"{r.done}/{r.cells}", minutes, _plain(r.error))
+            state = f"[{colours[r.state]}]{r.state}"
+            table.add_row(r.name, state, f"{r.done}/{r.cells}", minutes, terminal.plain(r.error))
         return table
 
     @contextlib.contextmanager
@@ -149,11 +145,6 @@ class Board:
         if not self.console.is_terminal:
             line = f"{result.name} {result.state}: {result.done}/{result.cells} cells, {result.minutes:.1f} min"
             self.console.print(f"{line}; {error}" if error else line, markup=False, highlight=False, soft_wrap=True)
-
-
-def _plain(text: str) -> str:
-    """Text for a rich table, in which [brackets] would be taken for markup."""
-    return text.replace("[", r"\[")
 
 
 # ---- the whole course -----------------------------------------------------------------------------------------------
@@ -186,9 +177,10 @@ def run(out: str | Path = "build", only: Iterable[str] = (), store: bool = False
     variables = execution.environment(store)
     profile = variables.get("HATLIB_PROFILE") or runtime.profile()
     timeout = timeout or (QUICK_CELL_TIMEOUT if profile == "quick" else None)
-    folder = make_folder(out)
+    folder = Path(out).expanduser()
+    terminal.make_folder(folder)
     remember(results.values(), folder)
-    facts = {**machine(), "profile": profile}
+    facts = {**doctor.machine(), "profile": profile}
     board = Board(console or Console(), [results[path] for path in chosen])
     tidy: dict[Path, NotebookNode] = {}
     with board.live():
@@ -203,16 +195,6 @@ def run(out: str | Path = "build", only: Iterable[str] = (), store: bool = False
         for path, text in [(path, execution.as_text(notebook)) for path, notebook in tidy.items()]:
             write_text(path, text)
     return [results[path] for path in chosen]
-
-
-def make_folder(out: str | Path) -> Path:
-    """The output folder, made with its parents; HatlibError if it can't be."""
-    folder = Path(out).expanduser()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise HatlibError(f"cannot make the folder {folder}: {error.strerror or error}") from error
-    return folder
 
 
 def remember(results: Iterable[Result], folder: Path) -> None:
@@ -237,32 +219,3 @@ def keep(path: Path, notebook: NotebookNode, tidy: NotebookNode, results: list[R
     record = {"machine": facts, "notebooks": [{**asdict(r), "minutes": round(r.minutes, 2)} for r in results]}
     write_text(folder / "course.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     write_text(folder / "index.html", pages.index_page(results, facts))
-
-
-def machine() -> dict[str, str]:
-    """What a measured minute depends on: versions, processor and GPU."""
-    import numpy
-    import torch
-
-    import hatlib
-
-    where = runtime.device()
-    gpu = torch.cuda.get_device_name() if where.type == "cuda" else "none" if where.type == "cpu" else where.type
-    return {
-        "hatlib": hatlib.__version__,
-        "Python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": numpy.__version__,
-        "system": f"{platform.system()} {platform.machine()}",
-        "CPU": f"{processor()}, {os.cpu_count()} logical cores, {torch.get_num_threads()} threads",
-        "GPU": gpu,
-    }
-
-
-def processor() -> str:
-    """The processor's name where the system tells it."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return " ".join(line.split(":", 1)[1].split())
-    return platform.processor() or platform.machine()

@@ -1,0 +1,264 @@
+"""The commands: `hatlib …` and `python -m hatlib …` alike. Thin: each parses, calls the package and prints.
+
+Exit codes: 0; 1 where part of the work failed (a picture of a folder, a notebook); 2 for bad input, with one line on
+stderr that says what is wrong and what would be right; 130 after Ctrl-C. Whatever is heavy to import is imported
+inside a command, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hatlib import terminal
+from hatlib.errors import HatlibError, unknown
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from hatlib.models import Network
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False,
+                  help="Single-image super-resolution: a trusted evaluation protocol, compact networks, the course.")
+JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the table to FILE.")]
+ScaleOption = Annotated[int, typer.Option(min=1, help="HR side / LR side.")]
+In = Annotated[Path, typer.Argument(metavar="IN", help="An image, or a folder of images.")]
+Out = Annotated[Path, typer.Argument(metavar="OUT", help="The file to write, or the folder.")]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit code; no exception gets out that a user can do something about."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):  # not a text file: somebody captures it
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a Windows console may know no ×
+    arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
+    try:
+        code = app(arguments, prog_name="hatlib", standalone_mode=False)
+    except KeyboardInterrupt:
+        code = 130
+    except HatlibError as error:
+        return _complain(str(error))
+    except OSError as error:
+        return _complain(f"{error.strerror or error}: {error.filename}" if error.filename else str(error))
+    except Exception as error:
+        if explain := getattr(error, "format_message", None):  # what the user typed does not fit the command
+            return _complain(f"{explain()} (see hatlib --help)")
+        if type(error).__name__ == "OutOfMemoryError":  # torch's, without importing torch
+            return _complain("the device is out of memory; --tile 128 takes a large image in pieces")
+        raise
+    if code == 130:
+        terminal.warn("interrupted")
+    return code if isinstance(code, int) else 0
+
+
+def _complain(message: str) -> int:
+    """Says in one line what was wrong; gives the exit code for bad input."""
+    terminal.warn(message)
+    return 2
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import hatlib
+
+        print(f"hatlib {hatlib.__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def common(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True,
+                                                 help="Print the version and exit.")] = False) -> None:
+    """Options that come before a command."""
+
+
+# ---- looking around -------------------------------------------------------------------------------------------------
+
+@app.command("doctor")
+def doctor_command(json_file: JsonOption = None) -> int:
+    """Report versions, device, folders and data sets, and whether all is well."""
+    from hatlib import doctor
+
+    terminal.check_file(json_file)
+    findings = doctor.examine()
+    table = terminal.new_table("", "")
+    for finding in findings:
+        table.add_row(f"[dim]{finding.name}", terminal.plain(finding.value))
+    terminal.console().print(table)
+    problems = [f"{finding.name}: {finding.problem}" for finding in findings if finding.problem]
+    verdict = f"to put right: {'; '.join(problems)}" if problems else "all is well"
+    terminal.say(verdict)
+    terminal.write_json(json_file, {"verdict": verdict, **{f.name: f.value for f in findings}})
+    return 1 if problems else 0
+
+
+@app.command()
+def datasets(json_file: JsonOption = None) -> None:
+    """List the data sets that hatlib can fetch, and how much of each is here."""
+    from hatlib import datasets
+
+    terminal.check_file(json_file)
+    rows = datasets.table()
+    table = terminal.new_table("name", "for", "terms", right=("images", "here", "MB"))
+    for row in rows:
+        table.add_row(row["name"], row["purpose"], terminal.plain(row["terms"]), str(row["files"]), str(row["present"]),
+                      f"{row['bytes'] / 1e6:.1f}")
+    terminal.console().print(table)
+    terminal.write_json(json_file, rows)
+
+
+@app.command()
+def fetch(names: Annotated[list[str], typer.Argument(metavar="NAME…", help="Data sets, by name.")],
+          published_lr: Annotated[bool, typer.Option("--published-lr", help="Also the LR files published with it.")
+                                  ] = False) -> None:
+    """Download data sets: what is here already is checked and kept, what is missing or damaged is fetched."""
+    from hatlib import datasets, runtime
+
+    entries = [datasets.info(name) for name in names]
+    for entry in entries:
+        paths = datasets.fetch(entry.name, published_lr)
+        size = sum(path.stat().st_size for path in paths) / 1e6
+        terminal.say(f"{entry.name}: {len(paths)} files, {size:.1f} MB in {runtime.data_folder()}" if paths
+             else f"{entry.name}: needs no download")
+
+
+# ---- pictures -------------------------------------------------------------------------------------------------------
+
+@app.command()
+def degrade(source: In, target: Out, scale: ScaleOption = 4,
+            blur_sigma: Annotated[float | None, typer.Option(min=0, help="Blur with a Gaussian of that many HR pixels, "
+                                                             "instead of MATLAB's bicubic.")] = None,
+            noise_sigma: Annotated[float, typer.Option(min=0, help="Noise, in grey levels of 0–255.")] = 0.0,
+            seed: Annotated[int, typer.Option(min=0, help="Of the noise; each image gets the same.")] = 0,
+            real_world: Annotated[bool, typer.Option("--real-world", help="A random chain of blur, resizing, sensor "
+                                                     "noise, JPEG and sharpening instead.")] = False) -> int:
+    """Make images small: y = (x ⊗ k)↓s + n, with MATLAB's bicubic unless a blur is given."""
+    from hatlib import degradation
+
+    if real_world and (blur_sigma is not None or noise_sigma):
+        raise HatlibError("--real-world chooses blur and noise itself: leave out --blur-sigma and --noise-sigma")
+    kernel = None if blur_sigma is None else degradation.gaussian_kernel(blur_sigma)
+
+    def small(image: np.ndarray) -> np.ndarray:
+        if real_world:
+            return degradation.real_world(image, scale, seed)[0]
+        return degradation.degrade(image, kernel, scale, noise_sigma, seed)
+
+    return terminal.each_image(source, target, small)
+
+
+@app.command()
+def upscale(source: In, target: Out,
+            model: Annotated[str, typer.Option(help="bicubic, nearest, or a .safetensors file.")],
+            scale: Annotated[int | None, typer.Option(help="2, 3 or 4 (default); a file knows its own.")] = None,
+            tile: Annotated[int | None, typer.Option(min=0, help="Side of the tiles in LR pixels, 0 for none.",
+                                                     show_default="by size")] = None,
+            precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto") -> int:
+    """Enlarge images with a network."""
+    from hatlib import inference
+
+    network = load_model(model, scale)
+    if precision not in inference.PRECISIONS:
+        raise unknown("precision", precision, inference.PRECISIONS)
+    return terminal.each_image(source, target, lambda image: inference.upscale(network, image, tile, precision))
+
+
+def load_model(name: str, scale: int | None) -> Network:
+    """The network on the device of this machine; HatlibError if a file's scale is not the one that was asked for."""
+    from hatlib import checkpoints, runtime
+
+    network = checkpoints.load(name, 4 if scale is None else scale)
+    if scale is not None and network.scale != scale:
+        raise HatlibError(f"{name} enlarges ×{network.scale}, and --scale asks for {scale}")
+    return network.to(runtime.device())
+
+
+# ---- measuring ------------------------------------------------------------------------------------------------------
+
+@app.command()
+def evaluate(model: Annotated[str, typer.Option(help="bicubic, nearest, or a .safetensors file.")],
+             data: Annotated[str, typer.Option(help="A data set by name, or a folder of images.")],
+             scale: ScaleOption = 4,
+             limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many images.")] = None,
+             save_images: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep the results there.")] = None,
+             lr: Annotated[str, typer.Option(help="matlab (made from HR) or published (×4 files of the set).")
+                           ] = "matlab",
+             gray: Annotated[str, typer.Option(help="One-channel files: keep, or rgb.")] = "keep",
+             json_file: JsonOption = None) -> None:
+    """Measure a network on a data set by the protocol of the papers, next to the published value where there is one."""
+    from hatlib import evaluation
+    from hatlib.datasets import load
+
+    terminal.check_file(json_file)
+    network = load_model(model, scale)
+    pairs = load(data, scale, lr=lr, gray=gray, limit=limit)
+    if save_images:
+        terminal.make_folder(save_images)
+    results = evaluation.evaluate(network, terminal.progress(pairs, data), on_image=_saver(save_images))
+    mean = results[["psnr", "ssim", "seconds"]].mean()
+    table = terminal.new_table("image", right=("PSNR dB", "SSIM", "seconds"))
+    for name, *numbers in results.itertuples(index=False):
+        table.add_row(terminal.plain(name), *_rounded(*numbers))
+    table.add_section()
+    table.add_row(f"mean of {len(results)}", *_rounded(*mean), style="bold")
+    terminal.console().print(table)
+    line = evaluation.protocol(scale, lr, gray)
+    terminal.say(f"{model} on {data} {line}")
+    whole_set = len(pairs) == set_size(data)
+    reference = evaluation.published(model, data, scale) if whole_set else None
+    if reference:
+        psnr, ssim, where = reference
+        terminal.say(f"published: {psnr:.2f} dB, {ssim:.4f} (difference {mean.psnr - psnr:+.2f} dB, "
+                     f"{mean.ssim - ssim:+.4f}); from {where}")
+    terminal.write_json(json_file, {"model": model, "data": data, "scale": scale, "protocol": line,
+                                    "mean": mean.to_dict(), "published": reference,
+                                    "images": results.to_dict("records")})
+
+
+def _rounded(psnr: float, ssim: float, seconds: float) -> tuple[str, str, str]:
+    return f"{psnr:.2f}", f"{ssim:.4f}", f"{seconds:.2f}"
+
+
+def set_size(data: str) -> int:
+    """How many images a set of the catalogue has; 0 for a folder, of which nothing is published."""
+    from hatlib.datasets import CATALOGUE
+
+    return CATALOGUE[data].files if data in CATALOGUE else 0
+
+
+def _saver(folder: Path | None) -> Callable[[str, np.ndarray], None] | None:
+    from hatlib.images import save_image
+
+    return None if folder is None else lambda name, image: save_image(folder / f"{name}.png", image)
+
+
+# ---- the course -----------------------------------------------------------------------------------------------------
+
+@app.command("course")
+def course_command(
+        out: Annotated[Path, typer.Option(metavar="DIR", help="Where the pages go.")] = Path("build"),
+        only: Annotated[list[str] | None, typer.Option(metavar="NN", help="Only these: 03, or 01,03.")] = None,
+        store: Annotated[bool, typer.Option("--store", help="Write the outputs back into the notebooks, if all of "
+                                            "them pass; in the quick profile.")] = False,
+        notebooks: Annotated[Path | None, typer.Option(metavar="DIR", help="Where the notebooks are.",
+                                                       show_default="the checkout's")] = None,
+        timeout: Annotated[float | None, typer.Option(help="Seconds that a cell may run.",
+                                                      show_default="900 in the quick profile")] = None) -> int:
+    """Run the notebooks in order and write them executed, as HTML, with an index."""
+    from hatlib import course
+
+    wanted = [name for part in only or [] for name in part.split(",") if name]
+    results = course.run(out, wanted, store, notebooks, timeout, terminal.console())
+    for result in results:
+        for warning in result.warnings:
+            terminal.say(f"{result.name} wrote to stderr: {warning}")
+    failed = [result.name for result in results if result.state == "failed"]
+    how = f"failed: {', '.join(failed)}" if failed else f"{len(results)} passed"
+    minutes = sum(result.minutes for result in results)
+    kept = " (outputs not stored)" if store and failed else " (outputs stored)" if store else ""
+    terminal.say(f"{how}, {minutes:.1f} min{kept}: {out / 'index.html'}")
+    return 1 if failed else 0

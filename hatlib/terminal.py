@@ -1,0 +1,144 @@
+"""What the commands share: lines and tables on the terminal, checks of output files, images one by one."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hatlib.errors import HatlibError
+from hatlib.files import write_text
+
+if TYPE_CHECKING:
+    import numpy as np
+    from rich.console import Console
+    from rich.table import Table
+
+
+def console() -> Console:
+    """Where tables go: as wide as the terminal, and wide enough where there is none."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+
+
+def say(text: str) -> None:
+    """A line on stdout."""
+    print(text, flush=True)
+
+
+def warn(text: str) -> None:
+    """A line on stderr; a text of several lines becomes one."""
+    print(f"hatlib: {' '.join(text.split())}", file=sys.stderr, flush=True)
+
+
+def plain(text: str) -> str:
+    """Text for a rich table, in which [brackets] would be taken for markup."""
+    return text.replace("[", r"\[")
+
+
+def new_table(*columns: str, right: Sequence[str] = ()) -> Table:
+    """A table with columns to the left and numbers to the right."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(*columns, box=box.SIMPLE, show_header=any(columns), pad_edge=False)
+    for name in right:
+        table.add_column(name, justify="right")
+    return table
+
+
+def progress(items: Sequence[Any], title: str) -> Iterator[Any]:
+    """The items, with a bar on stderr while a terminal is watching."""
+    from rich.console import Console
+    from rich.progress import track
+
+    quiet = not sys.stderr.isatty() or len(items) < 2
+    yield from track(items, description=title, console=Console(stderr=True), disable=quiet, transient=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder for results; HatlibError if that can't be, or if nothing can be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise HatlibError(f"cannot write to the folder {folder}: {error.strerror or error}") from None
+
+
+def check_file(path: Path | None) -> None:
+    """Raises HatlibError now, before the work is done, if a file of that name can't be written."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise HatlibError(f"cannot write {path}: it is a folder, and a file name was expected")
+    if not path.parent.is_dir():
+        raise HatlibError(f"cannot write {path}: the folder {path.parent} does not exist")
+    if not os.access(path.parent, os.W_OK):
+        raise HatlibError(f"cannot write {path}: no permission to write in {path.parent}")
+
+
+def write_json(path: Path | None, content: Any) -> None:
+    """Writes a table's content, whole or not at all; infinite PSNR (identical images) becomes null."""
+    if path is not None:
+        write_text(path, json.dumps(_finite(content), indent=1, ensure_ascii=False) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    """The value with numbers that JSON does not know (infinity, NaN) as None."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and value - value != 0 else value
+
+
+def each_image(source: Path, target: Path, work: Callable[[np.ndarray], np.ndarray]) -> int:
+    """Applies `work` to an image, or to each image of a folder; a bad one there does not stop the rest.
+
+    Args:
+        source: an image file or a folder.
+        target: a file name or a folder for an image, a folder for a folder; it is made if needed. In a folder the
+            results are PNG files with the names of the originals.
+    Returns:
+        The exit code: 1 if an image of a folder failed, else 0.
+    """
+    from hatlib.images import SUFFIXES, list_images, load_image, save_image
+
+    if not source.is_dir():
+        image = load_image(source, gray="keep")
+        path = target / f"{source.stem}.png" if target.is_dir() else target
+        if path.exists() and source.samefile(path):
+            raise HatlibError(f"IN and OUT are both {source}: the original would be lost")
+        if path.suffix.lower() not in SUFFIXES:
+            raise HatlibError(f"cannot save {path}: the name has to end in one of {', '.join(SUFFIXES)}")
+        check_file(path)
+        result = work(image)
+        save_image(path, result)
+        say(f"{path}: {_size(image)} → {_size(result)}")
+        return 0
+    files = list_images(source)
+    if target.exists() and source.samefile(target):
+        raise HatlibError(f"IN and OUT are both {source}: the originals would be lost")
+    make_folder(target)
+    stems = Counter(path.stem for path in files)
+    failed = 0
+    for path in progress(files, source.name):
+        name = path.stem if stems[path.stem] == 1 else path.name
+        try:
+            save_image(target / f"{name}.png", work(load_image(path, gray="keep")))
+        except HatlibError as error:
+            failed += 1
+            warn(f"{path.name} left out: {error}")
+    say(f"{target}: {len(files) - failed} of {len(files)} images written")
+    return 1 if failed else 0
+
+
+def _size(image: np.ndarray) -> str:
+    return f"{image.shape[1]}×{image.shape[0]}"

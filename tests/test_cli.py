@@ -1,0 +1,318 @@
+"""The commands: what they print and write, and that bad input gets exit code 2 and one line that helps."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hatlib import HatlibError, __version__, cli, degradation, images
+from hatlib.resize import imresize
+
+PHOTO = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder: photo.png, one.png (1×1), text.png, cut.png (truncated), an empty folder, a set with an
+    unreadable file."""
+    images.save_image(tmp_path / "photo.png", PHOTO)
+    images.save_image(tmp_path / "one.png", PHOTO[:1, :1])
+    (tmp_path / "text.png").write_text("this is not a picture")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "photo.png").read_bytes()[:2000])
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "set").mkdir()
+    for name in ("a.png", "b.png"):
+        images.save_image(tmp_path / "set" / name, PHOTO)
+    (tmp_path / "set" / "broken.png").write_text("nor is this")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def hatlib(command: str) -> int:
+    """Runs a command as it would be typed; its exit code."""
+    return cli.main(command.split())
+
+
+def enlarged(image: np.ndarray, scale: int) -> np.ndarray:
+    """Bicubic as networks are run: in float, rounded once at the end."""
+    return images.to_image(imresize(images.to_tensor(image), scale))
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """All files below a folder with their content."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+BAD_INPUT = {
+    "missing file": ("upscale nowhere.png out.png --model bicubic", "no such file: nowhere.png"),
+    "text file": ("upscale text.png out.png --model bicubic", "text.png is not an image"),
+    "text file, degrade": ("degrade text.png out.png", "text.png is not an image"),
+    "truncated file": ("upscale cut.png out.png --model bicubic", "cut.png is damaged"),
+    "truncated file, degrade": ("degrade cut.png out.png", "cut.png is damaged"),
+    "1×1 image": ("degrade one.png out.png", "at least 4×4, got 1×1"),
+    "empty folder": ("upscale empty out --model bicubic", "no image in empty"),
+    "empty folder, degrade": ("degrade empty out", "no image in empty"),
+    "empty folder, evaluate": ("evaluate --model bicubic --data empty", "no image in empty"),
+    "broken file in a data set": ("evaluate --model bicubic --data set", "broken.png is not an image"),
+    "unknown data set": ("evaluate --model bicubic --data sett5", "did you mean 'set5'?"),
+    "unknown data set, fetch": ("fetch set5 urban10", "did you mean 'urban100'?"),
+    "unknown model": ("upscale photo.png out.png --model bicubik", "did you mean 'bicubic'?"),
+    "unknown model, evaluate": ("evaluate --model neares --data builtin", "did you mean 'nearest'?"),
+    "missing weights": ("upscale photo.png out.png --model w.safetensors", "no such file: w.safetensors"),
+    "weights that are none": ("upscale photo.png out.png --model text.png", "text.png is not a safetensors file"),
+    "scale 7": ("upscale photo.png out.png --model bicubic --scale 7", "scale is 7"),
+    "scale 7, evaluate": ("evaluate --model bicubic --data builtin --scale 7", "scale is 7"),
+    "scale 0": ("degrade photo.png out.png --scale 0", "--scale"),
+    "scale of words": ("degrade photo.png out.png --scale four", "--scale"),
+    "negative noise": ("degrade photo.png out.png --noise-sigma -1", "--noise-sigma"),
+    "noise that is not a number": ("degrade photo.png out.png --noise-sigma nan", "--noise-sigma"),
+    "two chains at once": ("degrade photo.png out.png --real-world --noise-sigma 2", "leave out"),
+    "negative tile": ("upscale photo.png out.png --model bicubic --tile -3", "--tile"),
+    "unknown precision": ("upscale photo.png out.png --model bicubic --precision fp33", "did you mean 'fp32'?"),
+    "limit 0": ("evaluate --model bicubic --data set --limit 0", "--limit"),
+    "unknown lr": ("evaluate --model bicubic --data builtin --lr mine", "matlab or published"),
+    "no published lr": ("evaluate --model bicubic --data builtin --lr published", "no published LR files"),
+    "output below a file": ("upscale photo.png text.png/out.png --model bicubic", "cannot write"),
+    "output in a missing folder": ("degrade photo.png nowhere/out.png", "folder nowhere does not exist"),
+    "output folder is a file": ("degrade set text.png", "cannot write to the folder text.png"),
+    "output of no known format": ("degrade photo.png out.xyz", "has to end in"),
+    "output is the input": ("degrade photo.png photo.png", "original would be lost"),
+    "output folder is the input": ("degrade set set", "originals would be lost"),
+    "table in a missing folder": ("datasets --json nowhere/out.json", "folder nowhere does not exist"),
+    "table is a folder": ("doctor --json empty", "it is a folder"),
+    "table of evaluate": ("evaluate --model bicubic --data builtin --json text.png/x", "cannot write"),
+    "results below a file": ("evaluate --model bicubic --data set --save-images text.png/x", "cannot write"),
+    "no notebooks": ("course --notebooks empty", "no notebooks"),
+    "no such command": ("upscal photo.png out.png", "upscal"),
+    "missing option": ("evaluate --data set5", "--model"),
+    "missing argument": ("degrade photo.png", "OUT"),
+    "unknown option": ("degrade photo.png out.png --sigma 3", "--sigma"),
+    "option without its value": ("doctor --json", "--json"),
+}
+
+
+@pytest.mark.parametrize(("command", "words"), BAD_INPUT.values(), ids=BAD_INPUT.keys())
+def test_bad_input(folder: Path, capfd: pytest.CaptureFixture[str], command: str, words: str) -> None:
+    before = tree(folder)
+    code = hatlib(command)
+    out, err = capfd.readouterr()
+    assert code == 2
+    assert err.count("\n") == 1 and err.startswith("hatlib: ")
+    assert words in err
+    assert out == ""
+    assert tree(folder) == before  # nothing half-written, nothing left behind, no original touched
+
+
+def test_no_network(folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HATLIB_MIRROR", raising=False)
+    monkeypatch.setenv("HATLIB_DATA", str(folder / "data"))
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    before = tree(folder)
+    for command in ("fetch set5", "evaluate --model bicubic --data set5"):
+        code = hatlib(command)
+        out, err = capfd.readouterr()
+        assert (code, out) == (2, "")
+        assert err.count("\n") == 1 and "no connection" in err
+    assert tree(folder) == before
+
+
+@pytest.mark.parametrize("command", ["upscale text.png out.png --model bicubic", "degrade photo.png out.png --scale x",
+                                     "evaluate --model bicubic --data sett5"])
+def test_bad_input_in_a_process_of_its_own(folder: Path, command: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "hatlib", *command.split()], capture_output=True, text=True,
+                          encoding="utf-8", env={**os.environ, "PYTHONIOENCODING": "utf-8"})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
+
+
+def test_errors_of_the_system_are_one_line_too(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+                                               ) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", "table.json")
+
+    monkeypatch.setattr("hatlib.terminal.write_json", full)
+    assert cli.main(["datasets"]) == 2
+    assert capfd.readouterr().err == "hatlib: No space left on device: table.json\n"
+
+
+def test_a_mistake_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(*_: object) -> None:
+        raise KeyError("bug")
+
+    monkeypatch.setattr("hatlib.terminal.write_json", wrong)
+    with pytest.raises(KeyError):
+        cli.main(["datasets"])
+
+
+# ---- what works -----------------------------------------------------------------------------------------------------
+
+def test_degrade_is_the_library(folder: Path) -> None:
+    assert hatlib("degrade photo.png plain.png --scale 2") == 0
+    np.testing.assert_array_equal(images.load_image("plain.png"), imresize(PHOTO, 1 / 2))
+    assert hatlib("degrade photo.png noisy.png --blur-sigma 1.5 --noise-sigma 8 --seed 3") == 0
+    expected = degradation.degrade(PHOTO, degradation.gaussian_kernel(1.5), 4, 8.0, 3)
+    np.testing.assert_array_equal(images.load_image("noisy.png"), expected)
+    assert hatlib("degrade photo.png real.png --real-world --seed 3") == 0
+    np.testing.assert_array_equal(images.load_image("real.png"), degradation.real_world(PHOTO, 4, 3)[0])
+
+
+def test_upscale_a_file_and_into_a_folder(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert hatlib("upscale photo.png large.png --model bicubic --scale 3 --tile 16") == 0
+    assert "60×40 → 180×120" in capfd.readouterr().out
+    np.testing.assert_array_equal(images.load_image("large.png"), enlarged(PHOTO, 3))
+    assert hatlib("upscale photo.png empty --model nearest") == 0
+    assert images.load_image("empty/photo.png").shape == (160, 240, 3)
+
+
+def test_upscale_one_pixel(folder: Path) -> None:
+    assert hatlib("upscale one.png out.png --model bicubic") == 0
+    np.testing.assert_array_equal(images.load_image("out.png"), np.broadcast_to(PHOTO[:1, :1], (4, 4, 3)))
+
+
+def test_one_channel_stays_one_channel(folder: Path) -> None:
+    images.save_image("gray.png", PHOTO[..., 0])
+    assert hatlib("upscale gray.png large.png --model bicubic") == 0
+    assert images.load_image("large.png", gray="keep").shape == (160, 240)
+
+
+def test_a_bad_file_in_a_folder_does_not_stop_the_rest(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert hatlib("degrade set small") == 1
+    out, err = capfd.readouterr()
+    assert "2 of 3 images written" in out
+    assert err.startswith("hatlib: broken.png left out: ") and err.count("\n") == 1
+    assert sorted(tree(folder / "small")) == ["a.png", "b.png"]
+
+
+def test_same_stem_twice_is_two_results(folder: Path) -> None:
+    images.save_image(folder / "set" / "a.bmp", PHOTO[:20])
+    hatlib("upscale set large --model nearest --scale 2")
+    assert sorted(tree(folder / "large")) == ["a.bmp.png", "a.png.png", "b.png"]
+
+
+def test_a_models_scale_and_the_one_asked_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hatlib import checkpoints, models
+
+    checkpoints.save(models.create("srcnn", 2), folder / "w.safetensors", "srcnn")
+    assert hatlib("upscale photo.png two.png --model w.safetensors") == 0
+    assert images.load_image("two.png").shape == (80, 120, 3)
+    with pytest.raises(HatlibError, match="enlarges ×2, and --scale asks for 4"):
+        cli.load_model("w.safetensors", 4)
+
+
+def test_evaluate(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (folder / "set" / "broken.png").unlink()
+    assert hatlib("evaluate --model bicubic --data set --json t.json --save-images sr --scale 2") == 0
+    out = capfd.readouterr().out
+    assert "×2; LR MATLAB bicubic, uint8" in out and "mean of 2" in out and "published" not in out
+    table = json.loads((folder / "t.json").read_text(encoding="utf-8"))
+    assert [row["name"] for row in table["images"]] == ["a", "b"]
+    assert f"{table['mean']['psnr']:.2f}" in out
+    np.testing.assert_array_equal(images.load_image("sr/a.png"), enlarged(imresize(PHOTO, 1 / 2), 2))
+
+
+def test_evaluate_next_to_the_published_value(needs_data: Callable[..., None],
+                                              capfd: pytest.CaptureFixture[str]) -> None:
+    needs_data("set5")
+    assert hatlib("evaluate --model bicubic --data set5 --scale 4") == 0
+    out = capfd.readouterr().out
+    assert "published: 28.42 dB, 0.8104 (difference +0.01 dB" in out
+    assert hatlib("evaluate --model bicubic --data set5 --limit 1") == 0
+    assert "published:" not in capfd.readouterr().out  # a part of a set is not the set
+
+
+def test_identical_images_are_valid_json(folder: Path) -> None:
+    images.save_image(folder / "empty" / "flat.png", np.full((40, 40, 3), 90, np.uint8))
+    assert hatlib("evaluate --model nearest --data empty --scale 2 --json t.json") == 0
+    text = (folder / "t.json").read_text(encoding="utf-8")
+    assert json.loads(text, parse_constant=pytest.fail)["images"][0]["psnr"] is None  # infinite
+
+
+def test_datasets_and_doctor(folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HATLIB_DATA", str(folder / "data"))
+    assert hatlib("datasets --json d.json") == 0
+    rows = json.loads((folder / "d.json").read_text(encoding="utf-8"))
+    assert {"set5", "urban100"} <= {row["name"] for row in rows}
+    assert "urban100" in capfd.readouterr().out
+    assert hatlib("doctor --json h.json") == 0
+    out = capfd.readouterr().out
+    assert out.rstrip().endswith("all is well")
+    assert json.loads((folder / "h.json").read_text(encoding="utf-8"))["data sets"].startswith("set5 0/5")
+    assert not (folder / "data").exists()  # looking changes nothing
+
+
+def test_doctor_names_what_is_wrong(folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+                                    ) -> None:
+    monkeypatch.setenv("HATLIB_DATA", str(folder / "text.png" / "data"))
+    monkeypatch.setenv("HATLIB_PROFILE", "fast")
+    monkeypatch.setattr("hatlib.doctor.NOTEBOOK_PACKAGES", ("nbclient", "a_package_nobody_has"))
+    assert cli.main(["doctor"]) == 1
+    last = capfd.readouterr().out.strip().splitlines()[-1]
+    for words in ("HATLIB_PROFILE is 'fast'", "set HATLIB_DATA", 'a_package_nobody_has missing: pip install "hatlib[n'):
+        assert words in last
+
+
+def test_fetch_builtin_needs_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["fetch", "builtin"]) == 0
+    assert capfd.readouterr().out == "builtin: needs no download\n"
+
+
+def test_version_and_help(capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capfd.readouterr().out == f"hatlib {__version__}\n"
+    for command in ([], ["--help"], *([name, "--help"] for name in COMMANDS)):
+        assert cli.main(command) == 0
+        assert "Usage" in capfd.readouterr().out
+
+
+COMMANDS = ("doctor", "datasets", "fetch", "degrade", "upscale", "evaluate", "course")
+
+
+def test_help_is_light() -> None:
+    code = "import sys; from hatlib.cli import main; main(['--help']); print([m for m in HEAVY if m in sys.modules])"
+    heavy = "('torch', 'numpy', 'pandas', 'matplotlib', 'skimage', 'pooch', 'nbclient', 'ipywidgets')"
+    done = subprocess.run([sys.executable, "-c", code.replace("HEAVY", heavy)], capture_output=True, text=True,
+                          encoding="utf-8", env={**os.environ, "PYTHONIOENCODING": "utf-8"}, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert all(name in done.stdout for name in COMMANDS)
+
+
+# ---- Ctrl-C ---------------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def running(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A long `hatlib upscale` of a folder."""
+    (folder / "many").mkdir()
+    large = np.tile(PHOTO, (12, 8, 1))
+    for k in range(40):
+        images.save_image(folder / "many" / f"{k:02}.png", large)
+    command = [sys.executable, "-m", "hatlib", "upscale", "many", "out", "--model", "bicubic"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        yield process
+        process.kill()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no way to send one process a Ctrl-C")
+def test_ctrl_c_leaves_whole_files_only(folder: Path, running: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    while not (folder / "out" / "00.png").exists():
+        assert time.monotonic() < deadline and running.poll() is None
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=30)
+    assert (running.returncode, out, err) == (130, "", "hatlib: interrupted\n")
+    written = sorted(path.name for path in (folder / "out").iterdir())
+    assert 1 <= len(written) < 40 and all(name[0] != "." for name in written)
+    for name in written:
+        assert images.load_image(folder / "out" / name).shape == (1920, 1920, 3)
