@@ -144,7 +144,9 @@ def fetch(name: str, published_lr: bool = False, limit: int | None = None) -> li
         HatlibError: an unknown name, no published LR files, no network (see `downloads.fetch`).
     """
     entry = info(name)
-    remotes = downloads.registry().get(name, ())[:limit]
+    remotes = downloads.registry().get(name, ())
+    if limit is not None:
+        remotes = tuple(remote for remote in remotes if remote.path not in entry.left_out)[:limit]
     if published_lr:
         remotes += downloads.registry()[_lr_section(entry)][:limit]
     return downloads.fetch(remotes, entry.name)

@@ -510,6 +510,7 @@ def test_the_leaking_photo_is_left_out(needs_data: Callable[..., None]) -> None:
     needs_data("bsds500")
     pairs = datasets.load("bsds500")
     assert len(pairs) == 399 and "302003" not in pairs.names
+    assert len(datasets.load("bsds500", limit=200)) == 200
     assert any(path.name == "302003.jpg" for path in datasets.fetch("bsds500"))  # so it was there to be left out
 
 
