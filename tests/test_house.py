@@ -24,14 +24,13 @@ import hatlib
 ROOT = Path(__file__).resolve().parent.parent
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base",  # where conda-forge's name differs
                "jupyter-client": "jupyter_client", "jupyter-core": "jupyter_core"}
-IMPORT_NAMES = {"scikit-image": "skimage", "pillow": "PIL", "pyyaml": "yaml", "ipython": "IPython",
-                "beautifulsoup4": "bs4"}
+IMPORT_NAMES = {"scikit-image": "skimage", "pillow": "PIL", "pyyaml": "yaml", "beautifulsoup4": "bs4"}
 
 # The modules of the package, bottom first: each may import those before it.
 LAYERS = [
     "errors", "files", "runtime", "images", "resize", "bays", "facades", "pictures", "degradation", "metrics",
     "downloads", "datasets", "models", "checkpoints", "inference", "evaluation", "training", "plotting", "widgets",
-    "exercises", "pages", "execution", "course", "cli",
+    "exercises", "doctor", "terminal", "pages", "execution", "course", "cli",
 ]
 LAZY = {"matplotlib", "ipywidgets", "IPython", "pandas", "skimage", "scipy", "pooch", "typer", "rich",
         "nbclient", "nbformat", "nbconvert"}
