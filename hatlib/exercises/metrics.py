@@ -131,7 +131,7 @@ def _studio_from_full(attempt: Callable[..., float]) -> None:
     expect(not close(gain, cost / 2, 1e-3), "the error shrinks to 219/255, its square to (219/255)²: 20·log₁₀")
     expect(not close(gain, 20 * np.log10(255 / 235), 1e-3), "from 16 to 235 there are 219 levels, not 235")
     expect(not close(gain, 20 * np.log10(256 / 220), 1e-5), "the ranges are 255 and 219 wide; 256 and 220 are counts")
-    expect(not close(gain, 16, 1e-3) and not close(gain, 0, 1e-9), "an offset of 16 shifts both alike and costs nothing")
+    expect(not close(gain, 16, 1e-3) and not close(gain, 0, 1e-9), "an offset of 16 moves both and costs nothing")
     expect(close(gain, cost, 1e-4), f"a factor of 219/255 on every error is worth {cost:.4f} dB, not {gain:.4f} dB")
     expect(close(attempt(20.0), 20 + cost, 1e-4), "the difference is the same number of dB for every pair")
 
