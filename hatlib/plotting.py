@@ -108,7 +108,7 @@ def centre_box(image: np.ndarray, size: int) -> Box:
 
 
 def strip(hr: np.ndarray, results: Mapping[str, np.ndarray], box: Box, captions: Mapping[str, str] | None = None,
-          width: float = 9.0) -> Figure:
+          width: float = 12.0) -> Figure:
     """The comparison strip of super-resolution papers: the photo with a marked crop, then that crop from each result.
 
     Args:
@@ -160,7 +160,7 @@ def curves(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], x: str,
 
 
 def mosaic(maps: np.ndarray, columns: int = 8, width: float = 9.0) -> Figure:
-    """Small signed maps, such as filters, in a grid with one common scale: blue negative, white zero, red positive.
+    """Small signed maps, such as filters, in a grid, each on its own scale: blue negative, white zero, red positive.
 
     Args:
         maps: (n, h, w).
@@ -171,8 +171,7 @@ def mosaic(maps: np.ndarray, columns: int = 8, width: float = 9.0) -> Figure:
     sheet = np.full((rows * (height + 1) - 1, columns * (wide + 1) - 1), np.nan)
     for k, one in enumerate(maps):
         top, left = k // columns * (height + 1), k % columns * (wide + 1)
-        sheet[top : top + height, left : left + wide] = one
-    limit = float(np.abs(maps).max()) or 1.0
+        sheet[top : top + height, left : left + wide] = one / (np.abs(one).max() or 1.0)
     figure, axes = new_figure(1, 1, width, width * sheet.shape[0] / sheet.shape[1] + 0.1)
-    show_image(axes[0, 0], sheet, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    show_image(axes[0, 0], sheet, cmap="RdBu_r", vmin=-1, vmax=1)
     return figure

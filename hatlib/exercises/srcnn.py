@@ -111,7 +111,7 @@ def _loss_to_psnr(attempt: Callable[..., float]) -> None:
     got, want = attempt(0.001), loss_to_psnr(0.001)
     expect(not close(got, 2 * want, 1e-3), "20·log₁₀ belongs to the root of the mean squared error; here it is 10")
     expect(not close(got, 30.0, 1e-3), "that is the PSNR of the full-range luma: 1.32 dB below the protocol's")
-    expect(not close(got, 30 - 1.3219, 1e-3), "the correction has the wrong sign: the errors of studio luma are smaller")
+    expect(not close(got, 30 - 1.3219, 1e-3), "the correction has the wrong sign: errors of studio luma are smaller")
     expect(not close(got, -want, 1e-3), "the sign is wrong: a small error gives a high PSNR")
     expect(close(got, want, 1e-3), f"a loss of 0.001 is {want:.2f} dB, not {got:.2f} dB")
     expect(close(attempt(0.01), want - 10, 1e-3), "ten times the error has to cost 10 dB")

@@ -16,7 +16,7 @@ from hatlib.resize import imresize
 
 
 class SRCNN(Network):
-    """SRCNN on the luma of a bicubic enlargement; the chroma stays bicubic, as in the paper's §4.2.
+    """SRCNN on the luma of a bicubic enlargement; the chroma stays bicubic, as in the paper.
 
     Args:
         scale: enlargement.

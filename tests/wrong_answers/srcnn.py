@@ -50,7 +50,7 @@ WRONG = {
     "03.5": [
         (lambda mse: 20 * np.log10(1 / (mse * (219 / 255) ** 2)), "20·log₁₀"),
         (lambda mse: -10 * np.log10(mse), "full-range luma"),
-        (lambda mse: -10 * np.log10(mse * (255 / 219) ** 2), "wrong sign: the errors"),
+        (lambda mse: -10 * np.log10(mse * (255 / 219) ** 2), "wrong sign: errors"),
         (lambda mse: -loss_to_psnr(mse), "the sign is wrong"),
         (lambda mse: loss_to_psnr(0.001), "10 dB"),
     ],

@@ -1,0 +1,64 @@
+import io
+
+import numpy as np
+import pytest
+
+from hatlib import HatlibError, pictures, plotting
+
+CAT = pictures.builtin("cat")
+
+
+def drawn(figure):
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    from PIL import Image
+
+    return np.asarray(Image.open(buffer).convert("RGB"))
+
+
+def test_figures_are_opaque_white_and_not_left_to_pyplot():
+    import matplotlib.pyplot as plt
+
+    before = plt.get_fignums()
+    picture = drawn(plotting.show_images({"one": CAT, "two": CAT[::2, ::2]}))
+    assert plt.get_fignums() == before
+    assert (picture[0, 0] == 255).all()
+
+
+def test_pixels_are_not_smoothed():
+    board = np.indices((8, 8)).sum(axis=0) % 2 * np.uint8(255)
+    colours = np.unique(drawn(plotting.show_images({"": board.astype(np.uint8)}))[60:-20, 60:-60])
+    assert set(colours) <= {0, 255}
+
+
+def test_the_strip_shows_each_result_with_its_caption():
+    hr = CAT[:, :448]
+    figure = plotting.strip(hr, {"LR": hr[::4, ::4], "HR": hr}, (10, 20, 64, 64), {"LR": "1 dB"})
+    titles = [ax.get_title() for ax in figure.axes]
+    assert titles == ["HR", "LR\n1 dB", "HR\n"]
+    shown = figure.axes[2].images[0].get_array()
+    assert np.array_equal(shown, CAT[10:74, 20:84])
+
+
+def test_a_crop_outside_the_image_is_refused():
+    with pytest.raises(HatlibError, match="does not lie inside an image of 300×451"):
+        plotting.crop(CAT, (280, 0, 64, 64))
+
+
+def test_curves_have_labels_and_levels():
+    figure = plotting.curves({"a": ([0, 1], [1, 2])}, "steps", "PSNR in dB", levels={"bicubic": 1.5})
+    ax = figure.axes[0]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("steps", "PSNR in dB")
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "bicubic"]
+
+
+def test_a_mosaic_gives_each_map_its_own_scale():
+    maps = np.stack([np.eye(3), -0.01 * np.eye(3)])
+    sheet = np.asarray(plotting.mosaic(maps, columns=2).axes[0].images[0].get_array())
+    assert sheet.shape == (3, 7)
+    assert sheet[0, 0] == 1 and sheet[0, 4] == -1
+
+
+def test_the_centre_box_lies_in_the_middle():
+    assert plotting.centre_box(CAT, 100) == (100, 175, 100, 100)
+    assert plotting.centre_box(CAT[:50], 100) == (0, 200, 50, 50)
