@@ -232,7 +232,8 @@ class _Fetch:
                 temporary.write_bytes(content)
         except (OSError, HatlibError) as error:
             if not intact(remote, self.folder):  # on Windows another program may hold the same file
-                raise HatlibError(f"{_reason(error)}; HATLIB_DATA chooses another folder") from None
+                reason = error.strerror if isinstance(error, OSError) else str(error)
+                raise HatlibError(f"{path} can't be kept: {reason}; HATLIB_DATA chooses another folder") from None
 
     def _failed(self, remote: Remote, reason: str) -> HatlibError:
         name = f"{self.title}: {remote.path}"

@@ -271,7 +271,7 @@ def test_the_limits_keep_the_promise_of_ten_seconds() -> None:
 
 def test_a_folder_that_cannot_be_written_to_is_an_error(small_set: tuple[Remote, ...], tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file where the folder should be")
-    with pytest.raises(HatlibError, match="HATLIB_DATA chooses another folder"):
+    with pytest.raises(HatlibError, match=r"can't be kept: .*HATLIB_DATA chooses another folder"):
         datasets.fetch("set5")
 
 
@@ -582,6 +582,13 @@ def test_a_seed_gives_the_same_patches() -> None:
         a, b = next(first), next(second)
         assert torch.equal(a[0], b[0]) and torch.equal(a[1], b[1])
     assert not torch.equal(next(first)[0], next(other)[0])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_the_patches_do_not_depend_on_the_device() -> None:
+    pool = images((40, 52), (37, 61))
+    here, there = (next(datasets.PatchSampler(pool, 2, 8, 16, 3, device)) for device in ("cpu", "cuda"))
+    assert there[0].is_cuda and torch.equal(here[0], there[0].cpu()) and torch.equal(here[1], there[1].cpu())
 
 
 def test_every_place_is_equally_likely() -> None:
