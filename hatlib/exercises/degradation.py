@@ -11,71 +11,86 @@ from hatlib.exercises import close, exercise, expect
 from hatlib.resize import imresize
 
 
-def gaussian(sigma: float, size: int) -> np.ndarray:
-    """A round Gaussian kernel of odd `size`: (size, size), its peak in the middle, its sum 1; sigma in pixels."""
+def leaning_gaussian(along: float, across: float, angle: float, size: int) -> np.ndarray:
+    """An elongated Gaussian kernel of odd `size`: (size, size), its peak in the middle, its sum 1.
+
+    Standard deviations in pixels: `along` the direction `angle` and `across` it. The angle is in degrees, counter-
+    clockwise from the horizontal, as one sees it: row 0 of the array is at the top.
+    """
     offset = np.arange(size) - size // 2
-    line = np.exp(-(offset**2) / (2 * sigma**2))
-    kernel = np.outer(line, line)
+    x, y = offset[None, :], -offset[:, None]
+    turn = np.radians(angle)
+    u = x * np.cos(turn) + y * np.sin(turn)
+    v = y * np.cos(turn) - x * np.sin(turn)
+    kernel = np.exp(-(u**2) / (2 * along**2) - v**2 / (2 * across**2))
     return kernel / kernel.sum()
 
 
-@exercise("01.1", "A Gaussian kernel", difficulty=1, minutes=8, solution=gaussian)
-def _gaussian(attempt: Callable[..., np.ndarray]) -> None:
-    got, want = np.asarray(attempt(1.7, 9)), gaussian(1.7, 9)
+@exercise("01.1", "A Gaussian that leans", difficulty=2, minutes=12, solution=leaning_gaussian)
+def _leaning_gaussian(attempt: Callable[..., np.ndarray]) -> None:
+    got, want = np.asarray(attempt(2.0, 1.2, 30, 9)), leaning_gaussian(2.0, 1.2, 30, 9)
     expect(got.shape == (9, 9), f"a kernel of size 9 has the shape (9, 9), not {got.shape}")
-    peak = np.unravel_index(int(got.argmax()), got.shape)
-    expect(peak == (4, 4), f"the peak is at {tuple(map(int, peak))}; the middle of 9×9 taps is (4, 4)")
+    peak = tuple(map(int, np.unravel_index(int(got.argmax()), got.shape)))
+    expect(peak == (4, 4), f"the peak is at {peak}; the middle of 9×9 taps is (4, 4)")
     expect(not close(got, want / want.max()), "the largest tap is 1; it is the sum of all taps that has to be 1")
     expect(abs(got.sum() - 1) < 1e-6, f"the taps sum to {got.sum():.4f}; divide by the sum, or the picture gets "
                                       f"brighter or darker")
-    expect(not close(got, gaussian(1.7 / 2**0.5, 9)), "too narrow: the 2 of exp(−r²/(2σ²)) is missing")
-    expect(not close(got, gaussian(1.7**0.5, 9)), "too narrow: σ is the standard deviation and stands squared, 2σ²")
-    radius = np.hypot(*np.mgrid[-4:5, -4:5])
-    pointed = np.exp(-radius / (2 * 1.7**2))
-    expect(not close(got, pointed / pointed.sum()), "r is not squared: exp(−r²/(2σ²)) was asked for")
-    expect(close(got, want), "the peak and the sum are right, the other taps are not those of a Gaussian of that σ")
+    expect(not close(got, leaning_gaussian(2.0, 1.2, -30, 9)),
+           "it leans the wrong way: row numbers grow downwards, angles turn counter-clockwise")
+    expect(not close(got, leaning_gaussian(2.0, 1.2, 120, 9)), "the two standard deviations are swapped")
+    expect(not close(got, leaning_gaussian(2.0, 1.2, float(np.degrees(30)), 9)),
+           "the angle is in degrees; np.cos and np.sin want radians")
+    expect(not close(got, leaning_gaussian(2.0, 1.2, 0, 9)), "the angle does nothing")
+    expect(not close(got, leaning_gaussian(2.0 / 2**0.5, 1.2 / 2**0.5, 30, 9)),
+           "too narrow: the 2 of exp(−u²/(2σ²)) is missing")
+    expect(not close(got, leaning_gaussian(2.0**0.5, 1.2**0.5, 30, 9)),
+           "too narrow: σ is a standard deviation and stands squared, 2σ²")
+    expect(close(got, want), "the peak and the sum are right, the other taps are not those of this Gaussian")
 
 
-def blur_and_keep(image: np.ndarray, kernel: np.ndarray, scale: int, phase: int) -> np.ndarray:
-    """(x ⊗ k)↓s of a float image (H, W), for an odd K×K kernel and sides that are multiples of the scale.
+def matrix(taps: np.ndarray, n: int, scale: int, phase: int) -> np.ndarray:
+    """The matrix A of (x ⊗ k)↓s for one line of n pixels, (n/s, n): LR = A·x. `taps` are the K numbers of k.
 
-    Outside the image lies its mirror image (np.pad, mode="symmetric"); pixel `phase` of each block, counted from 0 at
-    its top left, is kept in both directions: (H/s, W/s).
+    Row i weighs pixel p + K//2 − m with tap m, where p = s·i + phase. Pixels outside the line are mirrored back into
+    it, the edge pixel repeated: −1 is pixel 0, −2 is pixel 1, n is pixel n − 1.
     """
-    height, width = image.shape
-    radius = len(kernel) // 2
-    padded = np.pad(image, radius, mode="symmetric")
-    blurred = np.zeros_like(image)
-    for m in range(len(kernel)):
-        for n in range(len(kernel)):
-            top, left = 2 * radius - m, 2 * radius - n  # in a convolution tap m weighs the pixel K//2 − m away
-            blurred += kernel[m, n] * padded[top : top + height, left : left + width]
-    return blurred[phase::scale, phase::scale]
+    rows = np.zeros((n // scale, n))
+    for i in range(n // scale):
+        for m, tap in enumerate(taps):
+            pixel = scale * i + phase + len(taps) // 2 - m
+            if pixel < 0:
+                pixel = -1 - pixel
+            if pixel >= n:
+                pixel = 2 * n - 1 - pixel
+            rows[i, pixel] += tap  # a pixel near the edge may get two taps
+    return rows
 
 
-@exercise("01.2", "Blur, then keep one pixel of each block", difficulty=3, minutes=20, solution=blur_and_keep)
-def _blur_and_keep(attempt: Callable[..., np.ndarray]) -> None:
-    rng = np.random.default_rng(0)
-    image, kernel = rng.random((24, 36)), rng.random((5, 5))
-    kernel /= kernel.sum()
-    got = np.asarray(attempt(image.copy(), kernel.copy(), 3, 1))
-    expect(got.shape != image.shape, "the picture is still as large as it was; keep one pixel of each 3×3")
-    expect(got.shape == (8, 12), f"a 24×36 image at scale 3 becomes 8×12, not {got.shape}: pad before the blur, so "
-                                 f"that it keeps the size")
-    want = degrade(image, kernel, 3, phase=1)
-    expect(not close(got, image[1::3, 1::3]), "nothing was blurred")
+@exercise("01.2", "The degradation as a matrix", difficulty=3, minutes=20, solution=matrix)
+def _matrix(attempt: Callable[..., np.ndarray]) -> None:
+    taps = np.array([0.4, 0.25, 0.15, 0.1, 0.06, 0.03, 0.01])
+    got, want = np.asarray(attempt(taps.copy(), 24, 3, 1)), matrix(taps, 24, 3, 1)
+    expect(got.shape != (24, 24), "all pixels were kept; A has a row for each LR pixel only")
+    expect(got.shape == (8, 24), f"for 24 pixels and scale 3, A has the shape (8, 24), not {got.shape}")
+    inside = slice(2, -2)  # rows that see no border
+    expect(not close(got[inside], matrix(taps[::-1], 24, 3, 1)[inside]),
+           "that is a correlation: in a convolution tap m weighs the pixel −m away, not +m")
     for phase in (0, 2):
-        expect(not close(got, degrade(image, kernel, 3, phase=phase)), f"that is phase {phase}; phase 1 was asked for")
-    expect(not close(got, degrade(image, kernel[::-1, ::-1], 3, phase=1)),
-           "that is a correlation: in a convolution the kernel is flipped in both directions")
-    expect(not close(got, degrade(image, kernel.T, 3, phase=1)), "rows and columns of the kernel are swapped")
-    small = image[1::3, 1::3]
-    expect(not close(got, degrade(small, kernel, 1)), "it was made small first and blurred afterwards")
-    expect(not close(got[2:-2, 2:-2], want[2:-2, 2:-2]) or close(got, want),
-           "right inside, wrong at the border: outside lies the mirror image, np.pad(…, mode=\"symmetric\")")
-    expect(close(got, want), "the shape is right, the values are not")
-    expect(close(attempt(image, kernel, 2, 0), degrade(image, kernel, 2, phase=0)),
-           "right for scale 3 and phase 1, wrong for scale 2 and phase 0")
+        expect(not close(got[inside], matrix(taps, 24, 3, phase)[inside]), f"that is phase {phase}, 1 was asked for")
+    expect(close(got[inside], want[inside]),
+           "the shape is right, the rows are not: row i has its taps around pixel s·i + phase")
+    expect(not close(got[0].sum(), 0.96), "the taps that fall outside are lost: rows at the border have to sum to 1 "
+                                          "too; mirror these pixels back into the line")
+    expect(close(got[0].sum(), 1), "rows at the border have to sum to 1 too: a mirrored pixel may have a tap already, "
+                                   "so add to it (rows[i, pixel] += tap)")
+    expect(close(got, want), "right inside, wrong at the border: −1 is pixel 0, −2 is pixel 1, n is pixel n − 1")
+    even = np.array([0.4, 0.3, 0.2, 0.1])
+    expect(close(attempt(even.copy(), 16, 2, 0), matrix(even, 16, 2, 0)),
+           "right for 7 taps, wrong for 4: the tap that weighs pixel p itself is number K//2, here 2")
+    # a separable kernel on a picture is A from the left and Aᵀ from the right
+    image, rows = np.random.default_rng(0).random((24, 24)), np.asarray(attempt(taps.copy(), 24, 4, 3))
+    expect(close(rows @ image @ rows.T, degrade(image, np.outer(taps, taps), 4, phase=3)),
+           "right for scale 3 and phase 1, wrong for scale 4 and phase 3")
 
 
 def position(j: int, scale: int) -> float:

@@ -1,26 +1,31 @@
 """Plausible wrong answers to the exercises of notebook 01, each with a part of the message that names the mistake."""
 
 import numpy as np
-from scipy.ndimage import convolve, correlate
 
 from hatlib.degradation import degrade, jpeg
-from hatlib.exercises.degradation import add_noise, gaussian, position, same_lr, two_orders
+from hatlib.exercises.degradation import add_noise, leaning_gaussian, matrix, position, same_lr, two_orders
 
 
-def _unscaled(sigma, size):
-    offset = np.arange(size) - size // 2
-    return np.exp(-(offset[:, None] ** 2 + offset**2) / (2 * sigma**2))
+def _from_the_corner(along, across, angle, size):
+    return np.roll(leaning_gaussian(along, across, angle, size), (-(size // 2), -(size // 2)), axis=(0, 1))
 
 
-def _not_squared(sigma, size):
-    offset = np.arange(size) - size // 2
-    kernel = np.exp(-np.hypot(offset[:, None], offset) / (2 * sigma**2))
-    return kernel / kernel.sum()
+def _peak_of_one(along, across, angle, size):
+    kernel = leaning_gaussian(along, across, angle, size)
+    return kernel / kernel.max()
 
 
-def _from_the_corner(sigma, size):
-    kernel = np.exp(-(np.arange(size)[:, None] ** 2 + np.arange(size) ** 2) / (2 * sigma**2))
-    return kernel / kernel.sum()
+def _matrix(taps, n, scale, phase, border, add=True, middle=None):
+    """The matrix with another border, with taps written over each other, or with another middle."""
+    options = {"constant_values": n} if border == "constant" else {}
+    pixels = np.pad(np.arange(n), 2 * len(taps), mode=border, **options)
+    rows = np.zeros((n // scale, n + 1))  # the last column takes what falls outside
+    for i in range(n // scale):
+        for m, tap in enumerate(taps):
+            shift = (len(taps) // 2 if middle is None else middle) - m
+            pixel = pixels[2 * len(taps) + scale * i + phase + shift]
+            rows[i, pixel] = tap + (rows[i, pixel] if add else 0)
+    return rows[:, :n]
 
 
 def _block_means(x, scale):
@@ -51,27 +56,31 @@ def _cut_off(image, sigma, rng):
 
 WRONG = {
     "01.1": [
-        (_unscaled, "sum of all taps that has to be 1"),
-        (lambda sigma, size: gaussian(sigma, size) * 1.1, "sum to 1.1"),
-        (lambda sigma, size: gaussian(sigma / 2**0.5, size), "the 2 of"),
-        (lambda sigma, size: gaussian(sigma**0.5, size), "stands squared"),
-        (_not_squared, "r is not squared"),
+        (_peak_of_one, "sum of all taps that has to be 1"),
+        (lambda a, b, angle, size: leaning_gaussian(a, b, angle, size) * 1.1, "sum to 1.1"),
+        (lambda a, b, angle, size: leaning_gaussian(a, b, -angle, size), "leans the wrong way"),
+        (lambda a, b, angle, size: leaning_gaussian(b, a, angle, size), "swapped"),
+        (lambda a, b, angle, size: leaning_gaussian(a, b, np.degrees(angle), size), "radians"),
+        (lambda a, b, angle, size: leaning_gaussian(a, b, 0, size), "the angle does nothing"),
+        (lambda a, b, angle, size: leaning_gaussian(a / 2**0.5, b / 2**0.5, angle, size), "the 2 of"),
+        (lambda a, b, angle, size: leaning_gaussian(a**0.5, b**0.5, angle, size), "stands squared"),
+        (lambda a, b, angle, size: leaning_gaussian(a, b, angle, size)[size // 2], "has the shape (9, 9)"),
+        (lambda a, b, angle, size: leaning_gaussian(a, a, angle, size), "not those of this Gaussian"),
         (_from_the_corner, "the peak is at (0, 0)"),
-        (lambda sigma, size: gaussian(sigma, size)[size // 2], "has the shape (9, 9)"),
-        (lambda sigma, size: gaussian(1.0, size), "not those of a Gaussian of that σ"),
     ],
     "01.2": [
-        (lambda x, k, s, p: correlate(x, k, mode="reflect")[p::s, p::s], "correlation"),
-        (lambda x, k, s, p: convolve(x, k, mode="reflect")[::s, ::s], "that is phase 0"),
-        (lambda x, k, s, p: convolve(x, k, mode="reflect")[s - 1 :: s, s - 1 :: s], "that is phase 2"),
-        (lambda x, k, s, p: convolve(x, k, mode="constant")[p::s, p::s], "wrong at the border"),
-        (lambda x, k, s, p: convolve(x, k, mode="mirror")[p::s, p::s], "wrong at the border"),
-        (lambda x, k, s, p: convolve(x, k, mode="reflect"), "still as large"),
-        (lambda x, k, s, p: convolve(x[p::s, p::s], k, mode="reflect"), "made small first"),
-        (lambda x, k, s, p: x[p::s, p::s], "nothing was blurred"),
-        (lambda x, k, s, p: convolve(x, k.T, mode="reflect")[p::s, p::s], "swapped"),
-        (lambda x, k, s, p: convolve(x, k, mode="reflect")[2:-2, 2:-2][p::s, p::s], "pad before the blur"),
-        (lambda x, k, s, p: convolve(x, k, mode="reflect")[1::3, 1::3], "right for scale 3 and phase 1"),
+        (lambda k, n, s, p: matrix(k[::-1], n, s, p), "correlation"),
+        (lambda k, n, s, p: matrix(k, n, s, 0), "that is phase 0"),
+        (lambda k, n, s, p: matrix(k, n, s, s - 1), "that is phase 2"),
+        (lambda k, n, s, p: matrix(k, n, 1, 0), "all pixels were kept"),
+        (lambda k, n, s, p: matrix(k, n, s, p).T, "not (24, 8)"),
+        (lambda k, n, s, p: _matrix(k, n, s, p, "constant"), "fall outside are lost"),
+        (lambda k, n, s, p: _matrix(k, n, s, p, "reflect"), "right inside, wrong at the border"),
+        (lambda k, n, s, p: _matrix(k, n, s, p, "edge"), "right inside, wrong at the border"),
+        (lambda k, n, s, p: _matrix(k, n, s, p, "symmetric", add=False), "a mirrored pixel may have a tap already"),
+        (lambda k, n, s, p: _matrix(k, n, s, p, "symmetric", middle=(len(k) - 1) // 2), "wrong for 4"),
+        (lambda k, n, s, p: np.roll(matrix(k, n, s, p), s, axis=1), "around pixel s·i + phase"),
+        (lambda k, n, s, p: matrix(k, n, s, min(p, 1)), "wrong for scale 4 and phase 3"),
     ],
     "01.3": [
         (lambda j, s: j * s, "block's first pixel"),
