@@ -66,6 +66,47 @@ def _studio_luma(attempt: Callable[..., np.ndarray]) -> None:
     expect(close(got, want, 1e-2), "the values are not 16 + 65.481 R + 128.553 G + 24.966 B")
 
 
+def studio_from_full(psnr_full: float) -> float:
+    """PSNR in dB on Y from 16 to 235, of a result that has `psnr_full` dB on Y from 0 to 255; both with peak 255."""
+    return psnr_full + 20 * np.log10(255 / (235 - 16))
+
+
+@exercise("02.3", "Two papers, two ranges", difficulty=2, minutes=6, solution=studio_from_full)
+def _studio_from_full(attempt: Callable[..., float]) -> None:
+    got = attempt(30.0)
+    expect(got is not None, "the function returned nothing")
+    gain = got - 30.0
+    cost = 20 * np.log10(255 / 219)
+    expect(not close(gain, -cost, 0.02), "the sign is wrong: in the narrower range the same errors are smaller numbers")
+    expect(not close(gain, cost / 2, 1e-3), "the error shrinks to 219/255, its square to (219/255)²: 20·log₁₀")
+    expect(not close(gain, 20 * np.log10(255 / 235), 1e-3), "from 16 to 235 there are 219 levels, not 235")
+    expect(not close(gain, 20 * np.log10(256 / 220), 1e-5), "the ranges are 255 and 219 wide; 256 and 220 are counts")
+    expect(not close(gain, 16, 1e-3) and not close(gain, 0, 1e-9), "an offset of 16 moves both and costs nothing")
+    expect(close(gain, cost, 1e-4), f"a factor of 219/255 on every error is worth {cost:.4f} dB, not {gain:.4f} dB")
+    expect(close(attempt(20.0), 20 + cost, 1e-4), "the difference is the same number of dB for every pair")
+
+
+def two_averages(mses: Sequence[float]) -> tuple[float, float]:
+    """For the MSEs of the images of a set (0–255 scale): the mean of their PSNRs, and the PSNR of their mean MSE."""
+    psnrs = 10 * np.log10(255**2 / np.asarray(mses, dtype=np.float64))
+    return float(psnrs.mean()), float(10 * np.log10(255**2 / np.mean(mses)))
+
+
+@exercise("02.4", "Two averages", difficulty=2, minutes=6, solution=two_averages)
+def _two_averages(attempt: Callable[..., tuple[float, float]]) -> None:
+    mses = [10.0, 40.0, 400.0]
+    got, want = attempt(list(mses)), two_averages(mses)
+    expect(got is not None and len(got) == 2, f"two numbers were expected, not {got}")
+    expect(not close(got, want[::-1], 1e-3), "the two are right, but in the other order")
+    expect(not close(got[0], got[1], 1e-6), "both are the same average; only one of them takes the logarithm first")
+    expect(not close(got[1], 10 * np.log10(255**2 / np.median(mses)), 1e-3), "the mean was asked for, not the median")
+    expect(not close(got, [2 * value for value in want], 1e-3), "an MSE is a square already: 10·log₁₀, not 20")
+    peak = 20 * np.log10(255)
+    expect(not close(got, [value - peak for value in want], 1e-3), "the peak is 255: these errors are not from 0 to 1")
+    expect(close(got[0], want[0], 1e-3), f"the mean of the PSNRs is {want[0]:.3f} dB, not {got[0]:.3f} dB")
+    expect(close(got[1], want[1], 1e-3), f"the PSNR of the mean MSE is {want[1]:.3f} dB, not {got[1]:.3f} dB")
+
+
 def ssim_uniform(x: np.ndarray, y: np.ndarray, size: int = 7) -> float:
     """Mean SSIM of two gray images over all size×size windows inside; equal weights, sample (co)variances.
 
@@ -81,7 +122,7 @@ def ssim_uniform(x: np.ndarray, y: np.ndarray, size: int = 7) -> float:
     return float(np.mean(luminance * (2 * covariance + c2) / (variances + c2)))
 
 
-@exercise("02.3", "The other SSIM", difficulty=3, minutes=20, solution=ssim_uniform)
+@exercise("02.5", "The other SSIM", difficulty=3, minutes=20, solution=ssim_uniform)
 def _ssim_uniform(attempt: Callable[..., float]) -> None:
     from skimage.metrics import structural_similarity
 
@@ -116,26 +157,6 @@ def _whole(x: np.ndarray, y: np.ndarray) -> float:
     return float(luminance * (2 * covariance[0, 1] + c2) / (covariance[0, 0] + covariance[1, 1] + c2))
 
 
-def studio_from_full(psnr_full: float) -> float:
-    """PSNR in dB on Y from 16 to 235, of a result that has `psnr_full` dB on Y from 0 to 255; both with peak 255."""
-    return psnr_full + 20 * np.log10(255 / (235 - 16))
-
-
-@exercise("02.4", "Two papers, two ranges", difficulty=2, minutes=6, solution=studio_from_full)
-def _studio_from_full(attempt: Callable[..., float]) -> None:
-    got = attempt(30.0)
-    expect(got is not None, "the function returned nothing")
-    gain = got - 30.0
-    cost = 20 * np.log10(255 / 219)
-    expect(not close(gain, -cost, 0.02), "the sign is wrong: in the narrower range the same errors are smaller numbers")
-    expect(not close(gain, cost / 2, 1e-3), "the error shrinks to 219/255, its square to (219/255)²: 20·log₁₀")
-    expect(not close(gain, 20 * np.log10(255 / 235), 1e-3), "from 16 to 235 there are 219 levels, not 235")
-    expect(not close(gain, 20 * np.log10(256 / 220), 1e-5), "the ranges are 255 and 219 wide; 256 and 220 are counts")
-    expect(not close(gain, 16, 1e-3) and not close(gain, 0, 1e-9), "an offset of 16 moves both and costs nothing")
-    expect(close(gain, cost, 1e-4), f"a factor of 219/255 on every error is worth {cost:.4f} dB, not {gain:.4f} dB")
-    expect(close(attempt(20.0), 20 + cost, 1e-4), "the difference is the same number of dB for every pair")
-
-
 def find_shift(a: np.ndarray, b: np.ndarray, reach: int = 3) -> tuple[int, int]:
     """By how many pixels `b` is `a` moved (down, right): the shift of at most `reach` each way with the highest PSNR.
 
@@ -152,7 +173,7 @@ def find_shift(a: np.ndarray, b: np.ndarray, reach: int = 3) -> tuple[int, int]:
     return min(errors, key=lambda shift: errors[shift])  # the lowest MSE is the highest PSNR
 
 
-@exercise("02.5", "Find the shift", difficulty=3, minutes=15, solution=find_shift)
+@exercise("02.6", "Find the shift", difficulty=3, minutes=15, solution=find_shift)
 def _find_shift(attempt: Callable[..., tuple[int, int]]) -> None:
     scene = np.random.default_rng(3).uniform(0, 255, (30, 34))
 
@@ -173,24 +194,3 @@ def _find_shift(attempt: Callable[..., tuple[int, int]]) -> None:
     expect(answer(0, 0) == (0, 0), "a picture that was not moved has the shift (0, 0)")
     expect(answer(3, 3) == (3, 3) and answer(-3, -3) == (-3, -3),
            "shifts of exactly `reach` belong to the search, in both directions: range(-reach, reach + 1)")
-
-
-def two_averages(mses: Sequence[float]) -> tuple[float, float]:
-    """For the MSEs of the images of a set (0–255 scale): the mean of their PSNRs, and the PSNR of their mean MSE."""
-    psnrs = 10 * np.log10(255**2 / np.asarray(mses, dtype=np.float64))
-    return float(psnrs.mean()), float(10 * np.log10(255**2 / np.mean(mses)))
-
-
-@exercise("02.6", "Two averages", difficulty=2, minutes=6, solution=two_averages)
-def _two_averages(attempt: Callable[..., tuple[float, float]]) -> None:
-    mses = [10.0, 40.0, 400.0]
-    got, want = attempt(list(mses)), two_averages(mses)
-    expect(got is not None and len(got) == 2, f"two numbers were expected, not {got}")
-    expect(not close(got, want[::-1], 1e-3), "the two are right, but in the other order")
-    expect(not close(got[0], got[1], 1e-6), "both are the same average; only one of them takes the logarithm first")
-    expect(not close(got[1], 10 * np.log10(255**2 / np.median(mses)), 1e-3), "the mean was asked for, not the median")
-    expect(not close(got, [2 * value for value in want], 1e-3), "an MSE is a square already: 10·log₁₀, not 20")
-    peak = 20 * np.log10(255)
-    expect(not close(got, [value - peak for value in want], 1e-3), "the peak is 255: these errors are not from 0 to 1")
-    expect(close(got[0], want[0], 1e-3), f"the mean of the PSNRs is {want[0]:.3f} dB, not {got[0]:.3f} dB")
-    expect(close(got[1], want[1], 1e-3), f"the PSNR of the mean MSE is {want[1]:.3f} dB, not {got[1]:.3f} dB")
