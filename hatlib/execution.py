@@ -102,7 +102,6 @@ def execute(notebook: NotebookNode, folder: Path, variables: dict[str, str], tim
                 client.execute_cell(cell, index, execution_count=client.code_cells_executed + 1)
                 if cell.cell_type == "code" and cell.source.strip():
                     finished_cell()
-            client.set_widgets_metadata()
         return ""
     except CellExecutionError as error:
         last = f"{error.ename}: {error.evalue}".strip().splitlines()
@@ -111,10 +110,23 @@ def execute(notebook: NotebookNode, folder: Path, variables: dict[str, str], tim
         message = f"TimeoutError: the cell ran for more than {timeout:.0f} s"
     except (DeadKernelError, RuntimeError) as error:
         message = f"DeadKernelError: {str(error).splitlines()[0]} (was there enough memory?)"
+    finally:
+        client.set_widgets_metadata()
+        drop_progress(notebook)
     if cell is not None and cell.cell_type == "code":
         name, value = message.split(": ", 1)
         cell.outputs.append(new_output("error", ename=name, evalue=value, traceback=[message]))
     return message
+
+
+def drop_progress(notebook: NotebookNode) -> None:
+    """Takes out what finished progress bars leave behind."""
+    state = pages.widget_state(notebook)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            views = [output.get("data", {}).get(pages.WIDGET_VIEW) for output in cell.outputs]
+            cell.outputs = [output for output, view in zip(cell.outputs, views, strict=True)
+                            if not (view and pages.is_progress(view["model_id"], state))]
 
 
 def clean(notebook: NotebookNode) -> NotebookNode:

@@ -86,6 +86,7 @@ LATEX_FIXES = (
 )
 # Bars and arrows: browsers would stretch them to their neighbours and space them like a relation.
 BAR = re.compile(r'<mo(?: stretchy="false")?>(&#x0007C;|&#x02016;|&#x02225;|&#x02191;|&#x02193;)</mo>')
+MATHML = "http://www.w3.org/1998/Math/MathML"
 
 
 def mathml(latex: str, display: str = "inline") -> str:
@@ -104,7 +105,7 @@ def mathml(latex: str, display: str = "inline") -> str:
         formula = convert(text.strip(), display=display)
     except Exception:  # latex2mathml raises whatever its parser ran into
         return f"<code>{html.escape(latex)}</code>"
-    formula = formula.replace(' xmlns="http://www.w3.org/1998/Math/MathML"', "")  # HTML needs none; headings choke on it
+    formula = formula.replace(f' xmlns="{MATHML}"', "")  # HTML needs none; nbconvert's headings break on it
     return BAR.sub(r'<mo stretchy="false" lspace="0" rspace="0">\1</mo>', formula)
 
 
@@ -166,11 +167,17 @@ def _picture(model: Mapping[str, Any]) -> str | None:
     return found[0] if found and model["state"]["_model_name"] == "ImageModel" else None
 
 
+def is_progress(model_id: str, state: Mapping[str, Any]) -> bool:
+    """Whether a widget is a progress bar, or one that was closed: nothing to show once the cell is done."""
+    kinds = [model["state"]["_model_name"] for model in _family(model_id, state)]
+    return not kinds or any(kind.endswith("ProgressModel") for kind in kinds)
+
+
 def widget_html(model_id: str, state: Mapping[str, Any]) -> str:
     """A still view of a widget: its controls with their values, its pictures, its text."""
     parts = [part for model in _family(model_id, state) if (part := _still(model))]
     note = '<p class="note">A still picture: open the notebook and run the cell to use the controls.</p>'
-    return f'<div class="still">{"".join(parts)}{note if parts else ""}</div>'
+    return f'<div class="still">{"".join(parts)}{note}</div>'
 
 
 def _still(model: Mapping[str, Any]) -> str:

@@ -40,6 +40,12 @@ def render(sigma, kind):
 
 controls = {"sigma": widgets.float_slider("noise", 3.5, 0, 10, 0.5), "kind": widgets.choice("kind", ["one", "two"])}
 widgets.explorer(render, controls)"""
+BAR = """\
+from tqdm.auto import tqdm
+for _ in tqdm(range(3)):
+    pass
+for _ in tqdm(range(3), leave=False):
+    pass"""
 FACTS = """\
 import json, os, sys
 names = ("HATLIB_DATA", "HATLIB_PROFILE", "MPLBACKEND")
@@ -76,7 +82,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Result], s
     (folder / "notebooks").mkdir()
     write(folder / "notebooks" / "00_blur.ipynb", FIRST, FORMULA, EXPLORER, EXERCISE, FACTS)
     write(folder / "notebooks" / "01_wrong.ipynb", "# Divide [by] zero", "print('before')", "1 / 0", "print('after')")
-    write(folder / "notebooks" / "02_last.ipynb", "# Last", "import sys\nprint('careful', file=sys.stderr)", "7 * 6")
+    write(folder / "notebooks" / "02_last.ipynb", "# Last", "import sys\nprint('careful', file=sys.stderr)", BAR)
     screen = io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -124,6 +130,10 @@ def test_record(ran: tuple[Path, list[Result], str]) -> None:
     assert sorted(p.name for p in (folder / "build").iterdir()) == [
         "00_blur.html", "00_blur.ipynb", "01_wrong.html", "01_wrong.ipynb", "02_last.html", "02_last.ipynb",
         "course.json", "index.html"]
+
+
+def test_finished_progress_bars_leave_nothing(ran: tuple[Path, list[Result], str]) -> None:
+    assert cells(ran[0] / "build" / "02_last.ipynb")[-1]["outputs"] == []
 
 
 def test_notebooks_stay_as_they_were(ran: tuple[Path, list[Result], str]) -> None:
