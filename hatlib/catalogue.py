@@ -60,8 +60,7 @@ CATALOGUE = {entry.name: entry for entry in (
         note="LR for ×2 and ×3 is made from these files; the folder image_SRF_2 of the source is another set"),
     DataSet(
         "bsds500", "BSDS500, train and test", "training", 400, 29_295_324,
-        "non-commercial research and education (Berkeley's page of BSDS300); the mirror states no licence and asks "
-        "to cite the paper",
+        "non-commercial research and education (Berkeley's page of BSDS300); the copy on GitHub states no licence",
         "P. Arbelaez, M. Maire, C. Fowlkes, J. Malik, Contour Detection and Hierarchical Image Segmentation, "
         "IEEE TPAMI 33(5), 2011", "https://github.com/BIDS/BSDS500", left_out=("bsds500/train/302003.jpg",),
         note="'val' is BSD100 and not fetched; train/302003.jpg is the photo behind Set5's woman and left out"),
@@ -71,13 +70,13 @@ CATALOGUE = {entry.name: entry for entry in (
         "https://github.com/jiny2001/dcscn-super-resolution", note="t36 and t65 are the same picture"),
     DataSet(
         "portraits", "Portraits, first half", "fine-tuning", 24, 8_584_085,
-        "public domain (the Government Printing Office assures it, says the collection)",
+        "public domain (photos of the Government Printing Office)",
         "Official portraits of members of the US Congress, collected by github.com/unitedstates/images",
         "https://github.com/unitedstates/images",
         note="the persons can be recognised: for experiments with image quality only"),
     DataSet(
         "portraits-more", "Portraits, second half", "fine-tuning", 24, 8_518_563,
-        "public domain (the Government Printing Office assures it, says the collection)",
+        "public domain (photos of the Government Printing Office)",
         "Official portraits of members of the US Congress, collected by github.com/unitedstates/images",
         "https://github.com/unitedstates/images",
         note="other persons than in portraits, to measure on after fine-tuning with those"),
