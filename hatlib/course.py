@@ -192,9 +192,16 @@ def run(out: str | Path = "build", only: Iterable[str] = (), store: bool = False
             tidy[path] = execution.clean(notebook)
             keep(path, notebook, tidy[path], list(results.values()), facts, folder)
     if store and all(results[path].state == "passed" for path in chosen):
-        for path, text in [(path, execution.as_text(notebook)) for path, notebook in tidy.items()]:
-            write_text(path, text)
+        store_outputs(tidy)
     return [results[path] for path in chosen]
+
+
+def store_outputs(notebooks: dict[Path, NotebookNode]) -> None:
+    """Writes executed notebooks over those they came from, once all of them are ready to be written."""
+    for notebook in notebooks.values():
+        execution.shrink_pictures(notebook)
+    for path, text in [(path, execution.as_text(notebook)) for path, notebook in notebooks.items()]:
+        write_text(path, text)
 
 
 def remember(results: Iterable[Result], folder: Path) -> None:

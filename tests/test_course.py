@@ -13,7 +13,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from hatlib import HatlibError, cli, course, execution, pages, runtime
 from hatlib.course import Result
@@ -231,6 +233,18 @@ def test_store_writes_outputs_back(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     texts = [path.read_bytes() for path in sorted(tmp_path.glob("*.ipynb"))]
     assert cli.main(command) == 0
     assert [path.read_bytes() for path in sorted(tmp_path.glob("*.ipynb"))] == texts  # a second run changes nothing
+
+
+def test_stored_pictures_are_smaller_and_the_same() -> None:
+    picture = np.dstack([np.arange(6400).reshape(80, 80) % 251] * 3 + [np.full((80, 80), 255)]).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="png", compress_level=1)
+    packed = execution.pack_png(buffer.getvalue())
+    assert len(packed) < len(buffer.getvalue())
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(packed)).convert("RGBA")), picture)
+    picture[0, 0, 3] = 0  # transparency is kept
+    Image.fromarray(picture).save(buffer := io.BytesIO(), format="png")
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(execution.pack_png(buffer.getvalue())))), picture)
 
 
 def test_store_is_whole_or_not_at_all(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

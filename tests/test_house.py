@@ -30,7 +30,7 @@ IMPORT_NAMES = {"scikit-image": "skimage", "pillow": "PIL", "pyyaml": "yaml", "b
 LAYERS = [
     "errors", "files", "runtime", "images", "resize", "bays", "facades", "pictures", "degradation", "metrics",
     "downloads", "datasets", "models", "checkpoints", "inference", "evaluation", "training", "plotting", "widgets",
-    "exercises", "doctor", "terminal", "pages", "execution", "course", "cli",
+    "exercises", "doctor", "terminal", "stills", "pages", "execution", "course", "cli",
 ]
 LAZY = {"matplotlib", "ipywidgets", "IPython", "pandas", "skimage", "scipy", "pooch", "typer", "rich",
         "nbclient", "nbformat", "nbconvert"}
