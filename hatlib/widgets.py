@@ -116,7 +116,7 @@ def _photo(image: np.ndarray | None) -> np.ndarray:
 
 KERNELS = ("Gaussian", "motion", "bicubic")
 ENLARGED = ("repeated pixels", "bicubic")
-SHOWN_TAPS, TAP = 33, 4  # side of the kernel's picture in taps, and of a tap in pixels
+SHOWN_TAPS = 33  # side of the kernel's picture in taps
 
 
 def degradation_view(hr: np.ndarray, kernel: str = "Gaussian", width: float = 2.0, ratio: float = 1.0,
@@ -136,32 +136,32 @@ def degradation_view(hr: np.ndarray, kernel: str = "Gaussian", width: float = 2.
     Returns:
         uint8 (H, 2·W + gap, 3) and an HTML caption.
     """
-    taps = {"Gaussian": lambda: gaussian_kernel(width, width * ratio, angle),
-            "motion": lambda: motion_kernel(width, angle),
-            "bicubic": lambda: bicubic_kernel(scale)}
-    k = taps[kernel]()
+    k = {"Gaussian": lambda: gaussian_kernel(width, width * ratio, angle),
+         "motion": lambda: motion_kernel(width, angle),
+         "bicubic": lambda: bicubic_kernel(scale)}[kernel]()
     lr = degrade(hr, k, scale, noise, rng=0)
     if quality < 100:
         lr = jpeg(lr, quality)
     large = lr.repeat(scale, axis=0).repeat(scale, axis=1) if enlarged == ENLARGED[0] else imresize(lr, scale)
-    left, inset = hr.copy(), _kernel_picture(k)
-    if min(hr.shape[:2]) >= len(inset):
+    left, tap = hr.copy(), min(4, min(hr.shape[:2]) // (3 * SHOWN_TAPS))  # at most a third of the picture's side
+    if tap:
+        inset = _kernel_picture(k, tap)
         left[-len(inset) :, : len(inset)] = inset
     gap = np.full((hr.shape[0], 8, 3), 255, np.uint8)
     picture = np.concatenate([left, gap, large[: hr.shape[0], : hr.shape[1]]], axis=1)
+    taps = f"k has {k.shape[0]}×{k.shape[1]} taps" + (f", drawn {tap} times as large in the corner" if tap else "")
     after = f"JPEG quality {quality}" if quality < 100 else "no JPEG"
-    return picture, (f"<b>left</b> HR {hr.shape[0]}×{hr.shape[1]}; in its corner k, {k.shape[0]}×{k.shape[1]} taps, "
-                     f"{TAP} times as large &nbsp; <b>right</b> LR {lr.shape[0]}×{lr.shape[1]}, {scale} times as large "
-                     f"by {enlarged}; noise σ {noise:g} grey levels, {after}")
+    return picture, (f"<b>left</b> HR {hr.shape[0]}×{hr.shape[1]}; {taps} &nbsp; <b>right</b> LR {lr.shape[0]}×"
+                     f"{lr.shape[1]}, {scale} times as large by {enlarged}; noise σ {noise:g} grey levels, {after}")
 
 
-def _kernel_picture(kernel: np.ndarray) -> np.ndarray:
-    """A kernel as a framed picture of SHOWN_TAPS×SHOWN_TAPS taps around its middle; white is the largest tap."""
+def _kernel_picture(kernel: np.ndarray, tap: int) -> np.ndarray:
+    """SHOWN_TAPS×SHOWN_TAPS taps around the kernel's middle, `tap` pixels each, framed; white is the largest tap."""
     canvas = np.zeros((SHOWN_TAPS, SHOWN_TAPS))
     size = min(kernel.shape[0], SHOWN_TAPS)
     cut, at = (kernel.shape[0] - size) // 2, SHOWN_TAPS // 2 - size // 2
     canvas[at : at + size, at : at + size] = kernel[cut : cut + size, cut : cut + size]
-    gray = np.clip(255 * canvas / canvas.max(), 0, 255).astype(np.uint8).repeat(TAP, 0).repeat(TAP, 1)
+    gray = np.clip(255 * canvas / canvas.max(), 0, 255).astype(np.uint8).repeat(tap, 0).repeat(tap, 1)
     return np.pad(gray, 2, constant_values=255)[..., None].repeat(3, axis=2)
 
 
@@ -229,12 +229,12 @@ def _moved(x: np.ndarray, strength: float) -> tuple[np.ndarray, str]:
 
 
 DISTORTIONS: dict[str, Callable[[np.ndarray, float], tuple[np.ndarray, str]]] = {
-    "Gaussian noise": _noise, "blur": _blurred, "JPEG": _jpeg, "salt and pepper": _salt_and_pepper,
+    "blur": _blurred, "Gaussian noise": _noise, "JPEG": _jpeg, "salt and pepper": _salt_and_pepper,
     "brighter": _brighter, "less contrast": _less_contrast, "moved": _moved,
 }
 
 
-def metrics_view(hr: np.ndarray, kind: str = "Gaussian noise", strength: float = 0.5, channel: str = "y",
+def metrics_view(hr: np.ndarray, kind: str = "blur", strength: float = 0.5, channel: str = "y",
                  shave: int = 4) -> tuple[np.ndarray, str]:
     """The picture of the metrics explorer: the distorted photo, and its SSIM map in place.
 

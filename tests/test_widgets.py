@@ -60,7 +60,7 @@ def test_metrics_sliders_change_what_is_shown_and_reset_restores() -> None:
         seen = picture.value, caption.value
     reset.click()
     assert (picture.value, caption.value) == first
-    assert (kind.value, strength.value, channel.value, shave.value) == ("Gaussian noise", 0.5, "y", 4)
+    assert (kind.value, strength.value, channel.value, shave.value) == ("blur", 0.5, "y", 4)
     assert len(box.children) == 3
 
 
@@ -101,7 +101,7 @@ def test_degradation_view_is_degrade_beside_the_photo() -> None:
     hr = builtin("coffee")[100:300, 200:480]
     picture, caption = widgets.degradation_view(hr, "Gaussian", 2.0, 0.5, 30, 4, 6, 100)
     assert picture.shape == (200, 2 * 280 + 8, 3) and picture.dtype == np.uint8
-    np.testing.assert_array_equal(picture[:60, :280], hr[:60])  # below it is the kernel
+    np.testing.assert_array_equal(picture[:120, :280], hr[:120])  # below it is the kernel
     lr = degradation.degrade(hr, degradation.gaussian_kernel(2, 1, 30), 4, 6, rng=0)
     np.testing.assert_array_equal(picture[::4, 288::4], lr)
     assert "LR 50×70" in caption and "17×17 taps" in caption and "σ 6 grey levels, no JPEG" in caption
@@ -121,7 +121,7 @@ def test_degradation_view_at_every_scale(kernel: str, enlarged: str) -> None:
 
 
 def test_degradation_view_shows_the_kernel_in_the_corner() -> None:
-    hr = np.full((200, 200, 3), 77, np.uint8)
+    hr = np.full((400, 400, 3), 77, np.uint8)
     for width, taps in ((1.0, 9), (8.0, 33)):  # the second is cut to what fits
         inset = widgets.degradation_view(hr, width=width)[0][-134:-2, 2:134]
         assert inset.shape == (132, 132, 3)

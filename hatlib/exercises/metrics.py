@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
@@ -86,7 +86,7 @@ def _studio_from_full(attempt: Callable[..., float]) -> None:
     expect(close(attempt(20.0), 20 + cost, 1e-4), "the difference is the same number of dB for every pair")
 
 
-def two_averages(mses: Sequence[float]) -> tuple[float, float]:
+def two_averages(mses: list[float]) -> tuple[float, float]:
     """For the MSEs of the images of a set (0–255 scale): the mean of their PSNRs, and the PSNR of their mean MSE."""
     psnrs = 10 * np.log10(255**2 / np.asarray(mses, dtype=np.float64))
     return float(psnrs.mean()), float(10 * np.log10(255**2 / np.mean(mses)))
