@@ -22,8 +22,9 @@ _NAMES = {
     "evaluate": "evaluation",
 }
 _MODULES = frozenset({
-    "errors", "files", "runtime", "images", "resize", "pictures", "degradation", "metrics", "datasets", "models",
-    "checkpoints", "inference", "evaluation", "training", "plotting", "widgets", "exercises", "course", "cli",
+    "errors", "files", "runtime", "images", "resize", "facades", "pictures", "degradation", "metrics", "downloads",
+    "catalogue", "datasets", "models", "checkpoints", "inference", "evaluation", "training", "plotting", "widgets",
+    "exercises", "doctor", "course", "cli",
 })
 __all__ = ["HatlibError", "evaluate", "hello", "load_image", "save_image", "upscale"]
 

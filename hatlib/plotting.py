@@ -108,7 +108,7 @@ def centre_box(image: np.ndarray, size: int) -> Box:
 
 
 def strip(hr: np.ndarray, results: Mapping[str, np.ndarray], box: Box, captions: Mapping[str, str] | None = None,
-          width: float = 12.0) -> Figure:
+          width: float = 10.0) -> Figure:
     """The comparison strip of super-resolution papers: the photo with a marked crop, then that crop from each result.
 
     Args:

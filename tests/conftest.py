@@ -34,14 +34,14 @@ def needs_data(no_downloads: None, empty_mirror: Path) -> Callable[..., None]:
     """
 
     def fetch(*names: str) -> None:
-        from hatlib import HatlibError, datasets
+        from hatlib import HatlibError, datasets, downloads
 
         mirror = Path(os.environ["HATLIB_MIRROR"])
         for name in names:
             try:
                 datasets.fetch(name)
             except HatlibError:
-                if (mirror / name).is_dir():
+                if (mirror / downloads.registry()[name][0].path).parent.is_dir():
                     raise
                 where = "not downloaded" if mirror == empty_mirror else "not in HATLIB_MIRROR"
                 pytest.skip(f"data set {name} is {where}; `hatlib fetch {name}` gets it")
