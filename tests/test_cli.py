@@ -74,7 +74,7 @@ BAD_INPUT = {
     "scale 0": ("degrade photo.png out.png --scale 0", "--scale"),
     "scale of words": ("degrade photo.png out.png --scale four", "--scale"),
     "negative noise": ("degrade photo.png out.png --noise-sigma -1", "--noise-sigma"),
-    "noise that is not a number": ("degrade photo.png out.png --noise-sigma nan", "--noise-sigma"),
+    "noise that is not a number": ("degrade photo.png out.png --noise-sigma nan", "sigma"),
     "two chains at once": ("degrade photo.png out.png --real-world --noise-sigma 2", "leave out"),
     "negative tile": ("upscale photo.png out.png --model bicubic --tile -3", "--tile"),
     "unknown precision": ("upscale photo.png out.png --model bicubic --precision fp33", "did you mean 'fp32'?"),

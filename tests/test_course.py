@@ -85,9 +85,14 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Result], s
     write(folder / "notebooks" / "00_blur.ipynb", FIRST, FORMULA, EXPLORER, EXERCISE, FACTS)
     write(folder / "notebooks" / "01_wrong.ipynb", "# Divide [by] zero", "print('before')", "1 / 0", "print('after')")
     write(folder / "notebooks" / "02_last.ipynb", "# Last", "import sys\nprint('careful', file=sys.stderr)", BAR)
+    registered = folder / "jupyter" / "kernels" / "python3"  # what another environment may have left behind
+    registered.mkdir(parents=True)
+    spec = {"argv": ["no-such-python", "{connection_file}"], "display_name": "Python 3", "language": "python"}
+    (registered / "kernel.json").write_text(json.dumps(spec))
     screen = io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.setenv("JUPYTER_PATH", str(folder / "jupyter"))
         patch.setenv("HATLIB_DATA", "my data")  # relative to where the command is typed
         patch.setenv("MPLBACKEND", "Agg")
         results = course.run("build", notebooks="notebooks", console=Console(file=screen, width=200))
