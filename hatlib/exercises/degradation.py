@@ -12,10 +12,10 @@ from hatlib.resize import imresize
 
 
 def leaning_gaussian(along: float, across: float, angle: float, size: int) -> np.ndarray:
-    """An elongated Gaussian kernel of odd `size`: (size, size), its peak in the middle, its sum 1.
+    """An elongated Gaussian kernel of odd `size`: (size, size), peak in the middle, sum 1.
 
-    Standard deviations in pixels: `along` the direction `angle` and `across` it. The angle is in degrees, counter-
-    clockwise from the horizontal, as one sees it: row 0 of the array is at the top.
+    Standard deviations in pixels: `along` the direction `angle`, and `across` it. The angle is
+    in degrees, counter-clockwise from the horizontal, as one sees it: row 0 is at the top.
     """
     offset = np.arange(size) - size // 2
     x, y = offset[None, :], -offset[:, None]
@@ -49,10 +49,11 @@ def _leaning_gaussian(attempt: Callable[..., np.ndarray]) -> None:
 
 
 def matrix(taps: np.ndarray, n: int, scale: int, phase: int) -> np.ndarray:
-    """The matrix A of (x ⊗ k)↓s for one line of n pixels, (n/s, n): LR = A·x. `taps` are the K numbers of k.
+    """The matrix A of (x ⊗ k)↓s for a line of n pixels: (n/s, n), so that LR = A·x.
 
-    Row i weighs pixel p + K//2 − m with tap m, where p = s·i + phase. Pixels outside the line are mirrored back into
-    it, the edge pixel repeated: −1 is pixel 0, −2 is pixel 1, n is pixel n − 1.
+    `taps` are the K numbers of k. Row i weighs pixel p + K//2 − m with tap m; p = s·i + phase.
+    Pixels outside the line are mirrored back into it, the edge pixel repeated: −1 is pixel 0,
+    −2 is pixel 1, n is pixel n − 1.
     """
     rows = np.zeros((n // scale, n))
     for i in range(n // scale):
@@ -94,7 +95,7 @@ def _matrix(attempt: Callable[..., np.ndarray]) -> None:
 
 
 def position(j: int, scale: int) -> float:
-    """Where on the HR grid the centre of LR pixel j lies, for bicubic: HR pixel i has its centre at i."""
+    """Where on the HR grid bicubic's LR pixel j has its centre; HR pixel i has its centre at i."""
     return (j + 0.5) * scale - 0.5
 
 
@@ -121,7 +122,10 @@ def _position(attempt: Callable[..., float]) -> None:
 
 
 def add_noise(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
-    """White Gaussian noise of `sigma` grey levels on a uint8 image: a draw a pixel and channel, rounded, clipped."""
+    """A uint8 image plus white Gaussian noise of `sigma` grey levels, rounded and clipped: uint8.
+
+    Every pixel and channel gets a draw of its own.
+    """
     noisy = image + sigma * rng.standard_normal(image.shape)
     return np.clip(np.floor(noisy + 0.5), 0, 255).astype(np.uint8)
 
@@ -148,10 +152,14 @@ def _add_noise(attempt: Callable[..., np.ndarray]) -> None:
 
 
 def same_lr(image: np.ndarray, detail: np.ndarray, scale: int) -> np.ndarray:
-    """`image` plus as much of `detail` as LR can't see, for LR = the mean of each s×s block; floats (H, W)."""
+    """`image` plus as much of `detail` as LR can't see; floats (H, W).
+
+    LR is the mean of each block of scale × scale pixels.
+    """
     height, width = image.shape
-    means = detail.reshape(height // scale, scale, width // scale, scale).mean(axis=(1, 3))
-    return image + detail - means.repeat(scale, axis=0).repeat(scale, axis=1)
+    blocks = detail.reshape(height // scale, scale, width // scale, scale)
+    means = blocks.mean(axis=(1, 3)).repeat(scale, axis=0).repeat(scale, axis=1)
+    return image + detail - means
 
 
 @exercise("01.5", "Two pictures, one LR", difficulty=2, minutes=12, solution=same_lr)
@@ -178,8 +186,10 @@ def _same_lr(attempt: Callable[..., np.ndarray]) -> None:
 
 
 def two_orders(hr: np.ndarray, scale: int, quality: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two uint8 LR of one HR: (JPEG, then made small by bicubic) and (made small, then JPEG)."""
-    return degrade(jpeg(hr, quality), scale=scale), jpeg(degrade(hr, scale=scale), quality)
+    """Two uint8 LR of one HR: JPEG, then made small by bicubic; and made small, then JPEG."""
+    first = degrade(jpeg(hr, quality), scale=scale)
+    second = jpeg(degrade(hr, scale=scale), quality)
+    return first, second
 
 
 @exercise("01.6", "The order matters", difficulty=1, minutes=6, solution=two_orders)
