@@ -55,11 +55,13 @@ def new_table(*columns: str, right: Sequence[str] = ()) -> Table:
 
 def progress(items: Sequence[Any], title: str) -> Iterator[Any]:
     """The items, with a bar on stderr while a terminal is watching."""
+    if not sys.stderr.isatty() or len(items) < 2:
+        yield from items  # not track(disable=True), with which rich 13 still prints an empty line
+        return
     from rich.console import Console
     from rich.progress import track
 
-    quiet = not sys.stderr.isatty() or len(items) < 2
-    yield from track(items, description=title, console=Console(stderr=True), disable=quiet, transient=True)
+    yield from track(items, description=title, console=Console(stderr=True), transient=True)
 
 
 def make_folder(folder: Path) -> None:
