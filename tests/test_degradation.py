@@ -207,6 +207,8 @@ def test_exact_halves_round_up_whatever_the_device():
     image = RNG.integers(0, 256, (64, 64), dtype=np.uint8)
     want = (image.astype(int) + np.concatenate([image[:, 1:], image[:, -1:]], axis=1) + 1) // 2
     np.testing.assert_array_equal(degrade(image, pair, scale=1), want)
+    for device in DEVICES:
+        np.testing.assert_array_equal(degrade(torch.from_numpy(image).to(device), pair, scale=1).cpu(), want)
 
 
 def test_gradients():
