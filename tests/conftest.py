@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-os.environ.setdefault("MPLBACKEND", "Agg")  # no window is opened
 os.environ.setdefault("HATLIB_PROFILE", "quick")  # on a GPU too
 
 
@@ -16,6 +15,14 @@ os.environ.setdefault("HATLIB_PROFILE", "quick")  # on a GPU too
 def empty_mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A mirror with nothing in it: with it in `HATLIB_MIRROR`, hatlib has only what was downloaded before."""
     return tmp_path_factory.mktemp("empty_mirror")
+
+
+@pytest.fixture(autouse=True)
+def no_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures open no window. Only during a test: kernels of notebooks inherit the environment of this process, and
+    need their own backend."""
+    if "MPLBACKEND" not in os.environ:
+        monkeypatch.setenv("MPLBACKEND", "Agg")
 
 
 @pytest.fixture(autouse=True)
