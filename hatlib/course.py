@@ -134,7 +134,7 @@ class Board:
 
     def start(self, result: Result) -> None:
         self.started[result.name] = time.monotonic()
-        result.state = "running"
+        result.state, result.done = "running", 0  # an earlier run may have left its count
         if not self.console.is_terminal:
             self.console.print(f"{result.name} …", markup=False, highlight=False)
 

@@ -304,6 +304,8 @@ def test_only_and_what_ran_before(tmp_path: Path) -> None:
     assert cli.main(rest) == 0
     index = (tmp_path / "build" / "index.html").read_text(encoding="utf-8")
     assert "all 3 passed" in index  # the first from the run before
+    (again,) = course.run(tmp_path / "build", ["02"], notebooks=tmp_path)
+    assert (again.done, again.cells) == (1, 1)  # not added to what the run before had counted
     with pytest.raises(HatlibError, match="unknown notebook '07'"):
         course.run(tmp_path / "build", ["07"], notebooks=tmp_path)
 
