@@ -8,9 +8,14 @@ so that `import hatlib` costs next to nothing.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# Threads that wait for work sleep instead of spinning. On an idle machine this costs nothing; beside a second busy
+# process (another notebook, a browser) spinning made training up to four times slower. Read when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # name that users type → module that defines it
 _NAMES = {
