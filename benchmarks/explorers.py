@@ -17,8 +17,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from hatlib import files, widgets
 from hatlib.pictures import builtin
 
@@ -52,6 +50,8 @@ def main() -> None:
     parser.add_argument("--json", help="also write the table to this file")
     photo, rows = builtin("astronaut"), []
     arguments = parser.parse_args()
+    import torch  # after hatlib, as in a notebook: hatlib says how its threads are to wait
+
     print(f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, photo 512×512")
     print(f"{'explorer':<13}{'control':<48}{'median ms':>10}{'slowest ms':>12}")
     for name, make in EXPLORERS.items():
