@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from hatlib.errors import HatlibError, unknown
@@ -47,14 +47,18 @@ def create(name: str, scale: int = 4, **overrides: Any) -> Network:
         raise unknown("model", name, names())
     if scale not in SCALES:
         raise HatlibError(f"scale is {scale}; the networks know {', '.join(map(str, SCALES))}")
-    known = options(name)
-    for option in overrides:
-        if option not in known:
-            raise unknown(f"option of {name}", option, sorted(known) or ["none"])
+    check_options(name, overrides, options(name))
     if name in CONFIGURED:
         network, config = CONFIGURED[name]
         return network(scale, dataclasses.replace(config, **overrides))
     return {**BASELINES, "srcnn": SRCNN}[name](scale=scale, **overrides)
+
+
+def check_options(name: str, overrides: Iterable[str], known: Iterable[str]) -> None:
+    """Raises HatlibError for an option that a network does not have."""
+    for option in overrides:
+        if option not in known:
+            raise unknown(f"option of {name}", option, sorted(known) or ["none"])
 
 
 def options(name: str) -> dict[str, Any]:

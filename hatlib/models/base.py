@@ -26,7 +26,8 @@ class Padding:
         """(N, C, h, w) of any size from 1×1 → (N, C, H, W); the image itself where nothing is to be done."""
         for axis in (2, 3):
             side = image.shape[axis]
-            grown = (side // self.multiple + 1) * self.multiple if self.always else -(-side // self.multiple) * self.multiple
+            windows = side // self.multiple + 1 if self.always else -(-side // self.multiple)
+            grown = windows * self.multiple
             if grown > side:
                 image = image.index_select(axis, mirrored(side, grown, self.border).to(image.device))
         return image

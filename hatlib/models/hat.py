@@ -1,6 +1,7 @@
 """HAT, the Hybrid Attention Transformer: SwinIR's frame, with channel attention beside and overlapping windows after.
 
-Chen et al., "Activating More Pixels in Image Super-Resolution Transformer", arXiv 2205.04437, §3. Taught in notebook 06.
+Chen et al., "Activating More Pixels in Image Super-Resolution Transformer", arXiv 2205.04437, §3.
+Taught in notebook 06.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ class OCAB(OverlappingAttention):
         super().__init__(c.embed_dim, c.num_heads, c.window_size, c.overlap_side)
         self.norm1 = nn.LayerNorm(c.embed_dim)
         self.norm2 = nn.LayerNorm(c.embed_dim)
-        self.mlp = Mlp(c.embed_dim, int(c.embed_dim * c.mlp_ratio))
+        self.mlp = Mlp(c.embed_dim, round(c.embed_dim * c.mlp_ratio))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, H, W, C) → the same shape."""

@@ -37,7 +37,7 @@ class RCANConfig:
 PRESETS = {
     "rcan": RCANConfig(),
     # for lessons: as many multiply-adds as swinir-nano and hat-nano have
-    "rcan-nano": RCANConfig(groups=3, blocks=4, features=32, reduction=8, upsampler="pixelshuffledirect"),
+    "rcan-nano": RCANConfig(groups=2, blocks=7, features=32, reduction=8, upsampler="pixelshuffledirect"),
 }
 
 

@@ -141,7 +141,7 @@ def overlapping_position_index(window: int, side: int) -> torch.Tensor:
 def attention_mask(height: int, width: int, window: int, shift: int) -> torch.Tensor:
     """What keeps tokens apart that the cyclic shift of an H×W map has put into one window: (H/w · W/w, T, T)."""
     part = torch.zeros(height, width)
-    for axis in (0, 1):
+    for _ in range(2):  # rows, then columns
         part = 3 * part.transpose(0, 1)
         part[-window:] += 1
         part[-shift:] += 1
@@ -184,7 +184,7 @@ class BiasedAttention(nn.Module):
         self._biases: dict[tuple[object, ...], torch.Tensor] = {}
 
     def bias(self, dtype: torch.dtype, *sizes: int) -> torch.Tensor:
-        """The bias (1, h, T, S) for windows of these sizes. Looked up at each call while training, else once for all."""
+        """The bias (1, h, T, S) for windows of these sizes: looked up at each call while training, else once."""
         table = self.relative_position_bias_table
         if torch.is_grad_enabled() and table.requires_grad:
             return self._look_up(self.index(*sizes)).to(dtype)
