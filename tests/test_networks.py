@@ -96,7 +96,7 @@ def test_parameters_are_as_many_as_in_the_official_code(name, counts):
 
 
 def test_multiply_adds_are_those_of_the_papers():
-    """102.4 G and 53.6 G at 64×64 (HAT, arXiv 2205.04437, table 6). Ours are less by the smaller border windows."""
+    """102.4 G and 53.6 G at 64×64 (HAT, arXiv 2205.04437). Ours are less by the smaller border windows."""
     for name, giga in (("hat", 102.4), ("swinir", 53.6)):
         assert counting.multiply_adds(empty(name)) / 1e9 == pytest.approx(giga, rel=0.02)
 

@@ -34,7 +34,7 @@ PRESETS = {
 
 
 class ResidualDenseGroup(nn.Module):
-    """Residual dense group (§3.2): each of five Swin blocks sees what the group was given and what all before made.
+    """Residual dense group (§3): each of five Swin blocks sees what the group was given and what all before made.
 
     Args:
         config: the network's.

@@ -1,7 +1,7 @@
 """HAT, the Hybrid Attention Transformer: SwinIR's frame, with channel attention beside and overlapping windows after.
 
 Chen et al., "Activating More Pixels in Image Super-Resolution Transformer", arXiv 2205.04437, §3.
-Taught in notebook 06.
+Taught in notebook 08.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from hatlib.models.windows import OverlappingAttention
 class HATConfig(SwinIRConfig):
     """HAT: arXiv 2205.04437, §4.1."""
 
-    window_size: int = 16  # from 8: +0.36 dB on Urban100 ×4, the largest single step from SwinIR (§4.2)
+    window_size: int = 16  # from 8: +0.36 dB on Urban100 ×4, before CAB and OCAB are added (§4.2)
     compress_ratio: int = 3  # β: channels / those between the convolutions beside the attention
     squeeze_factor: int = 30  # channels / those between the layers of the channel attention
     conv_scale: float = 0.01  # α: a constant that keeps the convolutions from disturbing the attention
@@ -68,7 +68,7 @@ class CAB(nn.Module):
 
 
 class HAB(SwinBlock):
-    """Hybrid attention block (§3.2, eq. 2): a Swin block with a CAB beside its attention.
+    """Hybrid attention block (§3.2): a Swin block with a CAB beside its attention.
 
     Both branches see the normed map, and α = `conv_scale` times the CAB's result is added to the attention's.
     Stochastic depth leaves out the attention, never the CAB.
@@ -85,7 +85,7 @@ class HAB(SwinBlock):
 
 
 class OCAB(OverlappingAttention):
-    """Overlapping cross-attention block (§3.2, eq. 4): as a Swin block, with keys and values from larger windows.
+    """Overlapping cross-attention block (§3.2): as a Swin block, with keys and values from larger windows.
 
     A subclass of its attention, because the published names of the weights put both on one level.
     """
@@ -123,6 +123,6 @@ class HAT(WindowNetwork):
         super().__init__(scale, config)
 
     def group(self, rates: Sequence[float]) -> nn.Module:
-        """RHAG, residual hybrid attention group (§3.2, eq. 3)."""
+        """RHAG, residual hybrid attention group (§3.2)."""
         blocks = [HAB(self.config, shift_of(i, self.config), rate) for i, rate in enumerate(rates)]
         return ResidualGroup(self.config.embed_dim, HybridBlocks(blocks, self.config))

@@ -21,7 +21,7 @@ RGB_RANGE = 255  # the published weights work on pixels of 0–255
 
 @dataclass(frozen=True)
 class RCANConfig:
-    """RCAN: arXiv 1807.02758, §4.1."""
+    """RCAN: arXiv 1807.02758, §3.5."""
 
     groups: int = 10
     blocks: int = 20  # of each group
@@ -53,14 +53,14 @@ class MeanShift(nn.Conv2d):
 
 
 def block(config: RCANConfig) -> Residual:
-    """RCAB (§3.3, eq. 13): two convolutions and channel attention. (N, C, H, W) → the same shape."""
+    """RCAB (§3.4): two convolutions and channel attention. (N, C, H, W) → the same shape."""
     c = config.features
     attention = ChannelAttention(c, c // config.reduction)
     return Residual(conv3x3(c, c), nn.ReLU(), conv3x3(c, c), nn.Sequential(OrderedDict(conv_du=attention)))
 
 
 def group(config: RCANConfig) -> Residual:
-    """Residual group (§3.2, eq. 8): blocks, a convolution, and a short skip connection over them."""
+    """Residual group (§3.2): blocks, a convolution, and a short skip connection over them."""
     return Residual(*[block(config) for _ in range(config.blocks)], conv3x3(config.features, config.features))
 
 

@@ -1,6 +1,6 @@
 """SwinIR: window attention in a residual network; and the frame that HAT and DRCT keep.
 
-Liang et al., "SwinIR: Image Restoration Using Swin Transformer", arXiv 2108.10257, §3.1. Taught in notebook 05.
+Liang et al., "SwinIR: Image Restoration Using Swin Transformer", arXiv 2108.10257, §3. Taught in notebook 06.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Mlp(nn.Module):
 
 
 class SwinBlock(nn.Module):
-    """Swin transformer layer (SwinIR §3.1, eq. 6–7): attention within windows, then an MLP, each with a residual sum.
+    """Swin transformer layer (SwinIR §3.2): attention within windows, then an MLP, each with a residual sum.
 
     Args:
         channels, heads, window, shift: of the attention.
@@ -103,7 +103,7 @@ class Blocks(nn.Module):
 
 
 class ResidualGroup(nn.Module):
-    """Blocks, a convolution, and a residual sum over both: RSTB (SwinIR §3.1, eq. 5), and RHAG in HAT."""
+    """Blocks, a convolution, and a residual sum over both: RSTB (SwinIR §3.2), and RHAG in HAT."""
 
     def __init__(self, channels: int, blocks: Blocks):
         super().__init__()
@@ -116,7 +116,7 @@ class ResidualGroup(nn.Module):
 
 
 class WindowNetwork(ColourNetwork):
-    """The frame of SwinIR, HAT and DRCT: shallow features, groups of blocks, reconstruction (SwinIR §3.1, fig. 2).
+    """The frame of SwinIR, HAT and DRCT: shallow features, groups of blocks, reconstruction (SwinIR §3.1).
 
     A subclass says what a group is.
 

@@ -1,7 +1,7 @@
 """Window attention: the part that SwinIR, HAT and DRCT share.
 
 Liu et al., "Swin Transformer", arXiv 2103.14030, §3.2 (shifted windows, relative position bias); the overlapping
-windows are HAT's (arXiv 2205.04437, §3.2). Taught in notebooks 05 and 06.
+windows are HAT's (arXiv 2205.04437, §3.2). Taught in notebooks 05 and 08.
 
 Everything is here twice. `spelled_out` follows the papers: shift the map cyclically, cut it into windows, keep tokens
 that were no neighbours from seeing each other with a mask of −100, add the bias, softmax. What the networks use gives
@@ -116,7 +116,7 @@ def _grid(height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
 def relative_position_index(window: int, height: int, width: int) -> torch.Tensor:
     """Which row of the bias table belongs to a query and a key: (T, T), for a window of height×width ≤ w×w.
 
-    The table has one row for each of the (2w−1)² offsets between two tokens of a w×w window (Swin §3.2, eq. 4). In a
+    The table has one row for each of the (2w−1)² offsets between two tokens of a w×w window (Swin §3.2). In a
     smaller window the offsets are among them.
     """
     y, x = _grid(height, width)
@@ -180,7 +180,7 @@ class BiasedAttention(nn.Module):
         self.relative_position_bias_table = nn.Parameter(torch.zeros(offsets, heads))
         self.qkv = nn.Linear(channels, 3 * channels)
         self.proj = nn.Linear(channels, channels)
-        nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)  # as Swin, §A2.1
+        nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
         self._biases: dict[tuple[object, ...], torch.Tensor] = {}
 
     def bias(self, dtype: torch.dtype, *sizes: int) -> torch.Tensor:
