@@ -158,6 +158,12 @@ def test_stochastic_depth_grows_from_block_to_block():
     assert rates[0][0] == 0 and rates[-1][-1] == pytest.approx(0.1) and rates[1][0] == pytest.approx(0.1 * 6 / 35)
 
 
+def test_a_new_rcan_shifts_by_the_published_mean():
+    expected, new = reference.load("rcan_x2_tiny").tensors, models.create("rcan-nano").state_dict()
+    for key in ("sub_mean.weight", "sub_mean.bias", "add_mean.weight", "add_mean.bias"):
+        assert torch.allclose(new[key], expected[key])
+
+
 def test_channel_attention_takes_the_mean_over_all_that_it_is_given():
     torch.manual_seed(0)
     attention, x = ChannelAttention(8, 2), torch.rand(1, 8, 6, 6)

@@ -180,6 +180,7 @@ def test_the_bias_is_looked_up_once_until_the_weights_change():
     with torch.no_grad():
         layer.relative_position_bias_table.mul_(2.0)
     assert torch.equal(layer.bias(torch.float32, 4, 4), 2 * first)
+    assert len(layer._biases) == 1, "those of other weights are not kept"
     layer.load_state_dict(other.state_dict())
     assert torch.allclose(layer.bias(torch.float32, 4, 4), first + 1)
     layer.load_state_dict(attention_layer().state_dict(), assign=True)
