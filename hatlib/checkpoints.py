@@ -1,19 +1,36 @@
-"""Weights on disk: safetensors files that say which network they belong to. Nothing is ever unpickled."""
+"""Weights on disk: our own safetensors files, and the published ones as they are. No code is ever unpickled.
+
+Our files say which network they belong to. For others it is read from the tensors: see `hatlib.models.published`.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import json
 import os
+import pickletools
+import re
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from hatlib import models
 from hatlib.errors import HatlibError, unknown
 from hatlib.files import whole
+from hatlib.models import published
 
 _KEY = "hatlib"  # of the JSON text in the file's metadata
+WRAPPERS = ("params_ema", "params")  # BasicSR's; the averaged weights are those that the papers evaluate
+SUFFIXES = (".safetensors", ".pth", ".pt")
+# What a pickle of tensors alone has to call
+HARMLESS = re.compile(r"torch\._utils\._rebuild_\w+|torch\.\w+Storage|collections\.OrderedDict")
 
 
 def save(model: models.Network, path: str | os.PathLike[str], name: str, **options: object) -> None:
@@ -26,51 +43,129 @@ def save(model: models.Network, path: str | os.PathLike[str], name: str, **optio
     """
     if Path(path).suffix != ".safetensors":
         raise HatlibError(f"weights are saved as .safetensors, got {path}")
-    rebuilt = models.create(name, model.scale, **options)
-    if {k: v.shape for k, v in rebuilt.state_dict().items()} != {k: v.shape for k, v in model.state_dict().items()}:
-        raise HatlibError(f"the weights do not fit models.create({name!r}, {model.scale}, {options})")
+    try:
+        published.check_weights(_empty(models.create, name, model.scale, **options), model.state_dict())
+    except HatlibError as error:
+        wanted = f"models.create({name!r}, {model.scale}, {options})"
+        raise HatlibError(f"the weights do not fit {wanted}: {error}") from None
     card = json.dumps({"model": name, "scale": model.scale, "options": options})
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     with whole(path) as temporary:
         save_file(tensors, temporary, metadata={_KEY: card})
 
 
-def load(name_or_path: str | os.PathLike[str], scale: int = 4) -> models.Network:
-    """A network that is ready to use: one that has no weights by name, or one from a file that `save` wrote.
+def load(name_or_path: str | os.PathLike[str], scale: int = 4, **options: Any) -> models.Network:
+    """A network that is ready to use: one that has no weights by name, or one from a file.
 
     Args:
-        name_or_path: "bicubic", "nearest" or the path of a .safetensors file.
+        name_or_path: "bicubic", "nearest" or the path of a file: one that `save` wrote, or published weights of RCAN,
+            SwinIR, HAT or DRCT (.pth, .pt or .safetensors).
         scale: for the names; a file knows its own.
+        options: of the network, for published files: what tensors do not tell, such as conv_scale=0.01 of HAT.
     Returns:
-        The network in eval mode, on the CPU, with `.scale`.
+        The network in eval mode, float32, on the CPU, with `.scale`.
     Raises:
-        HatlibError: no such name or file, or a file that is not one of ours.
+        HatlibError: no such name or file, a file that is damaged, holds code, or does not fit any network; in one line.
     """
     path = Path(name_or_path)
-    if path.suffix == ".safetensors" or path.is_file():
-        return _load_file(path)
-    ready = [name for name in models.names() if not list(models.create(name).parameters())]
-    if str(name_or_path) in ready:
+    if path.suffix in SUFFIXES or path.is_file():
+        return _load_file(path, options)
+    if str(name_or_path) in models.BASELINES:
         return models.create(str(name_or_path), scale).eval()
     if str(name_or_path) in models.names():
         raise HatlibError(f"'{name_or_path}' has no trained weights here; train it and give the .safetensors file")
-    raise unknown("model", str(name_or_path), [*ready, "FILE.safetensors"])
+    raise unknown("model", str(name_or_path), [*models.BASELINES, "FILE.safetensors", "FILE.pth"])
 
 
-def _load_file(path: Path) -> models.Network:
+def _load_file(path: Path, options: dict[str, Any]) -> models.Network:
+    if not path.is_file():
+        raise HatlibError(f"no such file: {path}")
+    tensors, card = _read_safetensors(path) if path.suffix == ".safetensors" else (_read_pickle(path), None)
+    try:
+        weights, buffers = published.split_buffers(tensors)
+        if card is not None:
+            model = _empty(models.create, card["model"], card["scale"], **{**card["options"], **options})
+        else:
+            network, scale, config = published.recognise(tensors)
+            models.check_options(network.__name__, options, dataclasses.asdict(config))
+            config = dataclasses.replace(config, **options)
+            model = _empty(network, scale, config)
+            published.check_buffers(config, buffers)
+        published.check_weights(model, weights)
+    except HatlibError as error:
+        raise HatlibError(f"{path} does not fit: {error}") from None
+    model.load_state_dict({key: value.float() for key, value in weights.items()}, assign=True)
+    return model.eval()
+
+
+def _empty(make: Callable[..., models.Network], *args: Any, **options: Any) -> models.Network:
+    """A network whose weights take no memory and no time, until a file's are put in their place."""
+    with torch.device("meta"):
+        return make(*args, **options)
+
+
+# --- reading files ----------------------------------------------------------------------------------------------------
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any] | None]:
+    """The tensors and, in our own files, the card."""
     try:
         with safe_open(path, framework="pt") as file:
             card = json.loads((file.metadata() or {}).get(_KEY, "null"))
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (not a dict)
-    except FileNotFoundError:
-        raise HatlibError(f"no such file: {path}") from None
     except (SafetensorError, OSError) as error:
         raise HatlibError(f"{path} is not a safetensors file, or a damaged one: {error}") from None
-    if not card:
-        raise HatlibError(f"{path} does not say which network it belongs to; hatlib.checkpoints.save writes that")
-    model = models.create(card["model"], card["scale"], **card["options"])
+    except json.JSONDecodeError:
+        card = {}
+    if card is not None and not {"model", "scale", "options"} <= set(card):
+        raise HatlibError(f"{path} does not say rightly which network it belongs to: {card}")
+    return tensors, card
+
+
+def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a file that torch.save wrote, without the wrapping that some repositories put around them."""
     try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise HatlibError(f"{path} does not fit {card['model']}: {' '.join(str(error).split())}") from None
-    return model.eval()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # torch's advice on pickles which we refuse anyway
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle can fail in any way
+        if code := _code_in(path):
+            raise HatlibError(f"{path} is refused: it holds code ({code}), and weights need none") from None
+        reason = str(error).partition(". ")[0].splitlines()
+        said = f": {reason[0]}" if isinstance(error, RuntimeError) and reason else ""
+        raise HatlibError(f"{path} is not a file of weights that torch can read, or a damaged one{said}") from None
+    for wrapper in WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    if not isinstance(content, Mapping) or not content:
+        raise HatlibError(f"{path} holds no tensors by name, but {type(content).__name__}")
+    for key, value in content.items():
+        if not isinstance(value, torch.Tensor):
+            raise HatlibError(f"{path} holds something else than tensors: '{key}' is {type(value).__name__}")
+    return dict(content)
+
+
+def _code_in(path: Path) -> str | None:
+    """The first function or class that a pickle asks for and tensors do not need; the pickle is read, not run."""
+    strings: list[str] = []
+    try:
+        for name, argument in _operations(path):
+            asked = str(argument).replace(" ", ".") if name == "GLOBAL" else ".".join(strings[-2:])
+            if name in ("GLOBAL", "STACK_GLOBAL") and not HARMLESS.fullmatch(asked):
+                return asked
+            if isinstance(argument, str):
+                strings.append(argument)
+    except Exception:  # not a pickle, or not any more: what torch said about the file is all there is to say
+        return None
+    return None
+
+
+def _operations(path: Path) -> Iterator[tuple[str, object]]:
+    """(name, argument) of each operation of the pickles in a file of torch's, in its new form (a zip) or the old."""
+    data = path.read_bytes()
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            data = archive.read(next(name for name in archive.namelist() if name.endswith("data.pkl")))
+    stream = io.BytesIO(data)
+    while stream.tell() < len(data):  # the old form is several pickles one after the other
+        yield from ((operation.name, argument) for operation, argument, _ in pickletools.genops(stream))

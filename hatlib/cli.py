@@ -153,7 +153,7 @@ def degrade(source: In, target: Out, scale: ScaleOption = 4,
 
 @app.command()
 def upscale(source: In, target: Out,
-            model: Annotated[str, typer.Option(help="bicubic, nearest, or a .safetensors file.")],
+            model: Annotated[str, typer.Option(help="bicubic, nearest, or a file of weights.")],
             scale: Annotated[int | None, typer.Option(help="2, 3 or 4 (default); a file knows its own.")] = None,
             tile: Annotated[int | None, typer.Option(min=0, help="Side of the tiles in LR pixels, 0 for none.",
                                                      show_default="by size")] = None,
@@ -180,7 +180,7 @@ def load_model(name: str, scale: int | None) -> Network:
 # ---- measuring ------------------------------------------------------------------------------------------------------
 
 @app.command()
-def evaluate(model: Annotated[str, typer.Option(help="bicubic, nearest, or a .safetensors file.")],
+def evaluate(model: Annotated[str, typer.Option(help="bicubic, nearest, or a file of weights.")],
              data: Annotated[str, typer.Option(help="A data set by name, or a folder of images.")],
              scale: ScaleOption = 4,
              limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many images.")] = None,

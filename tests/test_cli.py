@@ -68,7 +68,7 @@ BAD_INPUT = {
     "unknown model": ("upscale photo.png out.png --model bicubik", "did you mean 'bicubic'?"),
     "unknown model, evaluate": ("evaluate --model neares --data builtin", "did you mean 'nearest'?"),
     "missing weights": ("upscale photo.png out.png --model w.safetensors", "no such file: w.safetensors"),
-    "weights that are none": ("upscale photo.png out.png --model text.png", "text.png is not a safetensors file"),
+    "weights that are none": ("upscale photo.png out.png --model text.png", "text.png is not a file of weights"),
     "scale 7": ("upscale photo.png out.png --model bicubic --scale 7", "scale is 7"),
     "scale 7, evaluate": ("evaluate --model bicubic --data builtin --scale 7", "scale is 7"),
     "scale 0": ("degrade photo.png out.png --scale 0", "--scale"),

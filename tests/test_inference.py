@@ -18,7 +18,7 @@ def srcnn():
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (1, 40, 3), (37, 5, 3), (7, 9)])
-@pytest.mark.parametrize("name", models.names())
+@pytest.mark.parametrize("name", ["bicubic", "nearest", "srcnn", "rcan-nano", "swinir-nano", "hat-nano"])
 def test_any_size_becomes_scale_times_as_large(name, shape):
     image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     result = upscale(models.create(name, 3).eval(), image)

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from hatlib.errors import HatlibError, unknown
-from hatlib.models.base import Network
+from hatlib.models import drct, hat, rcan, swinir
+from hatlib.models.base import Network, Padding
+from hatlib.models.drct import DRCT
+from hatlib.models.hat import HAT
 from hatlib.models.interpolation import Bicubic, Nearest
+from hatlib.models.rcan import RCAN
 from hatlib.models.srcnn import SRCNN
+from hatlib.models.swinir import SwinIR
+
+__all__ = ["DRCT", "HAT", "RCAN", "SCALES", "SRCNN", "Network", "Padding", "SwinIR", "create", "names"]
 
 SCALES = (2, 3, 4)
-_MODELS: dict[str, Callable[..., Network]] = {"bicubic": Bicubic, "nearest": Nearest, "srcnn": SRCNN}
+BASELINES: dict[str, Callable[..., Network]] = {"bicubic": Bicubic, "nearest": Nearest}  # they have no weights
+# networks whose options are in a dataclass: (class, configuration) by name
+CONFIGURED: dict[str, tuple[Callable[..., Network], Any]] = {
+    name: (network, config)
+    for network, presets in ((RCAN, rcan.PRESETS), (SwinIR, swinir.PRESETS), (HAT, hat.PRESETS), (DRCT, drct.PRESETS))
+    for name, config in presets.items()
+}
 
 
 def names() -> list[str]:
     """The names that `create` knows."""
-    return list(_MODELS)
+    return [*BASELINES, "srcnn", *CONFIGURED]
 
 
 def create(name: str, scale: int = 4, **overrides: Any) -> Network:
@@ -25,16 +39,31 @@ def create(name: str, scale: int = 4, **overrides: Any) -> Network:
 
     Args:
         name: one of `names()`.
-        overrides: the network's own options, such as kernels=(9, 1, 5) for "srcnn".
+        overrides: the network's own options, such as kernels=(9, 1, 5) for "srcnn" or embed_dim=96 for "hat".
     Raises:
         HatlibError: an unknown name, scale or option.
     """
-    if name not in _MODELS:
+    if name not in names():
         raise unknown("model", name, names())
     if scale not in SCALES:
         raise HatlibError(f"scale is {scale}; the networks know {', '.join(map(str, SCALES))}")
-    options = set(inspect.signature(_MODELS[name]).parameters) - {"scale"}
+    check_options(name, overrides, options(name))
+    if name in CONFIGURED:
+        network, config = CONFIGURED[name]
+        return network(scale, dataclasses.replace(config, **overrides))
+    return {**BASELINES, "srcnn": SRCNN}[name](scale=scale, **overrides)
+
+
+def check_options(name: str, overrides: Iterable[str], known: Iterable[str]) -> None:
+    """Raises HatlibError for an option that a network does not have."""
     for option in overrides:
-        if option not in options:
-            raise unknown(f"option of {name}", option, sorted(options) or ["none"])
-    return _MODELS[name](scale=scale, **overrides)
+        if option not in known:
+            raise unknown(f"option of {name}", option, sorted(known) or ["none"])
+
+
+def options(name: str) -> dict[str, Any]:
+    """The options of a network and the values that they have by default."""
+    if name in CONFIGURED:
+        return dataclasses.asdict(CONFIGURED[name][1])
+    parameters = inspect.signature({**BASELINES, "srcnn": SRCNN}[name]).parameters
+    return {option: parameter.default for option, parameter in parameters.items() if option != "scale"}

@@ -1,0 +1,74 @@
+"""DRCT: SwinIR's frame with dense connections inside each group.
+
+Hsu, Lee, Chou, "DRCT: Saving Image Super-resolution away from Information Bottleneck", arXiv 2404.00722, §3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from hatlib.models.layers import on_tokens
+from hatlib.models.swinir import SwinBlock, SwinIRConfig, WindowNetwork, shift_of
+
+BLOCKS = 5  # of a group, whatever `depths` says: the published code reads the number of groups only
+MLP_RATIO_OF_LAST = 1  # of the fourth and fifth block, whose channels are many
+
+
+@dataclass(frozen=True)
+class DRCTConfig(SwinIRConfig):
+    """DRCT: the options of the published code; `depths` gives the number of groups and spreads stochastic depth."""
+
+    window_size: int = 16
+    growth: int = 32  # channels that each block adds to those which the next one sees
+
+
+PRESETS = {
+    "drct": DRCTConfig(),
+    "drct-l": DRCTConfig(depths=(6,) * 12),
+}
+
+
+class ResidualDenseGroup(nn.Module):
+    """Residual dense group (§3): each of five Swin blocks sees what the group was given and what all before made.
+
+    Args:
+        config: the network's.
+        drop_path: rate of stochastic depth, the same in all five blocks.
+    """
+
+    def __init__(self, config: DRCTConfig, drop_path: float):
+        super().__init__()
+        c = config
+        for i in range(BLOCKS):
+            channels = c.embed_dim + i * c.growth
+            heads = c.num_heads - channels % c.num_heads  # so that the heads divide the channels of the presets
+            ratio = c.mlp_ratio if i < 3 else MLP_RATIO_OF_LAST
+            made = c.embed_dim if i == BLOCKS - 1 else c.growth
+            self.add_module(f"swin{i + 1}", SwinBlock(channels, heads, c.window_size, shift_of(i, c), ratio, drop_path))
+            self.add_module(f"adjust{i + 1}", nn.Conv2d(channels, made, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, H, W, C) → the same shape."""
+        seen = x
+        for i in range(1, BLOCKS):
+            made = on_tokens(self.get_submodule(f"adjust{i}"), self.get_submodule(f"swin{i}")(seen))
+            seen = torch.cat((seen, F.leaky_relu(made, 0.2)), dim=-1)  # (N, H, W, C + i·growth)
+        made = on_tokens(self.get_submodule(f"adjust{BLOCKS}"), self.get_submodule(f"swin{BLOCKS}")(seen))
+        return x + 0.2 * made
+
+
+class DRCT(WindowNetwork):
+    """DRCT. LR (N, 3, h, w) in [0, 1] → SR (N, 3, s·h, s·w)."""
+
+    config: DRCTConfig
+
+    def __init__(self, scale: int = 4, config: DRCTConfig = PRESETS["drct"]):
+        super().__init__(scale, config)
+
+    def group(self, rates: Sequence[float]) -> nn.Module:
+        return ResidualDenseGroup(self.config, rates[0])

@@ -1,0 +1,86 @@
+"""RCAN: two hundred residual blocks, each with channel attention, in groups with skip connections of their own.
+
+Zhang et al., "Image Super-Resolution Using Very Deep Residual Channel Attention Networks", arXiv 1807.02758, §3.
+Taught in notebook 04.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from hatlib.errors import HatlibError
+from hatlib.models.base import RGB_MEAN, ColourNetwork
+from hatlib.models.layers import ChannelAttention, Residual, conv3x3, upsampler
+
+RGB_RANGE = 255  # the published weights work on pixels of 0–255
+
+
+@dataclass(frozen=True)
+class RCANConfig:
+    """RCAN: arXiv 1807.02758, §3.5."""
+
+    groups: int = 10
+    blocks: int = 20  # of each group
+    features: int = 64  # channels
+    reduction: int = 16  # r: channels / those between the layers of the channel attention
+    upsampler: str = "pixelshuffle"  # "pixelshuffledirect" gives RGB in one step, as lightweight networks do
+
+    def __post_init__(self) -> None:
+        if self.features < self.reduction:
+            raise HatlibError(f"reduction {self.reduction} leaves none of {self.features} features")
+
+
+PRESETS = {
+    "rcan": RCANConfig(),
+    # for lessons: as many multiply-adds as swinir-nano and hat-nano have
+    "rcan-nano": RCANConfig(groups=2, blocks=7, features=32, reduction=8, upsampler="pixelshuffledirect"),
+}
+
+
+class MeanShift(nn.Conv2d):
+    """Adds (sign 1) or subtracts (sign −1) the mean colour. A convolution, because the published weights hold one."""
+
+    def __init__(self, sign: int):
+        super().__init__(3, 3, 1)
+        with torch.no_grad():
+            self.weight.copy_(torch.eye(3)[:, :, None, None])
+            self.bias.copy_(sign * RGB_RANGE * torch.tensor(RGB_MEAN))  # type: ignore[union-attr]
+        self.requires_grad_(False)
+
+
+def block(config: RCANConfig) -> Residual:
+    """RCAB (§3.4): two convolutions and channel attention. (N, C, H, W) → the same shape."""
+    c = config.features
+    attention = ChannelAttention(c, c // config.reduction)
+    return Residual(conv3x3(c, c), nn.ReLU(), conv3x3(c, c), nn.Sequential(OrderedDict(conv_du=attention)))
+
+
+def group(config: RCANConfig) -> Residual:
+    """Residual group (§3.2): blocks, a convolution, and a short skip connection over them."""
+    return Residual(*[block(config) for _ in range(config.blocks)], conv3x3(config.features, config.features))
+
+
+class RCAN(ColourNetwork):
+    """RCAN. LR (N, 3, h, w) in [0, 1] → SR (N, 3, s·h, s·w)."""
+
+    halo = 32  # the convolutions of 10×20 blocks see 400 pixels and more, but what they take from there is little
+
+    def __init__(self, scale: int = 4, config: RCANConfig = PRESETS["rcan"]):
+        super().__init__()
+        self.scale, self.config = scale, config
+        c = config.features
+        self.sub_mean, self.add_mean = MeanShift(-1), MeanShift(1)
+        self.head = nn.Sequential(conv3x3(3, c))
+        self.body = nn.Sequential(*[group(config) for _ in range(config.groups)], conv3x3(c, c))
+        last = [] if config.upsampler == "pixelshuffledirect" else [conv3x3(c, 3)]
+        self.tail = nn.Sequential(upsampler(config.upsampler, scale, c), *last)
+
+    def enlarge(self, rgb: torch.Tensor) -> torch.Tensor:
+        """(N, 3, H, W) → (N, 3, s·H, s·W)."""
+        shallow = self.head(self.sub_mean(RGB_RANGE * rgb.contiguous(memory_format=torch.channels_last)))
+        sr = self.tail(shallow + self.body(shallow))  # the long skip connection (§3.2)
+        return self.add_mean(sr) / RGB_RANGE

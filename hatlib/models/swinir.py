@@ -1,0 +1,199 @@
+"""SwinIR: window attention in a residual network; and the frame that HAT and DRCT keep.
+
+Liang et al., "SwinIR: Image Restoration Using Swin Transformer", arXiv 2108.10257, §3. Taught in notebook 06.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from hatlib.errors import HatlibError
+from hatlib.models.base import RGB_MEAN, ColourNetwork, Padding
+from hatlib.models.layers import DropPath, conv3x3, image_layout, on_tokens, token_layout, upsampler
+from hatlib.models.windows import WindowAttention
+
+FEATURES = 64  # between the body and the RGB image, in every published network of this family
+HALO = 32  # LR pixels; what SwinIR's and HAT's own scripts let tiles overlap by
+
+
+@dataclass(frozen=True)
+class SwinIRConfig:
+    """SwinIR for classical super-resolution (SwinIR-M): arXiv 2108.10257, §4.1."""
+
+    embed_dim: int = 180  # C
+    depths: Sequence[int] = (6,) * 6  # blocks of each group
+    num_heads: int = 6  # of 30 channels each
+    window_size: int = 8  # larger is better and slower: HAT takes 16
+    mlp_ratio: float = 2.0  # hidden channels of the MLP / C; Swin has 4
+    upsampler: str = "pixelshuffle"  # "pixelshuffledirect" makes the lightweight networks light
+    drop_path_rate: float = 0.1  # in the last block; rises linearly from 0 in the first
+    shifted: bool = True  # the published code leaves the shift out, unsaid, if trained with img_size ≤ window_size
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "depths", tuple(self.depths))  # a list from a JSON file is as good
+        if self.window_size < 2:
+            raise HatlibError(f"window_size is {self.window_size}; a window has at least 2×2 pixels")
+
+
+PRESETS = {
+    "swinir": SwinIRConfig(),
+    "swinir-light": SwinIRConfig(embed_dim=60, depths=(6,) * 4, upsampler="pixelshuffledirect"),
+    # for lessons: heads of 16 channels suit the hardware, and short training wants no stochastic depth
+    "swinir-nano": SwinIRConfig(embed_dim=48, depths=(4,) * 2, num_heads=3, upsampler="pixelshuffledirect",
+                                drop_path_rate=0.0),
+}
+
+
+class Mlp(nn.Module):
+    """Two linear layers on each token by itself, GELU between them. (…, C) → (…, C)."""
+
+    def __init__(self, channels: int, hidden: int):
+        super().__init__()
+        self.fc1 = nn.Linear(channels, hidden)
+        self.act = nn.GELU()
+        self.fc2 = nn.Linear(hidden, channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc2(self.act(self.fc1(x)))
+
+
+class SwinBlock(nn.Module):
+    """Swin transformer layer (SwinIR §3.2): attention within windows, then an MLP, each with a residual sum.
+
+    Args:
+        channels, heads, window, shift: of the attention.
+        mlp_ratio: hidden channels of the MLP / channels.
+        drop_path: rate of stochastic depth.
+    """
+
+    def __init__(self, channels: int, heads: int, window: int, shift: int, mlp_ratio: float, drop_path: float):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(channels)
+        self.attn = WindowAttention(channels, heads, window, shift)
+        self.norm2 = nn.LayerNorm(channels)
+        self.mlp = Mlp(channels, round(channels * mlp_ratio))
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, H, W, C) → the same shape."""
+        x = x + self.mix(self.norm1(x))
+        return x + self.drop_path(self.mlp(self.norm2(x)))
+
+    def mix(self, x: torch.Tensor) -> torch.Tensor:
+        """What passes information between pixels: attention here, and convolutions beside it in HAT."""
+        return self.drop_path(self.attn(x))
+
+
+class Blocks(nn.Module):
+    """Blocks in a row. (N, H, W, C) → the same shape."""
+
+    def __init__(self, blocks: Sequence[nn.Module]):
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+class ResidualGroup(nn.Module):
+    """Blocks, a convolution, and a residual sum over both: RSTB (SwinIR §3.2), and RHAG in HAT."""
+
+    def __init__(self, channels: int, blocks: Blocks):
+        super().__init__()
+        self.residual_group = blocks
+        self.conv = conv3x3(channels, channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, H, W, C) → the same shape."""
+        return x + on_tokens(self.conv, self.residual_group(x))
+
+
+class WindowNetwork(ColourNetwork):
+    """The frame of SwinIR, HAT and DRCT: shallow features, groups of blocks, reconstruction (SwinIR §3.1).
+
+    A subclass says what a group is.
+
+    Args:
+        scale: enlargement.
+        config: of the subclass's kind.
+    """
+
+    def __init__(self, scale: int, config: SwinIRConfig):
+        super().__init__()
+        self.scale, self.config = scale, config
+        self.padding = Padding(config.window_size)
+        self.halo = -(-HALO // config.window_size) * config.window_size
+        channels = config.embed_dim
+        self.conv_first = conv3x3(3, channels)
+        self.patch_embed = nn.ModuleDict({"norm": nn.LayerNorm(channels)})
+        self.layers = nn.ModuleList(self.group(rates) for rates in drop_path_rates(config))
+        self.norm = nn.LayerNorm(channels)
+        self.conv_after_body = conv3x3(channels, channels)
+        self.direct = config.upsampler == "pixelshuffledirect"
+        if not self.direct:
+            self.conv_before_upsample = nn.Sequential(conv3x3(channels, FEATURES), nn.LeakyReLU())
+            self.conv_last = conv3x3(FEATURES, 3)
+        self.upsample = upsampler(config.upsampler, scale, channels if self.direct else FEATURES)
+        self.apply(start_linear_layers)
+
+    def group(self, rates: Sequence[float]) -> nn.Module:
+        """A group (N, H, W, C) → (N, H, W, C) with as many blocks as there are rates of stochastic depth."""
+        raise NotImplementedError
+
+    def enlarge(self, rgb: torch.Tensor) -> torch.Tensor:
+        """(N, 3, H, W), multiples of the window → (N, 3, s·H, s·W)."""
+        mean = rgb.new_tensor(RGB_MEAN)[:, None, None]
+        shallow = self.conv_first((rgb - mean).contiguous(memory_format=torch.channels_last))  # (N, C, H, W)
+        x = self.patch_embed["norm"](token_layout(shallow))  # (N, H, W, C) from here on
+        for layer in self.layers:
+            x = layer(x)
+        deep = self.conv_after_body(image_layout(self.norm(x)))  # (N, C, H, W)
+        return self.reconstruct(deep + shallow) + mean
+
+    def reconstruct(self, features: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) → RGB less its mean (N, 3, s·H, s·W)."""
+        if self.direct:
+            return self.upsample(features)
+        return self.conv_last(self.upsample(self.conv_before_upsample(features)))
+
+
+def drop_path_rates(config: SwinIRConfig) -> list[list[float]]:
+    """Rates of stochastic depth, a list for each group: linear from 0 in the first block to the rate in the last."""
+    total = sum(config.depths)
+    rates = iter(config.drop_path_rate * i / max(1, total - 1) for i in range(total))
+    return [[next(rates) for _ in range(depth)] for depth in config.depths]
+
+
+def start_linear_layers(module: nn.Module) -> None:
+    """Normal weights cut at two units, zero biases, as in Swin; convolutions keep torch's default."""
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)
+
+
+class SwinIR(WindowNetwork):
+    """SwinIR. LR (N, 3, h, w) in [0, 1] → SR (N, 3, s·h, s·w)."""
+
+    def __init__(self, scale: int = 4, config: SwinIRConfig = PRESETS["swinir"]):
+        super().__init__(scale, config)
+        # the published script mirrors the image with its edge, and by one window more than is needed
+        self.padding = dataclasses.replace(self.padding, border="symmetric", always=True)
+
+    def group(self, rates: Sequence[float]) -> nn.Module:
+        """RSTB: windows are shifted in every other block."""
+        c = self.config
+        blocks = [SwinBlock(c.embed_dim, c.num_heads, c.window_size, shift_of(i, c), c.mlp_ratio, rate)
+                  for i, rate in enumerate(rates)]
+        return ResidualGroup(c.embed_dim, Blocks(blocks))
+
+
+def shift_of(block: int, config: SwinIRConfig) -> int:
+    """How far the windows of a block are moved: half a window in every second one."""
+    return config.window_size // 2 if block % 2 and config.shifted else 0
