@@ -1,6 +1,7 @@
 """Weights on disk: our own safetensors files, and the published ones as they are. No code is ever unpickled.
 
 Our files say which network they belong to. For others it is read from the tensors: see `hatlib.models.published`.
+The published ones have names too, under which they are fetched: see `hatlib.weights`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from hatlib import models
+from hatlib import models, weights
 from hatlib.errors import HatlibError, unknown
 from hatlib.files import whole
 from hatlib.models import published
@@ -54,27 +55,48 @@ def save(model: models.Network, path: str | os.PathLike[str], name: str, **optio
         save_file(tensors, temporary, metadata={_KEY: card})
 
 
+def names() -> list[str]:
+    """The names that `load` knows: networks without weights, and published weights."""
+    return [*models.BASELINES, *weights.names()]
+
+
 def load(name_or_path: str | os.PathLike[str], scale: int = 4, **options: Any) -> models.Network:
-    """A network that is ready to use: one that has no weights by name, or one from a file.
+    """A network that is ready to use: by name (published weights are fetched on first use), or from a file.
 
     Args:
-        name_or_path: "bicubic", "nearest" or the path of a file: one that `save` wrote, or published weights of RCAN,
-            SwinIR, HAT or DRCT (.pth, .pt or .safetensors).
-        scale: for the names; a file knows its own.
+        name_or_path: one of `names()`, such as "bicubic" or "hat-x4-imagenet", or the path of a file: one that `save`
+            wrote, or published weights of RCAN, SwinIR, HAT or DRCT (.pth, .pt or .safetensors).
+        scale: for "bicubic" and "nearest"; weights know their own.
         options: of the network, for published files: what tensors do not tell, such as conv_scale=0.01 of HAT.
     Returns:
         The network in eval mode, float32, on the CPU, with `.scale`.
     Raises:
-        HatlibError: no such name or file, a file that is damaged, holds code, or does not fit any network; in one line.
+        HatlibError: no such name or file, a file that is not to be had, is damaged, holds code, or does not fit any
+            network; in one line.
     """
-    path = Path(name_or_path)
+    path, name = Path(name_or_path), os.fspath(name_or_path)
     if path.suffix in SUFFIXES or path.is_file():
         return _load_file(path, options)
-    if str(name_or_path) in models.BASELINES:
-        return models.create(str(name_or_path), scale).eval()
-    if str(name_or_path) in models.names():
-        raise HatlibError(f"'{name_or_path}' has no trained weights here; train it and give the .safetensors file")
-    raise unknown("model", str(name_or_path), [*models.BASELINES, "FILE.safetensors", "FILE.pth"])
+    if name in models.BASELINES:
+        return models.create(name, scale).eval()
+    if name in weights.CATALOGUE:
+        return _load_published(weights.info(name), options)
+    if name in models.names():
+        known = ", ".join(entry.name for entry in weights.of_model(name))
+        published_ones = f"published ones are {known}" if known else "train it and give the .safetensors file"
+        raise HatlibError(f"'{name}' is a network with no trained weights; {published_ones}")
+    raise unknown("model", name, [*names(), "FILE.safetensors", "FILE.pth"])
+
+
+def _load_published(entry: weights.Weights, options: dict[str, Any]) -> models.Network:
+    """The network of an entry of the catalogue; a file that could not be checked might hold another one."""
+    path = weights.fetch(entry.name)
+    model = _load_file(path, options)
+    try:
+        published.check_weights(_empty(models.create, entry.model, entry.scale), model.state_dict())
+    except HatlibError as error:
+        raise HatlibError(f"{path} is not {entry.name}, {entry.model} ×{entry.scale}: {error}") from None
+    return model
 
 
 def _load_file(path: Path, options: dict[str, Any]) -> models.Network:
@@ -82,7 +104,7 @@ def _load_file(path: Path, options: dict[str, Any]) -> models.Network:
         raise HatlibError(f"no such file: {path}")
     tensors, card = _read_safetensors(path) if path.suffix == ".safetensors" else (_read_pickle(path), None)
     try:
-        weights, buffers = published.split_buffers(tensors)
+        state, buffers = published.split_buffers(tensors)
         if card is not None:
             model = _empty(models.create, card["model"], card["scale"], **{**card["options"], **options})
         else:
@@ -91,10 +113,10 @@ def _load_file(path: Path, options: dict[str, Any]) -> models.Network:
             config = dataclasses.replace(config, **options)
             model = _empty(network, scale, config)
             published.check_buffers(config, buffers)
-        published.check_weights(model, weights)
+        published.check_weights(model, state)
     except HatlibError as error:
         raise HatlibError(f"{path} does not fit: {error}") from None
-    model.load_state_dict({key: value.float() for key, value in weights.items()}, assign=True)
+    model.load_state_dict({key: value.float() for key, value in state.items()}, assign=True)
     return model.eval()
 
 

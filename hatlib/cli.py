@@ -11,7 +11,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,6 +27,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False,
                   help="Single-image super-resolution: a trusted evaluation protocol, compact networks, the course.")
 JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the table to FILE.")]
 ScaleOption = Annotated[int, typer.Option(min=1, help="HR side / LR side.")]
+MODEL_HELP = "bicubic, nearest, published weights by name (see hatlib models), or a file of weights."
 In = Annotated[Path, typer.Argument(metavar="IN", help="An image, or a folder of images.")]
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="The file to write, or the folder.")]
 
@@ -112,18 +113,55 @@ def datasets(json_file: JsonOption = None) -> None:
 
 
 @app.command()
-def fetch(names: Annotated[list[str], typer.Argument(metavar="NAME…", help="Data sets, by name.")],
+def models(json_file: JsonOption = None) -> None:
+    """List the networks (size, multiply-adds, published PSNR) and the published weights that there are."""
+    from hatlib import models, overview
+
+    terminal.check_file(json_file)
+    networks = list(overview.networks(terminal.progress(models.names(), "counting")))
+    files = overview.files()
+    table = terminal.new_table("network", "configuration",
+                               right=("parameters", "G multiply-adds", "Set5 dB", "Urban100 dB"))
+    table.add_column("trained on")
+    for row in networks:
+        best = row["published"] or {"set5": None, "urban100": None, "training": None}
+        table.add_row(row["name"], row["configuration"], f"{row['parameters']:,}", f"{row['multiply_adds'] / 1e9:.2f}",
+                      _decibels(best["set5"]), _decibels(best["urban100"]), best["training"] or "")
+    terminal.console().print(table)
+    terminal.say("at ×4, for an LR image of 64×64; PSNR is that of the best published weights (--json has the sources)")
+    table = terminal.new_table("weights", "", right=("MB", "Set5 dB", "Urban100 dB"))
+    for column in ("trained on", "licence", "note"):
+        table.add_column(column)
+    for row in files:
+        size = f"{row['bytes'] / 1e6:.1f}" if row["bytes"] else ""
+        table.add_row(row["name"], row["state"], size, *(_decibels(value) for value in row["published"].values()),
+                      row["training"], row["licence"].partition(" (")[0], terminal.plain(row["note"]))
+    terminal.console().print(table)
+    terminal.write_json(json_file, {"networks": networks, "weights": files})
+
+
+def _decibels(value: dict[str, Any] | None) -> str:
+    """A published PSNR, or nothing."""
+    return f"{value['psnr']:.2f}" if value else ""
+
+
+@app.command()
+def fetch(names: Annotated[list[str], typer.Argument(metavar="NAME…", help="Data sets and weights, by name.")],
           published_lr: Annotated[bool, typer.Option("--published-lr", help="Also the LR files published with it.")
                                   ] = False) -> None:
-    """Download data sets: what is here already is checked and kept, what is missing or damaged is fetched."""
-    from hatlib import datasets, runtime
+    """Download data sets and weights: what is here is checked and kept, what is missing is fetched."""
+    from hatlib import datasets, runtime, weights
 
-    entries = [datasets.info(name) for name in names]
-    for entry in entries:
-        paths = datasets.fetch(entry.name, published_lr)
+    known = [*datasets.names(), *weights.names()]
+    for name in names:
+        if name not in known:
+            raise unknown("data set or weights", name, known)
+    for name in names:
+        paths = [weights.fetch(name)] if name in weights.CATALOGUE else datasets.fetch(name, published_lr)
         size = sum(path.stat().st_size for path in paths) / 1e6
-        terminal.say(f"{entry.name}: {len(paths)} files, {size:.1f} MB in {runtime.data_folder()}" if paths
-             else f"{entry.name}: needs no download")
+        count = "1 file" if len(paths) == 1 else f"{len(paths)} files"
+        terminal.say(f"{name}: {count}, {size:.1f} MB in {runtime.data_folder()}" if paths
+                     else f"{name}: needs no download")
 
 
 # ---- pictures -------------------------------------------------------------------------------------------------------
@@ -153,7 +191,7 @@ def degrade(source: In, target: Out, scale: ScaleOption = 4,
 
 @app.command()
 def upscale(source: In, target: Out,
-            model: Annotated[str, typer.Option(help="bicubic, nearest, or a file of weights.")],
+            model: Annotated[str, typer.Option(help=MODEL_HELP)],
             scale: Annotated[int | None, typer.Option(help="2, 3 or 4 (default); a file knows its own.")] = None,
             tile: Annotated[int | None, typer.Option(min=0, help="Side of the tiles in LR pixels, 0 for none.",
                                                      show_default="by size")] = None,
@@ -168,19 +206,24 @@ def upscale(source: In, target: Out,
 
 
 def load_model(name: str, scale: int | None) -> Network:
-    """The network on the device of this machine; HatlibError if a file's scale is not the one that was asked for."""
-    from hatlib import checkpoints, runtime
+    """The network on the device of this machine; HatlibError if its scale is not the one that was asked for."""
+    from hatlib import checkpoints, runtime, weights
 
+    def check(own: int) -> None:
+        if scale is not None and own != scale:
+            raise HatlibError(f"{name} enlarges ×{own}, and --scale asks for {scale}")
+
+    if name in weights.CATALOGUE:
+        check(weights.CATALOGUE[name].scale)  # before it is downloaded
     network = checkpoints.load(name, 4 if scale is None else scale)
-    if scale is not None and network.scale != scale:
-        raise HatlibError(f"{name} enlarges ×{network.scale}, and --scale asks for {scale}")
+    check(network.scale)
     return network.to(runtime.device())
 
 
 # ---- measuring ------------------------------------------------------------------------------------------------------
 
 @app.command()
-def evaluate(model: Annotated[str, typer.Option(help="bicubic, nearest, or a file of weights.")],
+def evaluate(model: Annotated[str, typer.Option(help=MODEL_HELP)],
              data: Annotated[str, typer.Option(help="A data set by name, or a folder of images.")],
              scale: ScaleOption = 4,
              limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many images.")] = None,
@@ -212,8 +255,9 @@ def evaluate(model: Annotated[str, typer.Option(help="bicubic, nearest, or a fil
     reference = evaluation.published(model, data, scale) if whole_set else None
     if reference:
         psnr, ssim, where = reference
-        terminal.say(f"published: {psnr:.2f} dB, {ssim:.4f} (difference {mean.psnr - psnr:+.2f} dB, "
-                     f"{mean.ssim - ssim:+.4f}); from {where}")
+        structure, difference = ("", "") if ssim is None else (f", {ssim:.4f}", f", {mean.ssim - ssim:+.4f}")
+        terminal.say(f"published: {psnr:.2f} dB{structure} (difference {mean.psnr - psnr:+.2f} dB{difference}); "
+                     f"from {where}")
     terminal.write_json(json_file, {"model": model, "data": data, "scale": scale, "protocol": line,
                                     "mean": mean.to_dict(), "published": reference,
                                     "images": results.to_dict("records")})

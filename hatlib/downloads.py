@@ -36,8 +36,8 @@ class Remote:
     """A public file."""
 
     path: str  # below the data folder and the mirror, with forward slashes
-    url: str
-    bytes: int
+    urls: tuple[str, ...]  # tried in this order
+    bytes: int  # 0 where it is not known
     sha256: str
 
 
@@ -53,7 +53,7 @@ def registry() -> dict[str, tuple[Remote, ...]]:
         elif line and not line.startswith("#"):
             name, size, sha256 = line.split()
             url = address.format(name=name, stem=Path(name).stem)
-            remote = Remote(f"{folder}/{name}", url, int(size), sha256)
+            remote = Remote(f"{folder}/{name}", (url,), int(size), sha256)
             sets[section] = (*sets.get(section, ()), remote)
     return sets
 
@@ -64,16 +64,22 @@ def intact(remote: Remote, folder: Path) -> bool:
         state = os.stat(folder / remote.path)
     except OSError:
         return False
-    return state.st_size == remote.bytes and _sha256(folder / remote.path, state.st_mtime_ns) == remote.sha256
+    return remote.bytes in (0, state.st_size) and sha256(folder / remote.path) == remote.sha256
+
+
+def sha256(path: Path) -> str:
+    """The checksum of a file, in hexadecimal; computed once while the file does not change."""
+    state = os.stat(path)
+    return _sha256(path, state.st_mtime_ns, state.st_size)
 
 
 @functools.cache
-def _sha256(path: Path, changed: int) -> str:
+def _sha256(path: Path, changed: int, size: int) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def fetch(remotes: Sequence[Remote], title: str) -> list[Path]:
+def fetch(remotes: Sequence[Remote], title: str, by_hand: str | None = None) -> list[Path]:
     """Sees to it that the files are in the data folder, and gives their paths there.
 
     Files that are there already cost no network, damaged ones are fetched again. A bar shows the bytes if it takes
@@ -82,6 +88,7 @@ def fetch(remotes: Sequence[Remote], title: str) -> list[Path]:
     Args:
         remotes: what is wanted.
         title: what to call it in the progress bar and in errors.
+        by_hand: what the error says to do without the network; by default where the files of the registry go.
     Raises:
         HatlibError: no network, a file that is not to be had or arrives damaged, a folder that can't be written to.
             Files that had arrived by then are kept.
@@ -91,7 +98,7 @@ def fetch(remotes: Sequence[Remote], title: str) -> list[Path]:
     if missing:
         mirror = runtime.mirror()
         downloader = _network() if mirror is None else CopyDownloader(mirror)
-        _Fetch(missing, folder, title, downloader, mirror).run()
+        _Fetch(missing, folder, title, downloader, mirror, by_hand).run()
     return [folder / remote.path for remote in remotes]
 
 
@@ -138,8 +145,9 @@ class _Fetch:
     """
 
     def __init__(self, remotes: Sequence[Remote], folder: Path, title: str, downloader: Callable[..., Any],
-                 mirror: Path | None) -> None:
+                 mirror: Path | None, by_hand: str | None = None) -> None:
         self.folder, self.title, self.downloader, self.mirror = folder, title, downloader, mirror
+        self.by_hand = by_hand
         self.todo: queue.SimpleQueue[Remote] = queue.SimpleQueue()
         for remote in remotes:
             self.todo.put(remote)
@@ -154,11 +162,11 @@ class _Fetch:
         """Fetches all of them, or raises what went wrong first."""
         from tqdm.auto import tqdm
 
-        count = len(self.waiting)
+        count, size = len(self.waiting), sum(remote.bytes for remote in self.waiting)
         workers = [threading.Thread(target=self._work, daemon=True) for _ in range(min(WORKERS, count))]
         quiet = True if "PYTEST_CURRENT_TEST" in os.environ else None  # None: shown on a terminal and in a notebook
-        bar = tqdm(total=sum(remote.bytes for remote in self.waiting), desc=self.title, unit="B", unit_scale=True,
-                   unit_divisor=1024, disable=quiet, delay=1, leave=False)
+        bar = tqdm(total=size or None, desc=self.title, unit="B", unit_scale=True, unit_divisor=1024, disable=quiet,
+                   delay=1, leave=False)
         try:
             for worker in workers:
                 worker.start()
@@ -179,12 +187,15 @@ class _Fetch:
                 remote, error = self.done.get(timeout=0.1)
             except queue.Empty:
                 if time.monotonic() - self.last > PATIENCE:
-                    raise self._failed(next(iter(self.waiting)), f"no answer for {PATIENCE:.0f} seconds") from None
+                    silent = next(iter(self.waiting))
+                    reason = f"no answer for {PATIENCE:.0f} seconds"
+                    raise self._failed(silent, dict.fromkeys(silent.urls, reason)) from None
                 continue
             self.last = time.monotonic()
             del self.waiting[remote]
             if error is not None:
-                raise error if isinstance(error, HatlibError) else self._failed(remote, _reason(error))
+                raise error if isinstance(error, HatlibError) else self._failed(
+                    remote, dict.fromkeys(remote.urls, _reason(error)))
             return
 
     def _work(self) -> None:
@@ -201,21 +212,37 @@ class _Fetch:
                 self.done.put((remote, None))
 
     def _receive(self, remote: Remote) -> bytes:
-        """The right bytes of a file; asks again where that may help."""
+        """The right bytes of a file, from the first address that has them; asks again where that may help."""
+        addresses = [remote.path] if self.mirror else list(remote.urls)
+        reasons: dict[str, str] = {}
         for attempt in range(ATTEMPTS):
-            buffer = _Buffer(self._arrived)
-            try:
-                self.downloader(remote.path if self.mirror else remote.url, buffer, None)
-                if hashlib.sha256(buffer.getbuffer()).hexdigest() == remote.sha256:
-                    return buffer.getvalue()
-                error: Exception = HatlibError("its bytes are not those of the registry (SHA-256)")
-            except Exception as caught:
-                error = caught
+            for address in list(addresses):
+                try:
+                    return self._ask(address, remote)
+                except Exception as error:
+                    reasons[address] = _reason(error)
+                    if self.mirror or not _passing(error):
+                        addresses.remove(address)
+            if not addresses or attempt == ATTEMPTS - 1 or self.stop.wait(PAUSE * 4**attempt):
+                break
+        raise self._failed(remote, reasons)
+
+    def _ask(self, address: str, remote: Remote) -> bytes:
+        """What an address answers, if it is the file."""
+        if self.stop.is_set():
+            raise _Stopped
+        buffer = _Buffer(self._arrived)
+        try:
+            self.downloader(address, buffer, None)
+            found = hashlib.sha256(buffer.getbuffer()).hexdigest()
+            if found != remote.sha256:
+                raise HatlibError(f"its bytes are not those of the registry (SHA-256 {found[:12]}…, not "
+                                  f"{remote.sha256[:12]}…)")
+        except Exception:
             with self.lock:
                 self.received -= buffer.tell()
-            if self.mirror or attempt == ATTEMPTS - 1 or not _passing(error) or self.stop.wait(PAUSE * 4**attempt):
-                break
-        raise self._failed(remote, _reason(error)) from None
+            raise
+        return buffer.getvalue()
 
     def _arrived(self, count: int) -> None:
         if self.stop.is_set():
@@ -235,13 +262,20 @@ class _Fetch:
                 reason = error.strerror if isinstance(error, OSError) else str(error)
                 raise HatlibError(f"{path} can't be kept: {reason}; HATLIB_DATA chooses another folder") from None
 
-    def _failed(self, remote: Remote, reason: str) -> HatlibError:
+    def _failed(self, remote: Remote, reasons: dict[str, str]) -> HatlibError:
+        """The error for a file that was not to be had, with the reason at each address that was tried."""
         name = f"{self.title}: {remote.path}"
         if self.mirror:
+            reason = next(iter(reasons.values()))
             return HatlibError(f"{name} could not be copied from HATLIB_MIRROR={self.mirror}: {reason}")
-        return HatlibError(f"{name} could not be fetched from {remote.url}: {reason}. To do without the network, put "
-                           f"the files into {(self.folder / remote.path).parent} (names and SHA-256: {REGISTRY}), or "
-                           "set HATLIB_MIRROR to a folder that has them")
+        addresses: dict[str, list[str]] = {}
+        for address, reason in reasons.items():
+            addresses.setdefault(reason, []).append(address)
+        tried = "; ".join(f"from {' or '.join(found)}: {reason}" for reason, found in addresses.items())
+        by_hand = self.by_hand or (f"put the files into {(self.folder / remote.path).parent} (names and SHA-256: "
+                                   f"{REGISTRY})")
+        return HatlibError(f"{name} could not be fetched {tried}. To do without the network, {by_hand}, or set "
+                           "HATLIB_MIRROR to a folder that has them")
 
 
 def _passing(error: Exception) -> bool:

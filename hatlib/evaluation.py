@@ -7,13 +7,16 @@ border; PSNR with peak 255; SSIM with an 11×11 Gaussian window. Taught in noteb
 
 from __future__ import annotations
 
+import csv
+import functools
 import time
 from collections.abc import Callable, Iterable
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from hatlib import weights
 from hatlib.errors import HatlibError
 from hatlib.inference import upscale
 from hatlib.metrics import psnr, ssim
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from hatlib.datasets import Pair
 
 SET_TITLES = {"set5": "Set5", "set14": "Set14", "bsd100": "B100", "urban100": "Urban100"}
-METHOD_TITLES = {"bicubic": "bicubic", "srcnn": "SRCNN"}
+METHOD_TITLES = {"bicubic": "bicubic", "srcnn": "SRCNN"}  # other networks have theirs with their weights
 
 
 def evaluate(model: Network, pairs: Iterable[Pair], shave: int | None = None, channel: str = "y",
@@ -68,12 +71,33 @@ def protocol(scale: int, lr: str = "matlab", gray: str = "keep", channel: str = 
     return f"×{scale}; LR {source}; output uint8; {colour}; {one}; shave {scale}; PSNR peak 255; SSIM 11×11 Gaussian"
 
 
-def published(method: str, data: str, scale: int) -> tuple[float, float, str] | None:
-    """(PSNR in dB, SSIM, source) of a method on a set as the literature has it, or None where we know of no value."""
-    import pandas as pd
+class Published(NamedTuple):
+    """A published value: the mean of a set, by the protocol of the papers."""
 
+    psnr: float  # dB
+    ssim: float | None  # None where the source has PSNR only
+    source: str
+
+
+@functools.cache
+def _published() -> dict[tuple[str, str, str, int], Published]:
+    """By method, training data, set and scale."""
     with resources.files("hatlib").joinpath("published.csv").open(encoding="utf-8") as file:
-        table = pd.read_csv(file)
-    wanted = (METHOD_TITLES.get(method, method), SET_TITLES.get(data, data), scale)
-    found = table[(table.method == wanted[0]) & (table.dataset == wanted[1]) & (table.scale == wanted[2])]
-    return None if found.empty else (float(found.psnr.iloc[0]), float(found.ssim.iloc[0]), str(found.source.iloc[0]))
+        return {(row["method"], row["training_data"], row["dataset"], int(row["scale"])):
+                Published(float(row["psnr"]), float(row["ssim"]) if row["ssim"] else None, row["source"])
+                for row in csv.DictReader(file)}
+
+
+def published(model: str, data: str, scale: int) -> Published | None:
+    """What the literature has for a model on a set, or None where we know of no value.
+
+    Args:
+        model: a name of `hatlib.checkpoints.names()`, or "srcnn".
+        data: "set5", "set14", "bsd100" or "urban100".
+    """
+    title = SET_TITLES.get(data, data)
+    if model in weights.CATALOGUE:
+        entry = weights.CATALOGUE[model]
+        return _published().get((entry.method, entry.training, title, scale))
+    method = METHOD_TITLES.get(model, model)
+    return next((value for key, value in _published().items() if (key[0], *key[2:]) == (method, title, scale)), None)

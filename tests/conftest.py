@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from serving import Server
 
 os.environ.setdefault("HATLIB_PROFILE", "quick")  # on a GPU too
 
@@ -54,3 +58,27 @@ def needs_data(no_downloads: None, empty_mirror: Path) -> Callable[..., None]:
                 pytest.skip(f"data set {name} is {where}; `hatlib fetch {name}` gets it")
 
     return fetch
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
+    """A web server of our own, an empty data folder, and no mirror."""
+    from serving import Server
+
+    for variable in ("HATLIB_MIRROR", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setenv("HATLIB_DATA", str(tmp_path / "data"))
+    server = Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Downloads give up soon."""
+    from hatlib import downloads
+
+    monkeypatch.setattr(downloads, "TIMEOUT", 0.4)
+    monkeypatch.setattr(downloads, "PATIENCE", 1.0)
+    monkeypatch.setattr(downloads, "PAUSE", 0.05)

@@ -65,6 +65,10 @@ BAD_INPUT = {
     "broken file in a data set": ("evaluate --model bicubic --data set", "broken.png is not an image"),
     "unknown data set": ("evaluate --model bicubic --data sett5", "did you mean 'set5'?"),
     "unknown data set, fetch": ("fetch set5 urban10", "did you mean 'urban100'?"),
+    "unknown weights, fetch": ("fetch hat-x4-imagnet", "did you mean 'hat-x4-imagenet'?"),
+    "weights that can't be fetched": ("fetch rcan-x4", "rcan-x4 can't be downloaded (only in a zip archive"),
+    "weights of another scale": ("evaluate --model hat-x2 --data builtin", "hat-x2 enlarges ×2, and --scale asks for"),
+    "a network without weights": ("upscale photo.png out.png --model hat-s", "published ones are hat-s-x2, hat-s-x3"),
     "unknown model": ("upscale photo.png out.png --model bicubik", "did you mean 'bicubic'?"),
     "unknown model, evaluate": ("evaluate --model neares --data builtin", "did you mean 'nearest'?"),
     "missing weights": ("upscale photo.png out.png --model w.safetensors", "no such file: w.safetensors"),
@@ -88,6 +92,7 @@ BAD_INPUT = {
     "output is the input": ("degrade photo.png photo.png", "original would be lost"),
     "output folder is the input": ("degrade set set", "originals would be lost"),
     "table in a missing folder": ("datasets --json nowhere/out.json", "folder nowhere does not exist"),
+    "table of models": ("models --json text.png/x", "cannot write"),
     "table is a folder": ("doctor --json empty", "it is a folder"),
     "table of evaluate": ("evaluate --model bicubic --data builtin --json text.png/x", "cannot write"),
     "results below a file": ("evaluate --model bicubic --data set --save-images text.png/x", "cannot write"),
@@ -120,7 +125,7 @@ def test_no_network(folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
     before = tree(folder)
-    for command in ("fetch set5", "evaluate --model bicubic --data set5"):
+    for command in ("fetch set5", "evaluate --model bicubic --data set5", "fetch hat-x4-imagenet"):
         code = hatlib(command)
         out, err = capfd.readouterr()
         assert (code, out) == (2, "")
@@ -276,7 +281,7 @@ def test_version_and_help(capfd: pytest.CaptureFixture[str]) -> None:
         assert "Usage" in capfd.readouterr().out
 
 
-COMMANDS = ("doctor", "datasets", "fetch", "degrade", "upscale", "evaluate", "course")
+COMMANDS = ("doctor", "datasets", "models", "fetch", "degrade", "upscale", "evaluate", "course")
 
 
 def test_help_is_light() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import signal
@@ -11,14 +10,14 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from serving import Server
 
 from hatlib import HatlibError, datasets, downloads
 from hatlib.downloads import Remote
@@ -53,10 +52,11 @@ def test_the_registry_is_well_formed() -> None:
     assert len(remotes) == 977 and len({remote.path for remote in remotes}) == 977
     for remote in remotes:
         assert len(remote.sha256) == 64 and set(remote.sha256) <= set("0123456789abcdef")
-        assert remote.url.startswith("https://raw.githubusercontent.com/") and "{" not in remote.url
-        assert "/master/" not in remote.url and "/main/" not in remote.url  # pinned to a commit
+        (url,) = remote.urls
+        assert url.startswith("https://raw.githubusercontent.com/") and "{" not in url
+        assert "/master/" not in url and "/main/" not in url  # pinned to a commit
         assert not remote.path.startswith("/") and ".." not in remote.path and remote.bytes > 0
-    urls = {remote.path: remote.url for remote in remotes}
+    urls = {remote.path: remote.urls[0] for remote in remotes}
     assert urls["faces/D000096.jpg"].endswith("/118/D000096/original.jpg")
     assert urls["set5/HR/img_001_SRF_4_HR.png"].endswith("/data/Set5/image_SRF_4/img_001_SRF_4_HR.png")
 
@@ -76,74 +76,6 @@ def test_an_unknown_set_names_the_nearest() -> None:
 # --- downloads, from a server of our own ----------------------------------------------------------------------------
 
 
-class Server:
-    """A web server on this machine whose files can be made to misbehave: damaged, missing, cut, hanging."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self.trouble: dict[str, list[str]] = {}  # path → what goes wrong at the next requests; "always:…" stays
-        self.asked: list[str] = []
-        self.release = threading.Event()
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self.http.daemon_threads = True
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.http.server_port}"
-
-    def remote(self, path: str, content: bytes) -> Remote:
-        self.files[path] = content
-        return Remote(path, f"{self.url}/{path}", len(content), hashlib.sha256(content).hexdigest())
-
-    def close(self) -> None:
-        self.release.set()
-        self.http.shutdown()
-        self.http.server_close()
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def log_message(self, *_: object) -> None:
-                pass
-
-            def do_GET(self) -> None:
-                path = self.path.lstrip("/")
-                server.asked.append(path)
-                queue = server.trouble.get(path, [])
-                trouble = (queue[0] if queue[0].startswith("always:") else queue.pop(0)) if queue else ""
-                self.answer(trouble.removeprefix("always:"), server.files[path])
-
-            def answer(self, trouble: str, content: bytes) -> None:
-                if trouble.isdigit():
-                    self.send_error(int(trouble))
-                    return
-                if trouble == "damaged":
-                    content = bytes([content[0] ^ 1]) + content[1:]
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                if trouble in ("hang", "cut"):
-                    self.wfile.write(content[:len(content) // 2])
-                    self.wfile.flush()
-                    if trouble == "hang":
-                        server.release.wait(60)
-                    return
-                self.wfile.write(content)
-
-        return Handler
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
-    """The server, with an empty data folder and no mirror."""
-    for variable in ("HATLIB_MIRROR", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setenv("HATLIB_DATA", str(tmp_path / "data"))
-    server = Server()
-    yield server
-    server.close()
-
-
 def png(seed: int, height: int = 24, width: int = 30) -> bytes:
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     file = io.BytesIO()
@@ -157,13 +89,6 @@ def small_set(server: Server, monkeypatch: pytest.MonkeyPatch) -> tuple[Remote, 
     remotes = tuple(server.remote(f"set5/HR/{k}.png", png(k)) for k in range(5))
     monkeypatch.setattr(downloads, "registry", lambda: {"set5": remotes})
     return remotes
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloads, "TIMEOUT", 0.4)
-    monkeypatch.setattr(downloads, "PATIENCE", 1.0)
-    monkeypatch.setattr(downloads, "PAUSE", 0.05)
 
 
 def files_in(folder: Path) -> list[str]:
@@ -242,7 +167,7 @@ def test_what_does_not_pass_is_one_clear_line(server: Server, small_set: tuple[R
 
 
 def test_offline_it_fails_soon(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    nobody = Remote("set5/HR/0.png", "http://127.0.0.1:9/0.png", 10, "0" * 64)
+    nobody = Remote("set5/HR/0.png", ("http://127.0.0.1:9/0.png",), 10, "0" * 64)
     monkeypatch.setattr(downloads, "registry", lambda: {"set5": (nobody,) * 5})
     start = time.monotonic()
     with pytest.raises(HatlibError, match="no connection"):
@@ -296,7 +221,7 @@ def test_several_threads_may_fetch_the_same_set(server: Server, small_set: tuple
 SCRIPT = textwrap.dedent("""
     import sys
     from hatlib import datasets, downloads
-    remotes = tuple(downloads.Remote(p, u, int(n), s) for p, u, n, s in map(str.split, sys.argv[1:]))
+    remotes = tuple(downloads.Remote(p, (u,), int(n), s) for p, u, n, s in map(str.split, sys.argv[1:]))
     downloads.registry = lambda: {"set5": remotes}
     print("ready", flush=True)
     datasets.fetch("set5")
@@ -305,7 +230,7 @@ SCRIPT = textwrap.dedent("""
 
 def start(remotes: tuple[Remote, ...]) -> subprocess.Popen[str]:
     """A program of its own that fetches the set."""
-    lines = [f"{remote.path} {remote.url} {remote.bytes} {remote.sha256}" for remote in remotes]
+    lines = [f"{remote.path} {remote.urls[0]} {remote.bytes} {remote.sha256}" for remote in remotes]
     return subprocess.Popen([sys.executable, "-c", SCRIPT, *lines], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                             text=True)
 
