@@ -25,9 +25,9 @@ from hatlib.errors import HatlibError
 from hatlib.files import whole
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-# JPEG always loses a little; WebP loses some by default and nothing if asked
+# JPEG always loses a little; WebP loses some by default, and nothing if asked (exact: nor what is transparent)
 WRITER_OPTIONS: dict[str, dict[str, Any]] = {
-    ".jpg": {"quality": 95}, ".jpeg": {"quality": 95}, ".webp": {"lossless": True}
+    ".jpg": {"quality": 95}, ".jpeg": {"quality": 95}, ".webp": {"lossless": True, "exact": True}
 }
 # ITU-R BT.601: luma of R, G, B in [0, 1], before the studio range 16–235 is applied.
 LUMA = (0.299, 0.587, 0.114)
@@ -256,7 +256,7 @@ def _read_sixteen(path: str | os.PathLike[str], file: Image.Image) -> np.ndarray
             both = np.array(ImageOps.exif_transpose(pairs)).astype(np.uint16)
         return both[..., 0::2] << 8 | both[..., 1::2]
     with Image.open(path) as other:
-        vars(other)["tile"] = [(*tile[:3], _other_byte(tile[3])) for tile in vars(other)["tile"]]
+        vars(other)["tile"] = [_other_byte(tile) for tile in vars(other)["tile"]]
         high, low = (np.array(ImageOps.exif_transpose(half)).astype(np.uint16) for half in (file, other))
     return high << 8 | low
 
@@ -267,12 +267,12 @@ def _raw_mode(file: Image.Image) -> str:
     return str(args[0] if isinstance(args, tuple) and args else args)
 
 
-def _other_byte(args: Any) -> Any:
-    """The arguments of Pillow's decoder with the other order of bytes: ;16B is big-endian, ;16L little, ;16N ours."""
-    if isinstance(args, tuple):
-        return (_other_byte(args[0]), *args[1:])
-    kind, order = args[:-1], args[-1]
-    return kind + {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}[order]
+def _other_byte(tile: Any) -> Any:
+    """Pillow's order to decode, with the other order of bytes: ;16B is big-endian, ;16L little-endian, ;16N ours."""
+    raw, *more = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
+    raw = raw[:-1] + {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}[raw[-1]]
+    args = (raw, *more) if isinstance(tile[3], tuple) else raw
+    return tile._replace(args=args) if hasattr(tile, "_replace") else (*tile[:3], args)  # a plain tuple in old ones
 
 
 def _cmyk_to_rgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
@@ -280,7 +280,7 @@ def _cmyk_to_rgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
     if profile:
         from PIL import ImageCms
 
-        with contextlib.suppress(ImageCms.PyCMSError):  # a damaged profile
+        with contextlib.suppress(ImageCms.PyCMSError, OSError):  # a damaged profile
             source, target = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
             converted = ImageCms.profileToProfile(picture, source, target, outputMode="RGB")
             if converted is not None:

@@ -32,6 +32,7 @@ SMALLEST = 16  # side of a tile below which nothing is gained: the halo is most 
 # Measured at ×4 in float32, rounded up. HAT needs most; SRCNN, and interpolation all the more, need less.
 BYTES_PER_PIXEL, BYTES_PER_PIXEL_EXACT = 48_000, 16_000
 MEMORY = 4 << 30  # taken to be free where the system does not tell
+ROWS = 128  # of the result that are rounded at once
 FEW = 3  # tiles that need no report
 
 log = logging.getLogger(__name__)
@@ -143,8 +144,12 @@ def _fill(result: np.ndarray, model: Network, run: Callable[[torch.Tensor], torc
         band *= row.weights[:, None]
         band[:, : carry.shape[1]] += carry
         end = rows[i + 1].kept.start if i + 1 < len(rows) else row.kept.stop
-        done, carry = band.split([scale * (end - row.kept.start), scale * (row.kept.stop - end)], dim=1)
-        result[scale * row.kept.start : scale * end] = _pixels(done, result)
+        done = scale * (end - row.kept.start)
+        for top in range(0, done, ROWS):
+            bottom = min(top + ROWS, done)
+            result[scale * row.kept.start :][top:bottom] = _pixels(band[:, top:bottom], result)
+        carry = band[:, done:].clone()  # lets go of the rest
+        del band
 
 
 def _inside(span: Span, scale: int) -> slice:

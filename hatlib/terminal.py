@@ -154,7 +154,7 @@ def each_image(source: Path, target: Path, convert: Callable[[Path, Path], str],
             failed += 1
             warn(f"{path.name} left out: {error}")
     there = len(files) - len(left)
-    kept = f"; {there} were there already (--overwrite makes them anew)" if there else ""
+    kept = f"; there already: {there} (--overwrite makes them anew)" if there else ""
     say(f"{target}: {len(left) - failed} of {len(files)} images written{kept}")
     return 1 if failed else 0
 

@@ -88,7 +88,8 @@ def test_types_of_arrays(srcnn):
     assert eight.dtype == np.uint8 and sixteen.dtype == np.uint16
     assert np.array_equal(eight, np.floor(255 * exact.clip(0, 1) + 0.5))
     assert np.abs(sixteen - 65535.0 * exact.clip(0, 1)).max() < 0.6  # no detour over 8 bits
-    assert np.array_equal(upscale(models.create("nearest", 2), image.astype(np.uint16)), image.repeat(2, 0).repeat(2, 1))
+    twice = upscale(models.create("nearest", 2), image.astype(np.uint16))
+    assert np.array_equal(twice, image.repeat(2, 0).repeat(2, 1))
 
 
 # --- tiles
@@ -282,7 +283,7 @@ def test_bfloat16_is_close_to_float32(name):
 @pytest.mark.parametrize("name", ["swinir-nano", "hat-nano", "drct"])
 def test_float16_is_refused_where_activations_overflow(name):
     model = models.create(name, **({"embed_dim": 36, "num_heads": 6, "depths": (2,)} if name == "drct" else {}))
-    with pytest.raises(HatlibError, match="fp16 is refused .* exceed 65504"):
+    with pytest.raises(HatlibError, match=r"fp16 is refused .* exceed 65504"):
         upscale(model.eval(), photo(), precision="fp16")
 
 
