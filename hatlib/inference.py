@@ -1,7 +1,7 @@
 """Any image through a network: whole, or in tiles when it is large; in the precision that suits the network.
 
-The memory that the network works in depends on the tile, not on the image: tiles are cut from the image and written
-into the result one row of tiles at a time.
+The memory that this takes beside the result depends on the tile, not on the image: tiles are cut from the image as it
+is, and written into the result as they are finished.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ SMALLEST = 16  # side of a tile below which nothing is gained: the halo is most 
 # Measured at ×4 in float32, rounded up. HAT needs most; SRCNN, and interpolation all the more, need less.
 BYTES_PER_PIXEL, BYTES_PER_PIXEL_EXACT = 48_000, 16_000
 MEMORY = 4 << 30  # taken to be free where the system does not tell
-ROWS = 128  # of the result that are rounded at once
 FEW = 3  # tiles that need no report
 
 log = logging.getLogger(__name__)
@@ -104,6 +103,7 @@ class Span:
 
     seen: slice  # what the network is given
     kept: slice  # what of its result is used
+    end: int  # where the next tile's begins to be used: what lies before needs nothing more
     weights: torch.Tensor  # (s·kept,): how much it counts; where two tiles overlap, their weights sum to 1
 
 
@@ -121,35 +121,40 @@ def spans(length: int, side: int, halo: int, fade: int, scale: int) -> list[Span
             weights *= ((place - (start - fade)) / (2 * fade)).clamp(0, 1)
         if fade and stop < length:
             weights *= ((stop + fade - place) / (2 * fade)).clamp(0, 1)
-        found.append(Span(seen, kept, weights))
+        found.append(Span(seen, kept, stop - fade if stop < length else length, weights))
     return found
 
 
 def _fill(result: np.ndarray, model: Network, run: Callable[[torch.Tensor], torch.Tensor], image: np.ndarray,
           side: int, where: torch.device, progress: Callable[[int, int], None] | None) -> None:
-    """Writes the enlarged image into `result`, a row of tiles after the other; what two rows share is carried over."""
+    """Writes the enlarged image into `result`, tile by tile in reading order.
+
+    A tile is finished but for what it shares with the next one to the right and with the row below. That is carried
+    over: `left` is the one, `above` and `below` the other, (C, rows, columns) of SR pixels.
+    """
     scale, halo = model.scale, model.halo
     fade = 0 if model.exact else min(halo, side) // 2
     rows, columns = (spans(length, side, halo, fade, scale) for length in image.shape[:2])
     total, channels = len(rows) * len(columns), 1 if image.ndim == 2 else 3
-    carry = torch.zeros(channels, 0, result.shape[1])
+    above = torch.zeros(channels, 0, result.shape[1])
     for i, row in enumerate(rows):
-        band = torch.zeros(channels, len(row.weights), result.shape[1])
+        height = scale * (row.end - row.kept.start)
+        below = torch.zeros(channels, len(row.weights) - height, result.shape[1])
+        left = torch.zeros(channels, len(row.weights), 0)
         for j, column in enumerate(columns):
             sr = run(_planes(image[row.seen, column.seen]).to(where))[0]
-            inside = sr[:, _inside(row, scale), _inside(column, scale)].float().cpu()
-            band[:, :, _times(column.kept, scale)] += inside * column.weights
+            part = sr[:, _inside(row, scale), _inside(column, scale)].float().cpu() * column.weights
+            part *= row.weights[:, None]
+            part[:, :, : left.shape[2]] += left
+            width = scale * (column.end - column.kept.start)
+            part, left = part[:, :, :width], part[:, :, width:].clone()
+            place = slice(scale * column.kept.start, scale * column.end)
+            part[:, : above.shape[1]] += above[:, :, place]
+            below[:, :, place] = part[:, height:]
+            result[scale * row.kept.start : scale * row.end, place] = _pixels(part[:, :height], result)
             if progress and total > FEW:
                 progress(i * len(columns) + j + 1, total)
-        band *= row.weights[:, None]
-        band[:, : carry.shape[1]] += carry
-        end = rows[i + 1].kept.start if i + 1 < len(rows) else row.kept.stop
-        done = scale * (end - row.kept.start)
-        for top in range(0, done, ROWS):
-            bottom = min(top + ROWS, done)
-            result[scale * row.kept.start :][top:bottom] = _pixels(band[:, top:bottom], result)
-        carry = band[:, done:].clone()  # lets go of the rest
-        del band
+        above = below
 
 
 def _inside(span: Span, scale: int) -> slice:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -178,6 +181,38 @@ def test_little_memory_means_small_tiles(monkeypatch):
         monkeypatch.setattr(inference, "free_memory", lambda _, g=gigabytes: g << 30)
         sides.append(inference.tile_side(model, image, where))
     assert sides == [300, 144, 32]
+
+
+FLAT = """
+import resource, numpy as np
+from hatlib.inference import upscale
+from hatlib.models import Network
+
+class Fading(Network):
+    scale, halo, exact = 4, 16, False
+    def forward(self, lr):
+        return lr.repeat_interleave(4, 2).repeat_interleave(4, 3)
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+image = np.zeros((SIDE, SIDE, 3), np.uint8)
+upscale(Fading(), image[:256, :256], tile=128)
+before = peak()
+result = upscale(Fading(), image, tile=128)
+print(peak() - before - result.nbytes)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the measure of memory differs elsewhere")
+def test_memory_beside_the_result_does_not_grow_with_the_image():
+    """From 512 to 2048 pixels: 16 times as many, and no more than the strips between two rows of tiles on top."""
+    beside = []
+    for side in (512, 2048):
+        code = FLAT.replace("SIDE", str(side))
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        beside.append(int(done.stdout))
+    assert beside[1] - beside[0] < 20e6  # one float copy of the result would be 800 MB
 
 
 def test_free_memory_is_a_sound_number():
