@@ -256,9 +256,11 @@ def _mixed(model: Network, where: torch.device, dtype: torch.dtype | None) -> It
     if dtype is None:
         yield
         return
-    last = (3, 3 * model.scale**2)  # channels: RGB, or RGB before the pixel shuffle of the lightweight networks
-    colours = [m for m in model.modules() if isinstance(m, nn.Conv2d) and m.out_channels in last]
-    for module in colours if isinstance(model, ColourNetwork) else ():
+    convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d) and isinstance(model, ColourNetwork)]
+    shuffled = 3 * model.scale**2  # channels: RGB before the pixel shuffle, with which the lightweight networks end
+    colours = [m for m in convolutions
+               if m.out_channels == 3 or (m is convolutions[-1] and m.out_channels == shuffled)]
+    for module in colours:
         module.forward = _in_float32(module.forward, where)  # type: ignore[method-assign]
     try:
         with torch.autocast(where.type, dtype):
