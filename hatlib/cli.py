@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hatlib import terminal
-from hatlib.errors import HatlibError, unknown
+from hatlib.errors import HatlibError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -176,6 +176,7 @@ def degrade(source: In, target: Out, scale: ScaleOption = 4,
                                                      "noise, JPEG and sharpening instead.")] = False) -> int:
     """Make images small: y = (x ⊗ k)↓s + n, with MATLAB's bicubic unless a blur is given."""
     from hatlib import degradation
+    from hatlib.images import load_image, save_image
 
     if real_world and (blur_sigma is not None or noise_sigma):
         raise HatlibError("--real-world chooses blur and noise itself: leave out --blur-sigma and --noise-sigma")
@@ -186,7 +187,13 @@ def degrade(source: In, target: Out, scale: ScaleOption = 4,
             return degradation.real_world(image, scale, seed)[0]
         return degradation.degrade(image, kernel, scale, noise_sigma, seed)
 
-    return terminal.each_image(source, target, small)
+    def convert(path: Path, result: Path) -> str:
+        image = load_image(path, gray="keep")
+        lr = small(image)
+        save_image(result, lr)
+        return terminal.sizes(image, lr)
+
+    return terminal.each_image(source, target, convert)
 
 
 @app.command()
@@ -194,15 +201,29 @@ def upscale(source: In, target: Out,
             model: Annotated[str, typer.Option(help=MODEL_HELP)],
             scale: Annotated[int | None, typer.Option(help="2, 3 or 4 (default); a file knows its own.")] = None,
             tile: Annotated[int | None, typer.Option(min=0, help="Side of the tiles in LR pixels, 0 for none.",
-                                                     show_default="by size")] = None,
-            precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto") -> int:
-    """Enlarge images with a network."""
-    from hatlib import inference
+                                                     show_default="by size and memory")] = None,
+            precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
+            ensemble: Annotated[bool, typer.Option("--ensemble", help="The mean over eight flips and transposes: a "
+                                                   "little better, eight times slower.")] = False,
+            overwrite: Annotated[bool, typer.Option("--overwrite", help="Of a folder, also make again the results "
+                                                    "that are there and newer than their originals.")] = False) -> int:
+    """Enlarge images with a network; transparency, 16 bits and colour profile are kept."""
+    from hatlib import images, inference, runtime
 
     network = load_model(model, scale)
-    if precision not in inference.PRECISIONS:
-        raise unknown("precision", precision, inference.PRECISIONS)
-    return terminal.each_image(source, target, lambda image: inference.upscale(network, image, tile, precision))
+    inference.arithmetic(network, precision, runtime.device())  # a precision that can't be is said once, and now
+    quiet = contextlib.nullcontext() if source.is_dir() else terminal.counter(source.name)
+    with quiet as progress:
+
+        def convert(path: Path, result: Path) -> str:
+            picture = images.read_picture(path)
+            images.check_format(result, picture)
+            large = inference.enlarge_picture(network, picture, tile=tile, precision=precision, ensemble=ensemble,
+                                              progress=progress)
+            images.write_picture(result, large)
+            return terminal.sizes(picture.pixels, large.pixels)
+
+        return terminal.each_image(source, target, convert, resume=not overwrite)
 
 
 def load_model(name: str, scale: int | None) -> Network:

@@ -41,7 +41,7 @@ def evaluate(model: Network, pairs: Iterable[Pair], shave: int | None = None, ch
         shave: pixels cut from each border before comparing; by default the scale.
         channel: "y" (luma, the protocol) or "rgb".
         on_image: called with (name, uint8 result) after each image, to save it or to report progress.
-        options: passed to `hatlib.upscale` (tile, precision).
+        options: passed to `hatlib.upscale` (tile, precision, ensemble); the precision is fp32 unless asked otherwise.
     Returns:
         A table with the columns name, psnr (dB), ssim, seconds; `.mean(numeric_only=True)` gives the set's values.
     Raises:
@@ -54,7 +54,7 @@ def evaluate(model: Network, pairs: Iterable[Pair], shave: int | None = None, ch
         if hr.shape[:2] != (lr.shape[0] * model.scale, lr.shape[1] * model.scale):
             raise HatlibError(f"{name}: HR {hr.shape[:2]} is not {model.scale} times LR {lr.shape[:2]}")
         start = time.perf_counter()
-        sr = upscale(model, lr, **options)
+        sr = upscale(model, lr, **{"precision": "fp32", **options})
         seconds = time.perf_counter() - start
         cut = model.scale if shave is None else shave
         rows.append((name, psnr(sr, hr, cut, channel), ssim(sr, hr, cut, channel), seconds))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -101,46 +102,67 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and value - value != 0 else value
 
 
-def each_image(source: Path, target: Path, work: Callable[[np.ndarray], np.ndarray]) -> int:
-    """Applies `work` to an image, or to each image of a folder; a bad one there does not stop the rest.
+@contextlib.contextmanager
+def counter(title: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A function to be called as f(done, total), which moves a bar on stderr; None where no terminal is watching."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None, visible=False)
+        yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)
+
+
+def each_image(source: Path, target: Path, convert: Callable[[Path, Path], str], resume: bool = False) -> int:
+    """Converts an image file, or each image file of a folder; a bad one there does not stop the rest.
 
     Args:
         source: an image file or a folder.
         target: a file name or a folder for an image, a folder for a folder; it is made if needed. In a folder the
             results are PNG files with the names of the originals.
+        convert: called as convert(file, result); writes the result and says in a few words what it did.
+        resume: whether results in a folder that are newer than their originals are left as they are.
     Returns:
         The exit code: 1 if an image of a folder failed, else 0.
     """
-    from hatlib.images import SUFFIXES, list_images, load_image, save_image
+    from hatlib.images import SUFFIXES, list_images
 
     if not source.is_dir():
-        image = load_image(source, gray="keep")
         path = target / f"{source.stem}.png" if target.is_dir() else target
-        if path.exists() and source.samefile(path):
+        if path.exists() and source.exists() and source.samefile(path):
             raise HatlibError(f"IN and OUT are both {source}: the original would be lost")
         if path.suffix.lower() not in SUFFIXES:
             raise HatlibError(f"cannot save {path}: the name has to end in one of {', '.join(SUFFIXES)}")
         check_file(path)
-        result = work(image)
-        save_image(path, result)
-        say(f"{path}: {_size(image)} → {_size(result)}")
+        say(f"{path}: {convert(source, path)}")
         return 0
     files = list_images(source)
     if target.exists() and source.samefile(target):
         raise HatlibError(f"IN and OUT are both {source}: the originals would be lost")
     make_folder(target)
     stems = Counter(path.stem for path in files)
+    results = {path: target / f"{path.stem if stems[path.stem] == 1 else path.name}.png" for path in files}
+    left = [path for path in files if not (resume and _newer(results[path], path))]
     failed = 0
-    for path in progress(files, source.name):
-        name = path.stem if stems[path.stem] == 1 else path.name
+    for path in progress(left, source.name):
         try:
-            save_image(target / f"{name}.png", work(load_image(path, gray="keep")))
+            convert(path, results[path])
         except HatlibError as error:
             failed += 1
             warn(f"{path.name} left out: {error}")
-    say(f"{target}: {len(files) - failed} of {len(files)} images written")
+    there = len(files) - len(left)
+    kept = f"; there already: {there} (--overwrite makes them anew)" if there else ""
+    say(f"{target}: {len(left) - failed} of {len(files)} images written{kept}")
     return 1 if failed else 0
 
 
-def _size(image: np.ndarray) -> str:
-    return f"{image.shape[1]}×{image.shape[0]}"
+def _newer(result: Path, original: Path) -> bool:
+    return result.is_file() and result.stat().st_mtime >= original.stat().st_mtime
+
+
+def sizes(before: np.ndarray, after: np.ndarray) -> str:
+    """Width×height of two images."""
+    return " → ".join(f"{image.shape[1]}×{image.shape[0]}" for image in (before, after))

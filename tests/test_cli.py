@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from hatlib import HatlibError, __version__, cli, degradation, images
+from hatlib import HatlibError, __version__, checkpoints, cli, degradation, images, inference, models
 from hatlib.resize import imresize
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
@@ -22,12 +23,16 @@ PHOTO = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder: photo.png, one.png (1×1), text.png, cut.png (truncated), an empty folder, a set with an
-    unreadable file."""
+    """The working folder: photo.png, one.png (1×1), text.png, cut.png (truncated), film.gif (animated), glass.png
+    (transparent), weights in swin.safetensors, an empty folder, a set with an unreadable file."""
     images.save_image(tmp_path / "photo.png", PHOTO)
     images.save_image(tmp_path / "one.png", PHOTO[:1, :1])
     (tmp_path / "text.png").write_text("this is not a picture")
     (tmp_path / "cut.png").write_bytes((tmp_path / "photo.png").read_bytes()[:2000])
+    frames = [Image.fromarray(PHOTO), Image.fromarray(255 - PHOTO)]
+    frames[0].save(tmp_path / "film.gif", save_all=True, append_images=frames[1:])
+    images.write_picture(tmp_path / "glass.png", images.Picture(PHOTO, PHOTO[..., 0]))
+    checkpoints.save(models.create("swinir-nano"), tmp_path / "swin.safetensors", "swinir-nano")
     (tmp_path / "empty").mkdir()
     (tmp_path / "set").mkdir()
     for name in ("a.png", "b.png"):
@@ -71,6 +76,9 @@ BAD_INPUT = {
     "a network without weights": ("upscale photo.png out.png --model hat-s", "published ones are hat-s-x2, hat-s-x3"),
     "unknown model": ("upscale photo.png out.png --model bicubik", "did you mean 'bicubic'?"),
     "unknown model, evaluate": ("evaluate --model neares --data builtin", "did you mean 'nearest'?"),
+    "animation": ("upscale film.gif out.png --model bicubic", "has 2 frames"),
+    "transparency into JPEG": ("upscale glass.png out.jpg --model bicubic", "transparency can be kept in"),
+    "fp16 with attention": ("upscale photo.png out.png --model swin.safetensors --precision fp16", "fp16 is refused"),
     "missing weights": ("upscale photo.png out.png --model w.safetensors", "no such file: w.safetensors"),
     "weights that are none": ("upscale photo.png out.png --model text.png", "text.png is not a file of weights"),
     "scale 7": ("upscale photo.png out.png --model bicubic --scale 7", "scale is 7"),
@@ -186,6 +194,51 @@ def test_upscale_one_pixel(folder: Path) -> None:
     np.testing.assert_array_equal(images.load_image("out.png"), np.broadcast_to(PHOTO[:1, :1], (4, 4, 3)))
 
 
+def test_upscale_keeps_what_a_file_holds(folder: Path) -> None:
+    wide = np.random.default_rng(0).integers(0, 65536, (2, 30, 40), dtype=np.uint16)
+    gray = images.Picture(wide[0], wide[1], b"a colour profile")
+    images.write_picture("gray.png", gray)
+    for model in ("bicubic", "swin.safetensors"):
+        assert hatlib(f"upscale gray.png large.png --model {model}") == 0
+        large = images.read_picture("large.png")
+        assert large.pixels.dtype == np.uint16 and large.pixels.shape == (120, 160)
+        assert large.alpha is not None and large.alpha.dtype == np.uint16 and large.alpha.shape == (120, 160)
+        assert large.profile == gray.profile
+        assert len(np.unique(large.pixels)) > 5000  # not 256 levels, spread
+
+
+def test_upscale_a_strip_in_tiles_with_the_ensemble(folder: Path) -> None:
+    images.save_image("strip.png", np.tile(PHOTO[:3], (1, 84, 1))[:, :5000])
+    assert hatlib("upscale strip.png large.png --model swin.safetensors --tile 512 --precision fp32") == 0
+    assert images.load_image("large.png").shape == (12, 20000, 3)
+    assert hatlib("upscale photo.png one.png --model swin.safetensors --precision fp32 --ensemble") == 0
+    expected = inference.upscale(checkpoints.load("swin.safetensors"), PHOTO, precision="fp32", ensemble=True)
+    np.testing.assert_array_equal(images.load_image("one.png"), expected)
+
+
+def test_upscale_of_a_folder_goes_on_where_it_stopped(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert hatlib("upscale set large --model nearest --scale 2") == 1
+    out, err = capfd.readouterr()
+    assert out == "large: 2 of 3 images written\n" and err.startswith("hatlib: broken.png left out")
+    images.save_image("large/a.png", PHOTO)  # a result from before; left alone, although another model would differ
+    os.utime("large/b.png", (1, 1))  # older than its original
+    assert hatlib("upscale set large --model nearest --scale 2") == 1
+    assert "large: 1 of 3 images written; there already: 1 (--overwrite makes them anew)" in capfd.readouterr().out
+    assert images.load_image("large/a.png").shape == PHOTO.shape
+    (folder / "set" / "broken.png").unlink()
+    assert hatlib("upscale set large --model nearest --scale 2 --overwrite") == 0
+    assert capfd.readouterr().out == "large: 2 of 2 images written\n"
+    assert images.load_image("large/a.png").shape == (80, 120, 3)
+    assert hatlib("upscale set large --model nearest --scale 2") == 0
+    assert "0 of 2 images written; there already: 2" in capfd.readouterr().out
+
+
+def test_degrade_makes_a_folder_anew(folder: Path) -> None:
+    hatlib("degrade set small")
+    hatlib("degrade set small --scale 2")
+    assert images.load_image("small/a.png").shape == (20, 30, 3)
+
+
 def test_one_channel_stays_one_channel(folder: Path) -> None:
     images.save_image("gray.png", PHOTO[..., 0])
     assert hatlib("upscale gray.png large.png --model bicubic") == 0
@@ -207,8 +260,6 @@ def test_same_stem_twice_is_two_results(folder: Path) -> None:
 
 
 def test_a_models_scale_and_the_one_asked_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from hatlib import checkpoints, models
-
     checkpoints.save(models.create("srcnn", 2), folder / "w.safetensors", "srcnn")
     assert hatlib("upscale photo.png two.png --model w.safetensors") == 0
     assert images.load_image("two.png").shape == (80, 120, 3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,18 @@ from PIL import Image
 from hatlib import files
 from hatlib.errors import HatlibError
 from hatlib.images import (
+    Picture,
+    check_format,
     crop_to_multiple,
     list_images,
     load_image,
     luma,
+    read_picture,
     round_to_uint8,
     save_image,
     to_image,
     to_tensor,
+    write_picture,
 )
 
 
@@ -30,6 +35,16 @@ def photo(height: int = 20, width: int = 30, seed: int = 0) -> np.ndarray:
     rows, columns = np.mgrid[:height, :width]
     planes = [rows * 5, columns * 4, 120 + 3 * rows - 2 * columns + seed]
     return np.stack(planes, axis=-1).clip(0, 255).astype(np.uint8)
+
+
+def png16(image: np.ndarray, *extra: tuple[bytes, bytes]) -> bytes:
+    """A PNG file of uint16 (H, W, 1 to 4), put together by hand, as Pillow writes none: filter 0 on each row."""
+    height, width, count = image.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in image)
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([16, (0, 4, 2, 6)[count - 1], 0, 0, 0])
+    chunks = [(b"IHDR", header), *extra, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(len(body).to_bytes(4, "big") + kind + body
+                                           + zlib.crc32(kind + body).to_bytes(4, "big") for kind, body in chunks)
 
 
 # --- round trips
@@ -114,19 +129,7 @@ def test_sixteen_bit_gray_is_scaled_not_clipped(tmp_path: Path, suffix: str) -> 
 
 
 def test_sixteen_bit_rgb_is_scaled_not_clipped(tmp_path: Path) -> None:
-    import zlib
-
-    # Pillow writes no 16-bit RGB, so the file is put together by hand: big-endian samples, filter 0 on each row
-    wide = photo().astype(">u2") * 257
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in wide)
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        checksum = zlib.crc32(kind + body).to_bytes(4, "big")
-        return len(body).to_bytes(4, "big") + kind + body + checksum
-
-    header = (30).to_bytes(4, "big") + (20).to_bytes(4, "big") + bytes([16, 2, 0, 0, 0])
-    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    (tmp_path / "wide.png").write_bytes(png)
+    (tmp_path / "wide.png").write_bytes(png16(photo().astype(np.uint16) * 257))
     np.testing.assert_array_equal(load_image(tmp_path / "wide.png"), photo())
 
 
@@ -251,6 +254,160 @@ def test_whole_yields_a_path_with_the_same_suffix_in_the_same_folder(tmp_path: P
     with files.whole(tmp_path / "a.png") as temporary:
         assert temporary.parent == tmp_path and temporary.suffix == ".png" and temporary.name.startswith(".")
         temporary.touch()
+
+
+# --- pictures: transparency, 16 bits, colour profiles
+
+def profile(name: str = "sRGB") -> bytes:
+    from PIL import ImageCms
+
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile(name)).tobytes()  # type: ignore[arg-type]
+
+
+def wide(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 65536, shape, dtype=np.uint16)
+
+
+@pytest.mark.parametrize("gray", [True, False])
+@pytest.mark.parametrize("alpha", [True, False])
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".webp", ".bmp"])
+def test_a_picture_of_eight_bits_comes_back(tmp_path: Path, gray: bool, alpha: bool, suffix: str) -> None:
+    if (suffix == ".bmp" and alpha) or (suffix == ".webp" and gray):
+        return  # these formats know no such pictures
+    pixels = photo()[..., 0] if gray else photo()
+    kept = None if suffix == ".bmp" else profile()
+    written = Picture(pixels, photo()[..., 1] if alpha else None, kept)
+    write_picture(tmp_path / f"a{suffix}", written)
+    same(read_picture(tmp_path / f"a{suffix}"), written)
+
+
+def same(one: Picture, other: Picture) -> None:
+    np.testing.assert_array_equal(one.pixels, other.pixels)
+    assert one.pixels.dtype == other.pixels.dtype and one.profile == other.profile
+    if other.alpha is None:
+        assert one.alpha is None
+    else:
+        assert one.alpha is not None and one.alpha.dtype == other.alpha.dtype
+        np.testing.assert_array_equal(one.alpha, other.alpha)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+@pytest.mark.parametrize("height", [1, 9])
+def test_sixteen_bits_are_read_and_written(tmp_path: Path, count: int, height: int) -> None:
+    image = wide(height, 7, count)
+    (tmp_path / "hand.png").write_bytes(png16(image))
+    read = read_picture(tmp_path / "hand.png")
+    pixels = image[..., :3] if count > 2 else image[..., 0]
+    same(read, Picture(pixels, None if count % 2 else image[..., -1]))
+    write_picture(tmp_path / "ours.png", Picture(read.pixels, read.alpha, profile()))
+    same(read_picture(tmp_path / "ours.png"), Picture(read.pixels, read.alpha, profile()))
+    with Image.open(tmp_path / "ours.png") as file:  # somebody else's reader, of the upper bytes
+        file.load()
+        if count > 2:
+            np.testing.assert_array_equal(np.asarray(file), image >> 8)
+
+
+@pytest.mark.parametrize("compression", [None, "deflate"])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("count", [1, 3, 4])
+def test_sixteen_bit_tiff(tmp_path: Path, compression: str | None, order: str, count: int) -> None:
+    tifffile = pytest.importorskip("tifffile")  # comes with scikit-image
+    image = wide(9, 7, count)
+    more = {"extrasamples": ["unassalpha"]} if count == 4 else {}
+    tifffile.imwrite(tmp_path / "a.tif", image[..., 0] if count == 1 else image, byteorder=order,
+                     photometric="minisblack" if count == 1 else "rgb", compression=compression, **more)
+    alpha = image[..., 3] if count == 4 else None
+    same(read_picture(tmp_path / "a.tif"), Picture(image[..., 0] if count == 1 else image[..., :3], alpha))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_sixteen_bits_are_turned_as_exif_says(tmp_path: Path, count: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = wide(4, 6, count)
+    (tmp_path / "a.png").write_bytes(png16(image, (b"eXIf", exif.tobytes()[6:])))
+    pixels = image[..., :3] if count > 2 else image[..., 0]
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.png").pixels, np.rot90(pixels, -1))
+
+
+def test_exif_orientation_of_a_photo_and_its_profile(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.fromarray(photo()).save(tmp_path / "a.png", exif=exif, icc_profile=profile())
+    same(read_picture(tmp_path / "a.png"), Picture(photo()[::-1, ::-1], None, profile()))
+    Image.fromarray(photo()).save(tmp_path / "a.jpg", icc_profile=profile())
+    assert read_picture(tmp_path / "a.jpg").profile == profile()
+
+
+@pytest.mark.parametrize("transparent", [True, False])
+def test_a_palette_becomes_rgb(tmp_path: Path, transparent: bool) -> None:
+    image = np.zeros((4, 6, 4), np.uint8)
+    image[:, :3], image[:, 3:] = (255, 0, 0, 255), (0, 0, 255, 0 if transparent else 255)
+    Image.fromarray(image).quantize(4).save(tmp_path / "a.png")
+    picture = read_picture(tmp_path / "a.png")
+    np.testing.assert_array_equal(picture.pixels[:, :3], image[:, :3, :3])
+    assert picture.pixels.shape == (4, 6, 3)
+    if transparent:
+        np.testing.assert_array_equal(picture.alpha, image[..., 3])
+
+
+def test_one_transparent_colour(tmp_path: Path) -> None:
+    image = photo()[..., 0]
+    Image.fromarray(image).save(tmp_path / "a.png", transparency=int(image[3, 4]))
+    same(read_picture(tmp_path / "a.png"), Picture(image, np.where(image == image[3, 4], 0, 255).astype(np.uint8)))
+
+
+def test_black_and_white_is_gray(tmp_path: Path) -> None:
+    bits = photo()[..., 0] > 50
+    Image.fromarray(bits).save(tmp_path / "bits.png")
+    same(read_picture(tmp_path / "bits.png"), Picture(bits * np.uint8(255)))
+
+
+@pytest.mark.parametrize("icc", [None, b"damaged"])
+def test_printing_colours_become_rgb(tmp_path: Path, icc: bytes | None) -> None:
+    Image.fromarray(photo()).convert("CMYK").save(tmp_path / "print.tif", icc_profile=icc)
+    picture = read_picture(tmp_path / "print.tif")
+    np.testing.assert_allclose(picture.pixels.astype(int), photo(), atol=1)
+    assert picture.profile is None and picture.alpha is None
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.png", "a.webp", "a.tif"])
+def test_an_animation_is_refused(tmp_path: Path, name: str) -> None:
+    frames = [Image.fromarray(photo(seed=40 * i)) for i in range(3)]
+    frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+    with pytest.raises(HatlibError, match=r"has 3 frames; take one out"):
+        read_picture(tmp_path / name)
+
+
+def test_the_second_picture_in_a_phones_photo_is_left_out(tmp_path: Path) -> None:
+    Image.fromarray(photo()).save(tmp_path / "a.jpg", format="MPO", save_all=True,
+                                  append_images=[Image.fromarray(photo()[:5])])
+    assert read_picture(tmp_path / "a.jpg").pixels.shape == (20, 30, 3)
+
+
+def test_pictures_that_cannot_be_read(tmp_path: Path) -> None:
+    Image.fromarray(photo()[..., 0].astype(np.float32)).save(tmp_path / "float.tif")
+    Image.fromarray(photo()[..., 0].astype(np.int32) * 70000).save(tmp_path / "int.tif")
+    Image.fromarray(photo()).convert("LAB").save(tmp_path / "lab.tif")
+    (tmp_path / "cut.png").write_bytes(png16(wide(60, 50, 3))[:9000])
+    (tmp_path / "cut2.png").write_bytes(png16(wide(60, 50, 2))[:5000])
+    for name, says in (("float.tif", "floating-point"), ("int.tif", "16 bits hold"), ("lab.tif", "kind LAB"),
+                       ("cut.png", "damaged"), ("cut2.png", "damaged"), ("none.png", "no such file")):
+        with pytest.raises(HatlibError, match=says) as caught:
+            read_picture(tmp_path / name)
+        assert "\n" not in str(caught.value) and name in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "picture", "says"), [
+    ("a.jpg", Picture(wide(2, 2, 3)), "16 bits a channel are saved as .png"),
+    ("a.jpg", Picture(photo(), photo()[..., 0]), "transparency can be kept in"),
+    ("a.xyz", Picture(photo()), "has to end in"),
+])
+def test_formats_that_would_lose_something(tmp_path: Path, name: str, picture: Picture, says: str) -> None:
+    for write in (check_format, write_picture):
+        with pytest.raises(HatlibError, match=says):
+            write(tmp_path / name, picture)
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- folders
