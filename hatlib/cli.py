@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hatlib import terminal
-from hatlib.errors import HatlibError
+from hatlib.errors import HatlibError, unknown
 
 if TYPE_CHECKING:
     import numpy as np
