@@ -1,0 +1,234 @@
+"""Speed, memory and accuracy of our SwinIR and HAT against the same arithmetic computed step by step as published.
+
+    python benchmarks/speed.py [--networks hat hat-s swinir] [--sizes 64x64 256x192] [--rounds 3] [--json FILE]
+    python benchmarks/speed.py --accuracy [--weights FILE…] [--json FILE]
+
+The cases take turns in one process, once in each round, so that whatever else the machine does meets all of them;
+times are medians and ratios are to the published arithmetic in float32. "of peak" is the share of the speed of a large
+matrix product, measured before. Peak memory is that of a process of its own, Python and torch included. Where spandrel
+can be imported (0.4.2 is what the parity tests come from), it runs
+too. On a GPU there are also TF32 and `torch.compile`.
+
+Networks have random weights: speed does not depend on them. Accuracy does: see `accuracy`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hatlib  # before torch: settles how waiting threads wait  # isort: skip
+import torch
+from plain import Plain
+from torch import nn
+
+from hatlib import HatlibError, checkpoints, datasets, files, metrics, models, upscale
+from hatlib.models import counting
+from hatlib.runtime import device
+
+WHERE = device()
+CASES = {"cpu": ["plain fp32", "ours fp32", "ours bf16"],
+         "cuda": ["plain fp32", "plain tf32", "ours fp32", "ours tf32", "ours bf16", "ours bf16 compiled"]}
+Row = dict[str, Any]
+
+
+# --- one case ---------------------------------------------------------------------------------------------------------
+
+
+def prepare(name: str, size: tuple[int, int], case: str) -> Callable[[], torch.Tensor]:
+    """A function that runs a network once. case: "plain" | "ours" | "spandrel", precision, and "compiled" if so."""
+    torch.manual_seed(0)
+    kind, precision, *rest = case.split()
+    network: Any = models.create(name, 4).eval().to(WHERE)
+    lr = torch.rand(1, 3, *size, device=WHERE)
+    run: Any = {"plain": Plain, "ours": as_it_is, "spandrel": of_spandrel}[kind](network)
+    if rest:
+        run = torch.compile(run)
+
+    def once() -> torch.Tensor:
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+        cast = torch.autocast(WHERE.type, torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
+        with torch.inference_mode(), cast:
+            result = run(lr)
+        if WHERE.type == "cuda":
+            torch.cuda.synchronize()
+        return result
+
+    return once
+
+
+def as_it_is(network: nn.Module) -> nn.Module:
+    return network
+
+
+def of_spandrel(network: nn.Module) -> nn.Module:
+    """The published architecture as the public package spandrel has it, with the same weights."""
+    from spandrel import ModelLoader  # type: ignore[import-not-found]
+
+    return ModelLoader(WHERE).load_from_state_dict(network.state_dict()).model.eval()
+
+
+def seconds(once: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    once()
+    return time.perf_counter() - start
+
+
+def matrix_product(dtype: torch.dtype) -> float:
+    """GFLOP/s of a product of two 2048×2048 matrices: the best of five, as it stands for what the machine can do."""
+    a = torch.rand(2048, 2048, device=WHERE, dtype=dtype)
+
+    def once() -> None:
+        _ = a @ a
+        if WHERE.type == "cuda":
+            torch.cuda.synchronize()
+
+    once()
+    return 2 * 2048**3 / min(seconds(once) for _ in range(5)) / 1e9
+
+
+# --- tables -----------------------------------------------------------------------------------------------------------
+
+
+def compare(name: str, size: tuple[int, int], cases: list[str], rounds: int, peaks: dict[str, float]) -> list[Row]:
+    """A row for each case: median seconds over the rounds, ratio, GFLOP/s, difference from plain, peak memory."""
+    made = {case: prepare(name, size, case) for case in cases}
+    results = {case: once().float() for case, once in made.items()}  # also warms up
+    times: dict[str, list[float]] = {case: [] for case in cases}
+    for _ in range(rounds):
+        for case, once in made.items():
+            times[case].append(seconds(once))
+    work = 2 * counting.multiply_adds(models.create(name, 4), *size) / 1e9  # GFLOP
+    rows = []
+    for case in cases:
+        median = statistics.median(times[case])
+        peak = peaks["bf16" if "bf16" in case else "fp32"]
+        rows.append({
+            "network": name, "size": f"{size[0]}x{size[1]}", "case": case, "seconds": median,
+            "ratio": statistics.median(times["plain fp32"]) / median, "gflops": work / median,
+            "of_peak": work / median / peak, "times": times[case],
+            "difference": float((results[case] - results["plain fp32"]).abs().max()),
+        })
+    return rows
+
+
+def peak_memory(name: str, size: tuple[int, int], case: str) -> float:
+    """MiB at most in use by a process that runs a case once; on a GPU those of its memory."""
+    command = [sys.executable, __file__, "--peak", name, f"{size[0]}x{size[1]}", case]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
+
+
+def own_peak(name: str, size: str, case: str) -> float:
+    prepare(name, parse_size(size), case)()
+    if WHERE.type == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    status = Path("/proc/self/status")
+    if status.exists():  # on Linux getrusage starts at the peak of the process that started this one
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) / 2**10
+    import resource  # not on Windows
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def accuracy(weights: list[str], limit: int = 10) -> list[Row]:
+    """PSNR with float32 and with bfloat16 on images of Urban100, or on the built-in pictures where it can't be had.
+
+    Without weights the networks are random ones, and their PSNR says nothing about super-resolution. What can be said
+    of them is how far the two results lie apart: by the PSNR of one against the other.
+    """
+    try:
+        pairs = datasets.load("urban100", 4, limit=limit)
+        where = "Urban100"
+    except HatlibError as error:
+        pairs, where = datasets.load("builtin", 4, limit=limit), f"built-in pictures ({error})"
+    torch.manual_seed(0)
+    networks = {path: checkpoints.load(path) for path in weights}
+    if not weights:
+        networks = {f"{name}, random weights": models.create(name, 4).eval() for name in ("swinir-nano", "hat-nano")}
+    rows = []
+    for name, network in networks.items():
+        for pair in pairs:
+            full, half = (upscale(network.to(WHERE), pair.lr, precision=precision) for precision in ("fp32", "bf16"))
+            psnr = [metrics.psnr(result, pair.hr, shave=network.scale) for result in (full, half)]
+            rows.append({"network": name, "images": where, "image": pair.name, "fp32": psnr[0], "bf16": psnr[1],
+                         "one_to_the_other": metrics.psnr(full, half)})
+    return rows
+
+
+# --- command ----------------------------------------------------------------------------------------------------------
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    height, width = text.split("x")
+    return int(height), int(width)
+
+
+def print_accuracy(rows: list[Row]) -> None:
+    print(f"{'network':<32}{'images':<12}{'fp32':>8}{'bf16':>8}{'mean |Δ|':>10}{'largest':>9}{'fp32 to bf16':>14}")
+    for name in dict.fromkeys(row["network"] for row in rows):
+        mine = [row for row in rows if row["network"] == name]
+        fp32, bf16, between = (statistics.mean(r[key] for r in mine) for key in ("fp32", "bf16", "one_to_the_other"))
+        apart = [abs(row["fp32"] - row["bf16"]) for row in mine]
+        print(f"{name:<32}{len(mine)} of {mine[0]['images']:<12}{fp32:8.3f}{bf16:8.3f}{statistics.mean(apart):10.4f}"
+              f"{max(apart):9.4f}{between:11.1f} dB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--networks", nargs="+", default=["hat", "hat-s", "swinir"])
+    parser.add_argument("--sizes", nargs="+", default=["64x64", "256x192"], help="LR height x width, multiples of 16")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--accuracy", action="store_true", help="PSNR of float32 and bfloat16 instead of times")
+    parser.add_argument("--weights", nargs="+", default=[], help="for --accuracy: checkpoints")
+    parser.add_argument("--json", help="also write the numbers to this file")
+    parser.add_argument("--peak", nargs=3, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.peak:
+        print(own_peak(*arguments.peak))
+        return
+    if arguments.accuracy:
+        rows = accuracy(arguments.weights)
+        print_accuracy(rows)
+    else:
+        rows = table(arguments.networks, [parse_size(size) for size in arguments.sizes], arguments.rounds)
+    if arguments.json:
+        with files.whole(Path(arguments.json)) as path:
+            path.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+
+
+def table(networks: list[str], sizes: list[tuple[int, int]], rounds: int) -> list[Row]:
+    """Measures and prints, a line as soon as it is known."""
+    cases = CASES.get(WHERE.type, CASES["cpu"])
+    if importlib.util.find_spec("spandrel"):
+        cases = [*cases, "spandrel fp32"]
+    peaks = {"fp32": matrix_product(torch.float32), "bf16": matrix_product(torch.bfloat16)}
+    print(f"hatlib {hatlib.__version__}, torch {torch.__version__}, {platform.machine()}, {WHERE.type}, "
+          f"{torch.get_num_threads()} threads, AMX {'yes' if torch.cpu._is_amx_tile_supported() else 'no'}")
+    print(f"matrix product: float32 {peaks['fp32']:.0f} GFLOP/s, bfloat16 {peaks['bf16']:.0f} GFLOP/s")
+    print(f"{'network':<9}{'LR size':<9}{'case':<20}{'s':>8}{'ratio':>7}{'GFLOP/s':>9}{'of peak':>9}{'MiB':>7}"
+          f"{'of plain':>10}{'difference':>12}")
+    found = []
+    for size in sizes:
+        for name in networks:
+            compared = compare(name, size, cases, rounds, peaks)
+            for row in compared:
+                row["mib"] = peak_memory(name, size, row["case"])
+                print(f"{name:<9}{row['size']:<9}{row['case']:<20}{row['seconds']:8.3f}{row['ratio']:7.2f}"
+                      f"{row['gflops']:9.0f}{row['of_peak']:9.2f}{row['mib']:7.0f}"
+                      f"{row['mib'] / compared[0]['mib']:10.2f}{row['difference']:12.1e}", flush=True)
+            found += compared
+    return found
+
+
+if __name__ == "__main__":
+    main()
