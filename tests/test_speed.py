@@ -1,4 +1,4 @@
-"""What benchmarks/speed.py compares gives the same numbers: with and without gradients, and step by step as published."""
+"""What benchmarks/speed.py compares gives the same numbers: with and without gradients, and as published."""
 
 from __future__ import annotations
 
