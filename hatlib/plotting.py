@@ -101,12 +101,6 @@ def crop(image: np.ndarray, box: Box) -> np.ndarray:
     return image[top : top + height, left : left + width]
 
 
-def centre_box(image: np.ndarray, size: int) -> Box:
-    """The square of `size` pixels in the middle of an image."""
-    size = min(size, *image.shape[:2])
-    return (image.shape[0] - size) // 2, (image.shape[1] - size) // 2, size, size
-
-
 def strip(hr: np.ndarray, results: Mapping[str, np.ndarray], box: Box, captions: Mapping[str, str] | None = None,
           width: float = 10.0) -> Figure:
     """The comparison strip of super-resolution papers: the photo with a marked crop, then that crop from each result.

@@ -57,8 +57,3 @@ def test_a_mosaic_gives_each_map_its_own_scale():
     sheet = np.asarray(plotting.mosaic(maps, columns=2).axes[0].images[0].get_array())
     assert sheet.shape == (3, 7)
     assert sheet[0, 0] == 1 and sheet[0, 4] == -1
-
-
-def test_the_centre_box_lies_in_the_middle():
-    assert plotting.centre_box(CAT, 100) == (100, 175, 100, 100)
-    assert plotting.centre_box(CAT[:50], 100) == (0, 200, 50, 50)
