@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -65,14 +65,14 @@ class Run:
     recipe: Recipe
     model: Network
     losses: list[float]  # one a step
-    seconds: float
+    seconds: float  # of the steps; what listeners take is not counted
 
 
 Listener = Callable[[int, Network], None]  # called after each step with the number of steps done
 
 
 def fit(recipe: Recipe, images: Sequence[np.ndarray], model: Network | None = None,
-        listeners: Iterable[Listener] = (), progress: bool = True) -> Run:
+        listeners: Sequence[Listener] = (), progress: bool = True) -> Run:
     """Trains a network on random patches.
 
     Args:
@@ -95,8 +95,9 @@ def fit(recipe: Recipe, images: Sequence[np.ndarray], model: Network | None = No
     optimiser = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, recipe.rate)
     losses: list[float] = []
-    start = time.perf_counter()
+    seconds = 0.0
     for step in (bar := tqdm(range(1, recipe.steps + 1), disable=None if progress else True, leave=False)):
+        start = time.perf_counter()
         lr, hr = next(sampler)
         with _autocast(device, recipe.precision):
             loss = LOSSES[recipe.loss](model(lr).float(), hr)
@@ -105,16 +106,17 @@ def fit(recipe: Recipe, images: Sequence[np.ndarray], model: Network | None = No
         optimiser.step()
         schedule.step()
         losses.append(loss.item())
+        seconds += time.perf_counter() - start
         if not math.isfinite(losses[-1]):
             raise HatlibError(f"the loss is {losses[-1]} at step {step}; a smaller learning_rate may help")
         bar.set_postfix(loss=f"{losses[-1]:.5f}", refresh=False)
         for listener in listeners:
             listener(step, model)
-    return Run(recipe, model.eval(), losses, time.perf_counter() - start)
+    return Run(recipe, model.eval(), losses, seconds)
 
 
 class Validation:
-    """A listener that measures the PSNR on whole images every so many steps, from step 0 on."""
+    """A listener that measures the PSNR on whole images every so many steps."""
 
     def __init__(self, pairs: Sequence[Pair], every: int):
         self.pairs, self.every = list(pairs), every

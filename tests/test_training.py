@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -36,6 +38,11 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not():
 
     assert torch.equal(weights(), weights())
     assert not torch.equal(weights(), weights(seed=1))
+
+
+def test_what_listeners_take_is_not_training_time():
+    run = fit(Recipe(**{**RECIPE.__dict__, "steps": 2}), IMAGES, listeners=[lambda *_: time.sleep(2)], progress=False)
+    assert 0 < run.seconds < 3  # the listener alone takes 4
 
 
 def test_a_given_network_is_trained_further():
