@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 from pathlib import Path
 from typing import Any
@@ -89,8 +90,10 @@ def test_the_four_variants_differ_in_size_as_their_parts_do(ablation):
 
 def test_the_benchmark_records_each_run_once(ablation, tmp_path, monkeypatch, capsys):
     hr = pictures.builtin("facade-3")[:128, :128]
-    monkeypatch.setattr(datasets, "hr_images", lambda name: [hr, hr[:100]])  # one is smaller than a patch
+    monkeypatch.setattr(datasets, "hr_images", lambda name: [hr, hr[:30]])  # one is smaller than a patch
     monkeypatch.setattr(datasets, "load", lambda name, scale: [Pair(name, datasets.imresize(hr, 1 / scale), hr)])
+    recipe = ablation.recipe
+    monkeypatch.setattr(ablation, "recipe", lambda *asked: dataclasses.replace(recipe(*asked), patch=8, batch=1))
     out = tmp_path / "recorded" / "ablation.csv"
     asked = ["--steps", "2", "--sets", "set5", "urban100", "--train", "t91", "--out", str(out)]
     ablation.main([*asked, "--seeds", "0", "--variants", "neither"])
