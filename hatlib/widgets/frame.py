@@ -119,6 +119,13 @@ def int_slider(label: str, value: int, low: int, high: int, step: int = 1) -> ip
     return widgets.IntSlider(value=value, min=low, max=high, step=step, description=label, layout=_wide())
 
 
+def stops(label: str, options: list[Any], value: Any) -> ipywidgets.SelectionSlider:
+    """A slider that stops at certain values only, such as the divisors of a side."""
+    import ipywidgets as widgets
+
+    return widgets.SelectionSlider(options=options, value=value, description=label, layout=_wide())
+
+
 def choice(label: str, options: list[Any], value: Any = None) -> ipywidgets.Dropdown:
     """A drop-down list of strings, or of (label, value); the first of them where no value is given."""
     import ipywidgets as widgets
