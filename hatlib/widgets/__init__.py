@@ -6,6 +6,10 @@ function of numbers that returns a picture and a caption, which tests call as su
 
 from hatlib.widgets.degradation import degradation_explorer
 from hatlib.widgets.frame import choice, explorer, float_slider, int_slider, switch
+from hatlib.widgets.hat_cost import hat_cost_explorer
 from hatlib.widgets.metrics import metrics_explorer
 
-__all__ = ["choice", "degradation_explorer", "explorer", "float_slider", "int_slider", "metrics_explorer", "switch"]
+__all__ = [
+    "choice", "degradation_explorer", "explorer", "float_slider", "hat_cost_explorer", "int_slider", "metrics_explorer",
+    "switch",
+]
