@@ -12,24 +12,25 @@ from torch import nn
 
 from hatlib.errors import HatlibError
 from hatlib.models import Network
-from hatlib.models.windows import BiasedAttention, OverlappingAttention, WindowAttention
+from hatlib.models.windows import OverlappingAttention, WindowAttention
 from hatlib.widgets import drawing, frame
 from hatlib.widgets.drawing import GOLD, HEAT, INK, SIGNED
 
 if TYPE_CHECKING:
     import ipywidgets
 
+Layer = WindowAttention | OverlappingAttention
 PANEL = 256  # side of a picture, pixels
 WIDTH, HEIGHT = 3 * PANEL + 2 * drawing.BAR + 6 * drawing.GAP, PANEL + 62
 
 
-def attention_layers(model: nn.Module) -> dict[str, BiasedAttention]:
+def attention_layers(model: nn.Module) -> dict[str, Layer]:
     """The layers of a network that have a relative position bias, in the order in which they run, by what they are.
 
     Raises:
         HatlibError: it has none.
     """
-    found: dict[str, BiasedAttention] = {}
+    found: dict[str, Layer] = {}
     for name, layer in model.named_modules():
         group = f"group {int(name.split('.')[1]) + 1}" if name.startswith("layers.") else name
         if isinstance(layer, WindowAttention):
@@ -44,7 +45,7 @@ def attention_layers(model: nn.Module) -> dict[str, BiasedAttention]:
     return found
 
 
-def bias_rows(layer: BiasedAttention, head: int) -> np.ndarray:
+def bias_rows(layer: Layer, head: int) -> np.ndarray:
     """The bias that a head adds to each query's score of each key: (T, S)."""
     sizes = (layer.window, layer.window) if isinstance(layer, WindowAttention) else ()
     table = layer.relative_position_bias_table.detach().float().cpu()
@@ -65,7 +66,7 @@ def bias_by_offset(rows: np.ndarray) -> np.ndarray:
     return found
 
 
-def bias_view(layer: BiasedAttention, head: int = 0, query: int = 0) -> tuple[np.ndarray, str]:
+def bias_view(layer: Layer, head: int = 0, query: int = 0) -> tuple[np.ndarray, str]:
     """The picture of the bias explorer: a head's table, the row of one query, and what that row alone makes of it.
 
     Args:
@@ -96,9 +97,9 @@ def bias_view(layer: BiasedAttention, head: int = 0, query: int = 0) -> tuple[np
         drawing.titled(drawing.scale_bar(PANEL, 0, float(weights.max()), HEAT), "\nweight"),
     ]
     return drawing.beside(panels, WIDTH, HEIGHT), (
-        f"Head {head} of {layer.heads}: a table of ({window} + {side} − 1)² = {(window + side - 1) ** 2} offsets; bias from "
-        f"{rows.min():.2f} to {rows.max():.2f}, by which the weight of a key is multiplied {np.exp(rows.min()):.2f} to "
-        f"{np.exp(rows.max()):.2f} times before the sum is made 1.<br><b>Query {query}</b> (row {y}, column {x}): bias "
+        f"Head {head} of {layer.heads}: a table of ({window} + {side} − 1)² = {(window + side - 1) ** 2} offsets; bias "
+        f"from {rows.min():.2f} to {rows.max():.2f}: it multiplies the weight of a key by {np.exp(rows.min()):.2f} to "
+        f"{np.exp(rows.max()):.2f} before the sum is made 1.<br><b>Query {query}</b> (row {y}, column {x}): bias "
         f"{row[here.flatten()][0]:.2f} to itself; with equal scores its largest weight would be "
         f"{weights.max():.2%}, {weights.max() * len(row):.1f} times that without a bias.")
 

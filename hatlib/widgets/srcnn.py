@@ -66,11 +66,11 @@ def srcnn_view(model: SRCNN, bicubic: np.ndarray, maps: list[np.ndarray], layer:
     titles = {1: f"1  the {count} filters of {size}×{size}\n(framed: number {feature})",
               2: f"1  filter {feature}: {size}×{size} weights for\neach of the {sources} features of layer 1",
               3: f"1  {size}×{size} weights for each of the\n{sources} features of layer 2"}
-    shown = "3  what the network\nadds to it" if layer == 3 else f"3  feature {feature} of layer {layer},\nbefore its ReLU"
+    shown = f"feature {feature} of layer {layer},\nbefore its ReLU" if layer < 3 else "what the network\nadds to it"
     panels = [drawing.titled(_sheet(filters, chosen), titles[layer]),
               drawing.titled(drawing.enlarged(drawing.gray(bicubic), cell),
                              "2  the input: luma of the\nbicubic enlargement"),
-              drawing.titled(drawing.enlarged(drawing.signed(found, limit), cell), shown),
+              drawing.titled(drawing.enlarged(drawing.signed(found, limit), cell), f"3  {shown}"),
               drawing.titled(drawing.scale_bar(bicubic.shape[0] * cell, -limit, limit, SIGNED), "\nvalue")]
     passed = (f"red is passed on, blue is cut to 0 ({(found <= 0).mean():.0%} of the pixels)" if layer < 3 else
               f"red brightens, blue darkens, by {255 * np.abs(found).mean():.1f} of 255 grey levels on average")
@@ -81,7 +81,7 @@ def srcnn_view(model: SRCNN, bicubic: np.ndarray, maps: list[np.ndarray], layer:
 
 
 def _sheet(filters: np.ndarray, chosen: int | None) -> np.ndarray:
-    """Filters (n, f, f) in a square grid, each on its own scale, one of them framed."""
+    """Filters (n, f, f) in a square grid, each on its own scale, one of them framed: (PANEL, PANEL, 3)."""
     columns = int(np.ceil(len(filters) ** 0.5))
     pitch = PANEL // columns
     cell = max(1, (pitch - 4) // filters.shape[1])
@@ -92,7 +92,7 @@ def _sheet(filters: np.ndarray, chosen: int | None) -> np.ndarray:
         if k == chosen:
             sheet[top - 2 : top + tile + 2, left - 2 : left + tile + 2] = GOLD
         sheet[top : top + tile, left : left + tile] = drawing.enlarged(drawing.signed(one), cell)
-    return sheet
+    return drawing.padded(sheet, PANEL, PANEL)
 
 
 def srcnn_explorer(model: Network | str | None = None, image: np.ndarray | None = None) -> ipywidgets.VBox:

@@ -60,13 +60,13 @@ def windows_view(tokens: np.ndarray, window: int = 8, shift: int = 4, chosen: in
         f"4  mask of window {chosen}: {count} queries\ndown, {count} keys across": _mask(apart[chosen], query),
     }
     y, x = home[query]
-    parts = len(np.unique(mask[chosen], axis=0))
+    parts = round((1 / mask[chosen].sum(axis=1)).sum())  # n tokens that see n of them count as one
     said = (f"the mask keeps {1 - mask[chosen].mean():.0%} of its pairs apart, {1 - mask.mean():.1%} of all windows'"
             if masked else "the mask is off: tokens from opposite sides of the map see each other")
     return drawing.beside(panels, WIDTH, HEIGHT), (
         f"{len(mask)} windows of T = {window}·{window} = {count} tokens. Blue, red and purple: what the roll takes to "
-        f"the opposite side.<br>Window {chosen} (red frame) holds tokens of {parts} part{'s' * (parts > 1)} of the map; "
-        f"{said}.<br><b>Query {query}</b> (gold; row {y}, column {x} of the map) sees "
+        f"the opposite side.<br>Window {chosen} (red frame) holds tokens of {parts} part{'s' * (parts > 1)} of the map"
+        f"; {said}.<br><b>Query {query}</b> (gold; row {y}, column {x} of the map) sees "
         f"{apart[chosen, query].sum()} of {count} tokens.")
 
 
