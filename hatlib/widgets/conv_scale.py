@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 STOPS = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # the paper's α is 0.01 (HAT §4.1)
 SIDE = 256  # HR pixels
-WIDTH = 4 * SIDE + marks.SCALE + 6 + 5 * drawing.GAP
+WIDTH = 4 * SIDE + drawing.BAR + 5 * drawing.GAP
 
 
 def trained_scale(model: Network) -> float:
@@ -69,8 +69,7 @@ def conv_scale_view(hr: np.ndarray, scale: int, sr_of: Callable[[float], np.ndar
     parts = {"HR": hr, f"α = {trained:g}, as trained": before, f"α = {alpha:g}": after,
              "difference of the two": drawing.signed(difference)}
     panels = [marks.panel(drawing.enlarged(image, times), title) for title, image in parts.items()]
-    limits = (f"+{largest:.3g}", f"−{largest:.3g}") if largest else ("0", "0")
-    bar = marks.scale(times * hr.shape[0], *limits, colours=drawing.SIGNED)
+    bar = drawing.scale_bar(times * hr.shape[0], -largest, largest, drawing.SIGNED)
     return drawing.beside([*panels, marks.panel(bar, "levels")]), _caption(hr, scale, (before, after), (trained, alpha))
 
 

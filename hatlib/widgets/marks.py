@@ -1,4 +1,4 @@
-"""What is laid over a picture: boxes, lines of text, colour where a map is large; a map's scale; bars.
+"""What is laid over a picture: boxes, lines of text, colour where a map is large; bars.
 
 Beside `hatlib.widgets.drawing`, which makes pictures of numbers and puts them together.
 """
@@ -20,7 +20,6 @@ ORANGE, GRAY = (255, 149, 0), (150, 150, 150)
 SMALL = 11  # size of the font at scales, pixels
 TINIEST = 8
 MARGIN = 3  # around a picture with frames, pixels
-SCALE = 68  # width of a map's scale with its numbers, pixels
 
 
 def factor_for(image: np.ndarray, side: int) -> int:
@@ -127,16 +126,6 @@ def stacked(*rows: np.ndarray) -> np.ndarray:
     """Pictures one above the other, white beside the narrower ones."""
     width = max(row.shape[1] for row in rows)
     return np.concatenate([drawing.padded(row, row.shape[0], width) for row in rows])
-
-
-def scale(height: int, top: str, bottom: str, colours: np.ndarray = drawing.HEAT) -> np.ndarray:
-    """The colours of a map from its largest value, above, to its smallest, with both written beside them."""
-    picture = np.full((height, SCALE, 3), drawing.WHITE, np.uint8)
-    picture[:, :12] = drawing.coloured(np.linspace(1, 0, height)[:, None], 0, 1, colours)
-    for text, row, anchor in ((top, 0, "la"), (bottom, height - 1, "ld")):
-        text, size = fitting(text, SCALE - 18, SMALL)
-        picture = written(picture, text, (row, 16), size, anchor=anchor)
-    return picture
 
 
 def bars(groups: Sequence[tuple[np.ndarray, Colour]], width: int, height: int, chosen: int) -> np.ndarray:

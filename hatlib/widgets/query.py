@@ -27,7 +27,7 @@ BOTH = "q·k and position, as in the network"
 SCORES = {BOTH: (True, True), "q·k only": (True, False), "position only": (False, True)}
 MEAN = 0  # the number of the head that stands for the mean of all
 SHOWN = 320  # pixels: side of each of the three panels, at most
-WIDTH = 3 * SHOWN + 2 * marks.MARGIN + marks.SCALE + 5 * drawing.GAP
+WIDTH = 3 * SHOWN + 2 * marks.MARGIN + drawing.BAR + 5 * drawing.GAP
 
 Attention = WindowAttention | OverlappingAttention
 
@@ -204,9 +204,9 @@ def _keys_window(lr: np.ndarray, shown: np.ndarray, box: marks.Box, query: tuple
         if top < 0 or left < 0 or top + height > rows or left + width > columns:
             image = marks.framed(image, marks.times((-top, -left, rows, columns), times), marks.GRAY)
         images.append(marks.framed(image, marks.times((query[0] - top, query[1] - left, 1, 1), times), drawing.BLUE, 3))
-    bar = marks.scale(images[1].shape[0], networks.percent(largest), "0")
+    bar = drawing.scale_bar(len(images[1]), 0, 100 * largest, drawing.HEAT)
     weighed = np.concatenate([images[1], np.full_like(bar[:, :6], 255), bar], axis=1)
-    return [marks.panel(images[0], f"the {height}×{width} keys", SHOWN), marks.panel(weighed, "the weight of each key")]
+    return [marks.panel(images[0], f"the {height}×{width} keys", SHOWN), marks.panel(weighed, "the weight of each key, in %")]
 
 
 def _caption(shown: np.ndarray, box: marks.Box, size: tuple[int, ...], window: int,

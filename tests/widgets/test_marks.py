@@ -65,13 +65,6 @@ def test_stacked_rows_keep_their_sizes() -> None:
     assert both.shape == (25, 40, 3) and (both[:20, 30:] == 255).all() and (both[20:] == 7).all()
 
 
-def test_the_scale_has_its_largest_value_above() -> None:
-    bar = marks.scale(60, "+1234.5 levels", "0")
-    assert bar.shape == (60, marks.SCALE, 3)
-    assert bar[0, 0].tolist() == drawing.HEAT[-1].tolist() and bar[-1, 0].tolist() == drawing.HEAT[0].tolist()
-    assert (bar[:30, 14:] < 128).any() and (bar[30:, 14:] < 128).any() and (bar[:, -1] > 200).all()
-
-
 @pytest.mark.parametrize("count", [3, 32, 180])
 def test_bars_are_as_high_as_their_values(count: int) -> None:
     values = np.linspace(0, 1, count)
