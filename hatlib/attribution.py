@@ -122,9 +122,9 @@ def _integral(model: nn.Module, path: _Path, window: Window, steps: int, rule: s
             points = path.at(marks[1:] if rule == "right" else (marks[1:] + marks[:-1]) / 2)
             slopes, kept = _slopes(model, points, window)
         except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error) or size == 1:
+            if not out_of_memory(error):
                 raise
-            size //= 2
+            size = _half(size, path.image)
             continue
         total += (slopes * path.moves(marks)).sum(dim=0)
         if done == 0 and batch is None:
@@ -244,6 +244,14 @@ def _slopes(model: nn.Module, path: torch.Tensor, window: Window) -> tuple[torch
     (slope,) = torch.autograd.grad(detail, path)
     weights = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
     return slope.cpu().double(), sum(size for where, size in kept.items() if where not in weights)
+
+
+def _half(size: int, image: torch.Tensor) -> int:
+    """Half a batch; HatlibError where it was a single step."""
+    if size == 1:
+        raise HatlibError("out of memory for a single step of the path on an LR image of "
+                          f"{image.shape[2]}×{image.shape[3]}; cut out the surroundings of the window")
+    return size // 2
 
 
 def _map(signed: np.ndarray) -> np.ndarray:

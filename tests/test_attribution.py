@@ -202,17 +202,27 @@ def test_the_network_is_left_as_it_was_after_an_error():
     assert model.training and all(weight.requires_grad for weight in model.parameters())
 
 
+class Narrow(nn.Module):
+    """Has memory for two images at once, and with gradients for `most`."""
+
+    def __init__(self, most):
+        super().__init__()
+        self.most, self.sizes = most, []
+
+    def forward(self, lr):
+        self.sizes.append(len(lr))
+        if len(lr) > (self.most if lr.requires_grad else 2):
+            raise RuntimeError("CUDA out of memory")
+        return ENLARGE(lr)
+
+
+def test_too_little_memory_for_one_step():
+    with pytest.raises(HatlibError, match="LR image of 12×12; cut out"):
+        lam(Narrow(0), PHOTO, (4, 4, 8))
+
+
 def test_half_the_batch_is_tried_where_memory_runs_out():
-    class Narrow(nn.Module):
-        sizes: list[int] = []  # noqa: RUF012
-
-        def forward(self, lr):
-            self.sizes.append(len(lr))
-            if len(lr) > 2:
-                raise RuntimeError("CUDA out of memory")
-            return ENLARGE(lr)
-
-    model = Narrow()
+    model = Narrow(2)
     halved = lam(model, PHOTO, (4, 4, 8), 4, batch=8)
     assert np.array_equal(halved.map, lam(ENLARGE, PHOTO, (4, 4, 8), 4, batch=2).map)
     assert model.sizes == [1, 1, 4, 4, 2, 2]  # the two ends; batches of 8 (there are 4 steps), of 4, of 2
