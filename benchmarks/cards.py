@@ -73,8 +73,8 @@ def outlook(training: dict[str, Any]) -> str:
     state = ("it was still falling, and more steps would help" if fell > 2 * noise
              else "what it still fell by is not more than its noise, and only a much longer run would show more")
     return (f"Mean loss {before.mean():.5f} in the third quarter of the constant phase and {after.mean():.5f} in the "
-            f"fourth, a difference of {-fell:+.5f} ± {noise:.5f}: {state}. At the end, after the learning rate had gone "
-            f"down, it was {losses[-5:].mean():.5f}.")
+            f"fourth, a difference of {-fell:+.5f} ± {noise:.5f}: {state}. At the end, after the learning rate had "
+            f"gone down, it was {losses[-5:].mean():.5f}.")
 
 
 def figure(names: list[str]) -> Any:

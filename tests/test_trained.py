@@ -24,7 +24,8 @@ def test_each_loads_without_a_network_and_says_how_it_was_trained(name: str, mon
     assert not model.training and model.scale == 4
     training = card["training"]
     assert training["skipped"] == 0 and training["steps"] == training["recipe"]["steps"]
-    assert recipes.differences(recipes.recipe(name, steps=training["steps"]), recipes.Recipe(**training["recipe"])) == []
+    named = recipes.recipe(name, steps=training["steps"])
+    assert recipes.differences(named, recipes.Recipe(**training["recipe"])) == []
     assert name in (checkpoints.TRAINED / "README.md").read_text(encoding="utf-8")
 
 
