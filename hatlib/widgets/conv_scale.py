@@ -23,8 +23,8 @@ from hatlib.widgets import drawing, frame, marks, networks
 if TYPE_CHECKING:
     import ipywidgets
 
-STOPS = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # the paper's α is 0.01 (HAT §4.1)
-SIDE = 256  # HR pixels
+STOPS = (0.0, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.3, 1.0)  # the paper's α is 0.01 (HAT §4.1)
+SIDE = 192  # HR pixels, one of which is one on the page: four panels fit beside each other
 WIDTH = 4 * SIDE + drawing.BAR + 5 * drawing.GAP
 
 
@@ -91,7 +91,7 @@ def conv_scale_explorer(model: Network | str | None = None, image: np.ndarray | 
 
     Args:
         model: HAT, or the name or file of its weights; the course's own by default.
-        image: HR, uint8 (H, W, 3) or (H, W); the middle 256×256 pixels of a larger one. A built-in façade by default.
+        image: HR, uint8 (H, W, 3) or (H, W); the middle 192×192 pixels of a larger one. A built-in façade by default.
     Raises:
         HatlibError: a network with no convolution branch, an image smaller than 3 pixels times the scale.
     """

@@ -46,7 +46,7 @@ def test_alpha_zero_is_the_network_without_its_branch() -> None:
     results = {0.02: enlarged(model), 0.0: enlarged(other)}
     panel, _, caption = conv_scale_explorer(model, HR).children
     stops = panel.children[0]
-    assert [label for label, _ in stops.options][3:5] == ["0.01", "0.02 (as trained)"]
+    assert [label for label, _ in stops.options][4:6] == ["0.015", "0.02 (as trained)"]
     expected = conv_scale_view(HR, 4, results.__getitem__, 0.02, 0.0)
     assert caption.value == expected[1] and stops.value == 0.0
     assert f"α = 0 <b>{psnr(results[0.0], HR, 4):.2f} dB</b>" in caption.value

@@ -60,7 +60,7 @@ def test_lam_explorer_follows_its_controls_and_resets() -> None:
     assert is_opaque_and_pale(box.children[1])
 
 
-def test_the_window_stays_inside() -> None:
+def test_lam_explorer_keeps_the_window_inside() -> None:
     panel, _, caption = lam_explorer(MODELS, LR).children
     _, size, row, column, _, _ = panel.children
     row.value, column.value = row.max, column.max

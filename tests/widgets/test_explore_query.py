@@ -172,7 +172,7 @@ def test_query_explorer_refuses_what_it_cannot_show() -> None:
         query_view(record(network(), LR), "group 1, block 1: windows 8×8", 1, 24)
 
 
-def test_a_network_in_training_is_left_there() -> None:
+def test_query_explorer_leaves_a_network_in_training() -> None:
     torch.manual_seed(0)
     model = models.create("swinir", 4, embed_dim=12, depths=(2,), num_heads=2, drop_path_rate=0.9)
     values = {query_explorer(model, LR).children[1].value for _ in range(3)}
