@@ -98,9 +98,9 @@ def bias_view(layer: Layer, head: int = 0, query: int = 0) -> tuple[np.ndarray, 
     ]
     return drawing.beside(panels, WIDTH, HEIGHT), (
         f"Head {head} of {layer.heads}: a table of ({window} + {side} − 1)² = {(window + side - 1) ** 2} offsets; bias "
-        f"from {rows.min():.2f} to {rows.max():.2f}: it multiplies the weight of a key by {np.exp(rows.min()):.2f} to "
+        f"from {rows.min():z.2f} to {rows.max():z.2f}: it multiplies a key's weight by {np.exp(rows.min()):.2f} to "
         f"{np.exp(rows.max()):.2f} before the sum is made 1.<br><b>Query {query}</b> (row {y}, column {x}): bias "
-        f"{row[here.flatten()][0]:.2f} to itself; with equal scores its largest weight would be "
+        f"{row[here.flatten()][0]:z.2f} to itself; with equal scores its largest weight would be "
         f"{weights.max():.2%}, {weights.max() * len(row):.1f} times that without a bias.")
 
 

@@ -34,6 +34,13 @@ def small_srcnn() -> SRCNN:
     return model.eval()
 
 
+def test_explorers_show_the_course_networks_by_default() -> None:
+    assert "Head 0 of 3" in bias.bias_explorer().children[2].value
+    box = srcnn.srcnn_explorer()
+    box.children[0].children[0].value = 3
+    assert "32 → 1 feature" in box.children[2].value
+
+
 # --- relative position bias
 
 
@@ -93,7 +100,7 @@ def test_bias_view_shows_the_row_and_its_softmax(hat: models.Network) -> None:
     cells = picture[top + 10 : top + 252 : 21, left + 10 : left + 252 : 21]
     np.testing.assert_array_equal(cells, drawing.coloured(weights.reshape(12, 12), 0, weights.max()))
     assert f"largest weight would be {weights.max():.2%}" in caption and "row 1, column 3" in caption
-    assert f"bias {row.view(12, 12)[3, 5]:.2f} to itself" in caption
+    assert f"bias {row.view(12, 12)[3, 5]:z.2f} to itself" in caption
 
 
 def test_bias_view_of_a_table_of_zeros(hat: models.Network) -> None:
