@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 STOPS = (0.0, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.3, 1.0)  # the paper's α is 0.01 (HAT §4.1)
 SIDE = 192  # HR pixels, one of which is one on the page: four panels fit beside each other
-WIDTH = 4 * SIDE + drawing.BAR + 5 * drawing.GAP
+WIDTH = 4 * SIDE + drawing.BAR + 6 * drawing.GAP
 
 
 def trained_scale(model: Network) -> float:

@@ -189,3 +189,9 @@ def test_moving_the_query_is_quick() -> None:
         return time.process_time() - start
 
     assert min(once(value) for value in (1, 9, 17, 25, 33)) < 0.1
+
+
+def test_query_explorer_has_a_network_and_a_picture_of_its_own() -> None:
+    panel, _, caption = query_explorer().children
+    assert panel.children[0].options[2] == "group 1, OCAB: windows 8×8, keys from 12×12"
+    assert (panel.children[2].max, panel.children[3].max) == (63, 63) and "of 64</b> equal weights" in caption.value
