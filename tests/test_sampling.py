@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -113,7 +114,7 @@ def test_what_exceeds_the_memory_is_read_from_a_file() -> None:
 def test_images_are_taken_one_by_one() -> None:
     alive: list[int] = []
 
-    def stream():  # type: ignore[no-untyped-def]
+    def stream() -> Iterator[np.ndarray]:
         for image in images((40, 52), (37, 61)):
             alive.append(len(alive))
             yield image
