@@ -23,9 +23,9 @@ from hatlib.widgets import drawing, frame, marks, networks
 if TYPE_CHECKING:
     import ipywidgets
 
-STOPS = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # the paper's α is 0.01 (HAT §4.1)
-SIDE = 256  # HR pixels
-WIDTH = 4 * SIDE + drawing.BAR + 5 * drawing.GAP
+STOPS = (0.0, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.3, 1.0)  # the paper's α is 0.01 (HAT §4.1)
+SIDE = 192  # HR pixels, one of which is one on the page: four panels fit beside each other
+WIDTH = 4 * SIDE + drawing.BAR + 6 * drawing.GAP
 
 
 def trained_scale(model: Network) -> float:
@@ -64,12 +64,12 @@ def conv_scale_view(hr: np.ndarray, scale: int, sr_of: Callable[[float], np.ndar
     """
     before, after = sr_of(trained), sr_of(alpha)
     difference = (after.astype(np.float32) - before).mean(axis=2)
-    largest = float(np.abs(difference).max())
+    limit = float(np.quantile(np.abs(difference), 0.99) or np.abs(difference).max() or 1.0)  # a few pixels go beyond
     times = marks.factor_for(hr, SIDE)
     parts = {"HR": hr, f"α = {trained:g}, as trained": before, f"α = {alpha:g}": after,
-             "difference of the two": drawing.signed(difference)}
+             "difference of the two": drawing.signed(difference, limit)}
     panels = [marks.panel(drawing.enlarged(image, times), title) for title, image in parts.items()]
-    bar = drawing.scale_bar(times * hr.shape[0], -largest, largest, drawing.SIGNED)
+    bar = drawing.scale_bar(times * hr.shape[0], -limit, limit, drawing.SIGNED)
     return drawing.beside([*panels, marks.panel(bar, "levels")]), _caption(hr, scale, (before, after), (trained, alpha))
 
 
@@ -91,7 +91,7 @@ def conv_scale_explorer(model: Network | str | None = None, image: np.ndarray | 
 
     Args:
         model: HAT, or the name or file of its weights; the course's own by default.
-        image: HR, uint8 (H, W, 3) or (H, W); the middle 256×256 pixels of a larger one. A built-in façade by default.
+        image: HR, uint8 (H, W, 3) or (H, W); the middle 192×192 pixels of a larger one. A built-in façade by default.
     Raises:
         HatlibError: a network with no convolution branch, an image smaller than 3 pixels times the scale.
     """

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from shown import is_opaque_and_pale, move_everything
+from shown import is_opaque_and_pale, move_everything, pixels
 
 from hatlib import models
 from hatlib.errors import HatlibError
@@ -16,7 +16,7 @@ from hatlib.metrics import psnr
 from hatlib.models import Network
 from hatlib.pictures import builtin
 from hatlib.resize import imresize
-from hatlib.widgets.conv_scale import STOPS, conv_scale_explorer, conv_scale_view, trained_scale, with_scale
+from hatlib.widgets.conv_scale import STOPS, WIDTH, conv_scale_explorer, conv_scale_view, trained_scale, with_scale
 
 HR = builtin("facade-5")[100:164, 200:296]
 
@@ -46,7 +46,7 @@ def test_alpha_zero_is_the_network_without_its_branch() -> None:
     results = {0.02: enlarged(model), 0.0: enlarged(other)}
     panel, _, caption = conv_scale_explorer(model, HR).children
     stops = panel.children[0]
-    assert [label for label, _ in stops.options][3:5] == ["0.01", "0.02 (as trained)"]
+    assert [label for label, _ in stops.options][4:6] == ["0.015", "0.02 (as trained)"]
     expected = conv_scale_view(HR, 4, results.__getitem__, 0.02, 0.0)
     assert caption.value == expected[1] and stops.value == 0.0
     assert f"α = 0 <b>{psnr(results[0.0], HR, 4):.2f} dB</b>" in caption.value
@@ -81,3 +81,10 @@ def test_conv_scale_explorer_refuses_what_it_cannot_show() -> None:
     next(module for module in mixed.modules() if hasattr(module, "conv_scale")).conv_scale = 0.1  # type: ignore
     with pytest.raises(HatlibError, match=r"the blocks have different α: 0.1, 0.5"):
         trained_scale(mixed)
+
+
+def test_conv_scale_explorer_has_a_network_and_a_picture_of_its_own() -> None:
+    """And the branch does something in it: without it the trained network is another one."""
+    box = conv_scale_explorer()
+    assert pixels(box.children[1]).shape[1] == WIDTH
+    assert "α = 0.01 (as trained)" in box.children[2].value and "equal in every pixel" not in box.children[2].value

@@ -107,9 +107,11 @@ def test_gates_explorer_follows_its_controls_and_resets() -> None:
     assert is_opaque_and_pale(box.children[1])
 
 
-def test_gates_explorer_has_pictures_of_its_own() -> None:
+def test_gates_explorer_has_a_network_and_pictures_of_its_own() -> None:
     assert [image.shape for image in gates._two(None).values()] == [(64, 64, 3)] * 2
-    assert "on façade" in gates_explorer(network()).children[2].value
+    panel, _, caption = gates_explorer().children
+    assert len(panel.children[0].options) == 14 and panel.children[1].max == 31
+    assert "on façade" in caption.value and "on face" in caption.value
 
 
 def test_gates_explorer_refuses_what_it_cannot_show() -> None:

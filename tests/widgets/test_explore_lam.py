@@ -60,7 +60,7 @@ def test_lam_explorer_follows_its_controls_and_resets() -> None:
     assert is_opaque_and_pale(box.children[1])
 
 
-def test_the_window_stays_inside() -> None:
+def test_lam_explorer_keeps_the_window_inside() -> None:
     panel, _, caption = lam_explorer(MODELS, LR).children
     _, size, row, column, _, _ = panel.children
     row.value, column.value = row.max, column.max
@@ -81,3 +81,11 @@ def test_lam_explorer_refuses_what_it_cannot_show() -> None:
         lam_explorer({"one": MODELS["one"], "two": small(1, 2)})
     with pytest.raises(HatlibError, match="at least one network"):
         lam_explorer({})
+
+
+def test_lam_explorer_has_networks_and_a_picture_of_its_own() -> None:
+    panel, picture, caption = lam_explorer().children
+    assert panel.children[0].options == lam.NETWORKS and "rcan-nano-x4" in caption.value
+    first = picture.value
+    panel.children[0].value = "hat-nano-x4"
+    assert picture.value != first and "hat-nano-x4, window of 16×16 SR pixels at row 88, column 88" in caption.value

@@ -172,7 +172,7 @@ def test_query_explorer_refuses_what_it_cannot_show() -> None:
         query_view(record(network(), LR), "group 1, block 1: windows 8×8", 1, 24)
 
 
-def test_a_network_in_training_is_left_there() -> None:
+def test_query_explorer_leaves_a_network_in_training() -> None:
     torch.manual_seed(0)
     model = models.create("swinir", 4, embed_dim=12, depths=(2,), num_heads=2, drop_path_rate=0.9)
     values = {query_explorer(model, LR).children[1].value for _ in range(3)}
@@ -189,3 +189,9 @@ def test_moving_the_query_is_quick() -> None:
         return time.process_time() - start
 
     assert min(once(value) for value in (1, 9, 17, 25, 33)) < 0.1
+
+
+def test_query_explorer_has_a_network_and_a_picture_of_its_own() -> None:
+    panel, _, caption = query_explorer().children
+    assert panel.children[0].options[2] == "group 1, OCAB: windows 8×8, keys from 12×12"
+    assert (panel.children[2].max, panel.children[3].max) == (63, 63) and "of 64</b> equal weights" in caption.value
