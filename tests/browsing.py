@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,6 +107,7 @@ class Traffic:
     """What passes between the page and the kernel: which requests are still being worked on, and every error."""
 
     def __init__(self, page: Page) -> None:
+        self.asked = 0
         self.open: set[str] = set()
         self.errors: list[str] = []
         page.on("websocket", self._listen)
@@ -119,6 +120,7 @@ class Traffic:
         header, _, _ = message(frame)
         if header.get("msg_type") in ("comm_msg", "execute_request"):
             self.open.add(header["msg_id"])
+            self.asked += 1
 
     def _received(self, frame: bytes | str) -> None:
         header, parent, content = message(frame)
@@ -161,21 +163,30 @@ class Notebook:
         self.page.wait_for_selector(f"body[data-jp-theme-name='{title}']", state="attached")
 
     def run(self, cell: int) -> Locator:
-        """Runs a cell as a user does, and returns its output."""
+        """Runs a cell as a user does, and returns its output when nothing moves there any more."""
         self.traffic.errors.clear()
         self.cells.nth(cell).locator(".cm-content").click()
-        self.page.keyboard.press("Control+Enter")
-        self.cells.nth(cell).locator(".jp-InputArea-prompt", has_text=re.compile(r"\[\d+\]")).wait_for()
-        self.settle()
-        return self.cells.nth(cell).locator(".jp-Cell-outputArea").first
+        self.press("Control+Enter")
+        output = self.cells.nth(cell).locator(".jp-Cell-outputArea").first
+        before, calm = None, 0
+        while calm < 4:  # widgets are drawn and laid out after the kernel is done
+            self.page.wait_for_timeout(100)
+            now = self.shown(output), output.bounding_box(), self.cut_off(output)
+            before, calm = now, calm + 1 if now == before else 0
+        return output
 
-    def settle(self, seconds: float = 60) -> None:
-        """Until the kernel has answered everything that the page has asked."""
-        end, calm = time.monotonic() + seconds, 0
+    def press(self, key: str, seconds: float = 60) -> None:
+        """Presses a key where the focus is, and waits until the kernel has answered what the page asked because of it;
+        a key that does nothing takes two seconds."""
+        asked, start = self.traffic.asked, time.monotonic()
+        self.page.keyboard.press(key)
+        while self.traffic.asked == asked and time.monotonic() < start + 2:
+            self.page.wait_for_timeout(20)
+        calm = 0
         while calm < 3:  # ipywidgets sends the next change when the last one is answered
             self.page.wait_for_timeout(30)
             calm = 0 if self.traffic.open else calm + 1
-            if time.monotonic() > end:
+            if time.monotonic() > start + seconds:
                 raise TimeoutError(f"the kernel was still busy after {seconds:g} s")
 
     def shown(self, output: Locator) -> str:
@@ -187,21 +198,12 @@ class Notebook:
                 self.page.wait_for_timeout(50)
         return str(output.evaluate(SHOWN))
 
-    def changes(self, output: Locator, before: str, seconds: float = 0.6) -> bool:
-        """Whether something else is shown than before, now that the kernel has answered."""
-        self.settle()
+    def becomes(self, output: Locator, right: Callable[[str], bool], seconds: float = 2) -> bool:
+        """Whether what is shown becomes right soon, now that the kernel has answered."""
         end = time.monotonic() + seconds
-        while (same := self.shown(output) == before) and time.monotonic() < end:
+        while not (good := right(self.shown(output))) and time.monotonic() < end:
             self.page.wait_for_timeout(30)
-        return not same
-
-    def shows(self, output: Locator, wanted: str, seconds: float = 3) -> bool:
-        """Whether that is shown again, now that the kernel has answered."""
-        self.settle()
-        end = time.monotonic() + seconds
-        while (other := self.shown(output) != wanted) and time.monotonic() < end:
-            self.page.wait_for_timeout(30)
-        return not other
+        return good
 
     def cut_off(self, output: Locator) -> list[str]:
         """Labels, numbers and captions of which a part cannot be seen, and pictures wider than the page."""
@@ -214,7 +216,7 @@ class Notebook:
         return {f"{name} ({k})" if names.index(name) != k else name: control
                 for k, (name, control) in enumerate(zip(names, found, strict=True)) if name != "Reset"}
 
-    def press(self, control: Locator) -> None:
+    def move(self, control: Locator) -> None:
         """Focuses a control and presses the key that changes its value; back from the end of its range."""
         control.focus()
         assert control.evaluate("it => it === document.activeElement"), "a control that cannot have the focus"
@@ -231,7 +233,7 @@ class Notebook:
             key = "Enter"
         else:
             key = {"checkbox": "Space", "radio": "ArrowDown", "number": "ArrowUp"}.get(kind, "Enter")
-        self.page.keyboard.press(key)
+        self.press(key)
 
 
 def installed_browser() -> str | None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from functools import partial
+from operator import eq, ne
 from typing import TYPE_CHECKING
 
 import pytest
@@ -39,7 +41,7 @@ box.children[0].children[0].style.description_width = "100px"
 box""",
     "not complete on the page: ['a picture": f"""
 box = widgets.explorer(lambda x: {DRAW}, {{"x": widgets.int_slider("x", 1, 0, 9)}}, width=3000)
-box.children[1].layout.max_width = None
+box.children[1].layout.max_width = "none"
 box""",
     "Reset does not bring back": f"""
 box = widgets.explorer(lambda x: {DRAW}, {{"x": widgets.int_slider("x", 1, 0, 9)}})
@@ -100,8 +102,8 @@ def move_all(notebook: Notebook, output: Locator) -> str | None:
     for _ in range(2):
         for name, control in list(waiting.items()):
             before = notebook.shown(output)
-            notebook.press(control)
-            if notebook.changes(output, before):
+            notebook.move(control)
+            if notebook.becomes(output, partial(ne, before)):
                 del waiting[name]
             if "not drawn:" in output.inner_text():
                 return output.inner_text()
@@ -112,11 +114,10 @@ def reset(notebook: Notebook, output: Locator, first: str) -> str | None:
     """Whether the button brings back what was shown at first, by both keys that press a button."""
     for key in ("Enter", "Space"):
         output.get_by_role("button", name="Reset").focus()
-        notebook.page.keyboard.press(key)
-        if not notebook.shows(output, first):
+        notebook.press(key)
+        if not notebook.becomes(output, partial(eq, first)):
             return f"Reset does not bring back the first picture ({key})"
-        notebook.press(next(iter(notebook.controls(output).values())))
-        notebook.settle()
+        notebook.move(next(iter(notebook.controls(output).values())))
     return None
 
 

@@ -23,7 +23,8 @@ import hatlib
 
 ROOT = Path(__file__).resolve().parent.parent
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base",  # where conda-forge's name differs
-               "jupyter-client": "jupyter_client", "jupyter-core": "jupyter_core"}
+               "jupyter-client": "jupyter_client", "jupyter-core": "jupyter_core",
+               "playwright": "playwright-python"}
 IMPORT_NAMES = {"scikit-image": "skimage", "pillow": "PIL", "pyyaml": "yaml", "beautifulsoup4": "bs4"}
 
 # The modules of the package, bottom first: each may import those before it.
