@@ -20,6 +20,7 @@ WHITE, INK, PALE = (255, 255, 255), (34, 34, 34), (214, 226, 238)
 BLUE, RED, GOLD = (27, 108, 168), (209, 73, 91), (255, 176, 0)
 TITLE = 13  # size of the font, pixels
 GAP = 12  # between panels
+BAR = 72  # width of a bar of colours with its numbers
 # from −1 over 0 to 1, and from 0 to 1: matplotlib's RdBu_r and viridis at even steps
 SIGNED = np.array([(5, 48, 97), (67, 147, 195), (209, 229, 240), (247, 247, 247), (253, 219, 199), (214, 96, 77),
                    (103, 0, 31)])
@@ -54,6 +55,13 @@ def mixed(image: np.ndarray, colour: Colour, share: float | np.ndarray) -> np.nd
     """The image (H, W, 3) with a share of a colour in it, 0 to 1, one for all or one a pixel (H, W)."""
     part = np.asarray(share, np.float32)[..., None] if np.ndim(share) else share
     return (image * (1 - part) + np.array(colour, np.float32) * part).round().astype(np.uint8)
+
+
+def hatched(image: np.ndarray, cells: np.ndarray, cell: int) -> np.ndarray:
+    """Covers the cells that are True, (H, W), of an enlarged image (cell·H, cell·W, 3) with slanting lines."""
+    y, x = np.indices(image.shape[:2])
+    lines = np.where((x + y) % 8 < 2, 120, 235).astype(np.uint8)[..., None]
+    return np.where(enlarged(cells, cell)[..., None], lines, image)
 
 
 def draw_borders(canvas: np.ndarray, labels: np.ndarray, cell: int, colour: Colour, thick: int = 1,
@@ -93,7 +101,8 @@ def titled(image: np.ndarray, title: str, size: int = TITLE) -> np.ndarray:
     if not title:
         return image
     box = ImageDraw.Draw(PillowImage.new("RGB", (1, 1))).multiline_textbbox((0, 0), title, font(size), spacing=2)
-    band = PillowImage.new("RGB", (max(image.shape[1], int(box[2]) + 2), int(box[3]) + 6), WHITE)
+    height = (size + 4) * (title.count("\n") + 1) + 4  # whatever letters it has, so that panels are level
+    band = PillowImage.new("RGB", (max(image.shape[1], int(box[2]) + 2), height), WHITE)
     ImageDraw.Draw(band).multiline_text((0, 0), title, INK, font(size), spacing=2)
     return np.concatenate([np.asarray(band), padded(image, image.shape[0], band.width)])
 
@@ -103,6 +112,18 @@ def padded(image: np.ndarray, height: int, width: int) -> np.ndarray:
     canvas = np.full((height, width, 3), WHITE, np.uint8)
     canvas[: image.shape[0], : image.shape[1]] = image
     return canvas
+
+
+def scale_bar(height: int, low: float, high: float, colours: np.ndarray) -> np.ndarray:
+    """What the colours of `coloured` mean: a bar with its lowest, middle and highest value, (height, BAR, 3)."""
+    levels = (high, (low + high) / 2, low)
+    labels = [f"{level:{'.2g' if abs(level) < 99.5 else '.0f'}}".replace("-", "−") for level in levels]
+    image = PillowImage.new("RGB", (BAR, height), WHITE)
+    steps = coloured(np.linspace(high, low, height)[:, None].repeat(16, axis=1), low, high, colours)
+    image.paste(PillowImage.fromarray(steps), (0, 0))
+    for label, y, anchor in zip(labels, (0, height // 2, height - 1), ("la", "lm", "ld"), strict=True):
+        ImageDraw.Draw(image).text((22, y), label, INK, font(), anchor=anchor)
+    return np.asarray(image)
 
 
 def beside(panels: Mapping[str, np.ndarray] | Sequence[np.ndarray], width: int = 0, height: int = 0) -> np.ndarray:

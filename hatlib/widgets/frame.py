@@ -18,6 +18,7 @@ from hatlib import checkpoints
 from hatlib.errors import HatlibError
 from hatlib.images import check_image, round_to_uint8
 from hatlib.models import Network
+from hatlib.resize import imresize
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -152,6 +153,13 @@ def photo(image: np.ndarray | None, side: int = 512, name: str = "astronaut") ->
     top, left = (max(0, (length - side) // 2) for length in image.shape[:2])
     image = image[top : top + side, left : left + side]
     return np.ascontiguousarray(image if image.ndim == 3 else image[..., None].repeat(3, axis=2))
+
+
+def token_map(image: np.ndarray | None, side: int, name: str = "facade-1") -> np.ndarray:
+    """A picture with as many pixels as a map has tokens, uint8 (side, side, 3): an image's middle square, resized."""
+    square = photo(image, 512, name)
+    square = photo(square, min(square.shape[:2]))
+    return square if len(square) == side else imresize(square, size=(side, side))
 
 
 def network(model: Network | str | None, default: str) -> Network:
