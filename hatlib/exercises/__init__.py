@@ -19,7 +19,7 @@ import numpy as np
 from hatlib.errors import unknown
 from hatlib.exercises import record
 
-MODULES = {"00": "start", "01": "degradation", "02": "metrics", "03": "srcnn"}
+MODULES = {"00": "start", "01": "degradation", "02": "metrics", "03": "srcnn", "08": "hat"}
 
 
 class Wrong(Exception):
@@ -110,10 +110,10 @@ def progress() -> None:
 
 def _print(text: str) -> None:
     # a Windows console may know no check marks
-    print(text if _can_print(text) else text.encode("ascii", "replace").decode())
+    print(text if can_print(text) else text.encode("ascii", "replace").decode())
 
 
-def _can_print(text: str) -> bool:
+def can_print(text: str) -> bool:
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
