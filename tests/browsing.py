@@ -225,8 +225,12 @@ class Notebook:
             at, end = (control.get_attribute(f"aria-value{name}") for name in ("now", "max"))
             key = "ArrowLeft" if float(at or 0) >= float(end or 0) else "ArrowRight"
         elif kind == "select-one":
+            # the list is opened first: JupyterLab takes the arrow keys of a closed one, to go from cell to cell
             last = control.evaluate("it => it.selectedIndex === it.options.length - 1")
-            key = "ArrowUp" if last else "ArrowDown"
+            for step in ("Space", "ArrowUp" if last else "ArrowDown"):
+                self.page.keyboard.press(step)
+                self.page.wait_for_timeout(150)
+            key = "Enter"
         elif "toggle-button" in kind or control.evaluate("it => it.matches('.widget-toggle-buttons button')"):
             control = control.locator("xpath=../button[not(contains(@class, 'mod-active'))]").first
             control.focus()
