@@ -376,7 +376,6 @@ def reproduce_command(
     from hatlib import reproduction
 
     terminal.check_file(json_file)
-    terminal.make_folder(out)
     rows = reproduction.run(_names(models), _names(data), out, limit, scale, precision, terminal.progress)
     table = terminal.new_table("set", "network", right=("images", "PSNR dB", "SSIM", "gain dB", "seconds", "papers",
                                                         "difference", "survey", "difference"))

@@ -90,10 +90,14 @@ def run(models: Sequence[str], data: Sequence[str] = ("urban100",), out: str | o
         HatlibError: an unknown model or set, another scale, a folder that can't be written to.
     """
     folder, networks = Path(out).expanduser(), _networks(models, scale)
-    folder.mkdir(parents=True, exist_ok=True)
+    benchmarks = [open_set(name, scale, limit) for name in data]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HatlibError(f"cannot write to the folder {folder}: {error.strerror or error}") from None
     hashes = {name: fingerprint(model) for name, model in networks.items()}
     rows: list[Row] = []
-    for test in [open_set(name, scale, limit) for name in data]:
+    for test in benchmarks:
         _measure(test, networks, hashes, folder, precision, progress)
         rows += _rows(test, hashes, folder, scale, precision)
     record = {"machine": _machine(), "weights": {name: _weights(name, hashes) for name in hashes},

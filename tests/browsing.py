@@ -46,7 +46,7 @@ CUT_OFF = """output => {
     const right = output.getBoundingClientRect().right;
     const words = Array.from(output.querySelectorAll('.widget-label, .widget-readout, button, .widget-html-content'));
     const cut = words.filter(word => word.scrollWidth > word.clientWidth + 1).map(word => word.innerText);
-    const wide = Array.from(output.querySelectorAll('img')).filter(p => p.getBoundingClientRect().right > right + 4);
+    const wide = Array.from(output.querySelectorAll('img')).filter(p => p.getBoundingClientRect().right > right + 1);
     return cut.concat(wide.map(picture => `a picture of ${picture.width} pixels`));
 }"""
 KERNEL_IS_READY = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"

@@ -19,6 +19,7 @@ from hatlib import widgets
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator
 
+pytestmark = pytest.mark.timeout(1200)  # beside other work: JupyterLab, a kernel and a browser take their time to start
 SCREENSHOTS = ROOT / "build" / "explorers"
 # What explorers without defaults are called with, in a notebook.
 ARGUMENTS: dict[str, str] = {}
@@ -95,8 +96,9 @@ def notebook(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 def move_all(notebook: Notebook, output: Locator) -> str | None:
-    """Moves each control by the keyboard; says which of them change nothing, or what could not be drawn. A control
-    that matters only for some values of the others (the angle of a round kernel) is tried again when those have moved.
+    """Moves each control by the keyboard; says which of them change nothing, or what could not be drawn. A control may
+    matter only for some values of the others (the angle of a kernel that is not round), so it has two chances: after
+    those before it have moved, and after Reset.
     """
     waiting = notebook.controls(output)
     for _ in range(2):
@@ -107,6 +109,9 @@ def move_all(notebook: Notebook, output: Locator) -> str | None:
                 del waiting[name]
             if "not drawn:" in output.inner_text():
                 return output.inner_text()
+        if waiting:
+            output.get_by_role("button", name="Reset").focus()
+            notebook.press("Enter")
     return f"no reaction to the keyboard: {list(waiting)}" if waiting else None
 
 
