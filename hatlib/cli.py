@@ -349,7 +349,6 @@ def train(recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe
     folder = out or Path("runs") / recipe
     if (folder / training.SNAPSHOT).is_file() and not resume:
         raise HatlibError(f"{folder} holds a run already: --resume goes on with it, --out starts another elsewhere")
-    terminal.make_folder(folder)
     pairs = datasets.load(validate, chosen.scale) if validate else []
     validation = training.Validation(pairs, max(1, chosen.steps // 20))
     try:
