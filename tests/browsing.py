@@ -80,7 +80,7 @@ class Server:
                 cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
         self.wait()
 
-    def wait(self, seconds: float = 60) -> None:
+    def wait(self, seconds: float = 300) -> None:
         """Until it answers."""
         end = time.monotonic() + seconds
         while True:
@@ -89,6 +89,7 @@ class Server:
                 return
             except OSError:
                 if self.process.poll() is not None or time.monotonic() > end:
+                    self.close()
                     raise RuntimeError(f"JupyterLab did not start:\n{self.log.read_text()[-2000:]}") from None
                 time.sleep(0.1)
 
@@ -148,7 +149,7 @@ class Notebook:
 
     def __init__(self, browser: Browser, server: Server, name: str) -> None:
         self.page = browser.new_page(viewport={"width": 1400, "height": 1500})
-        self.page.set_default_timeout(60_000)
+        self.page.set_default_timeout(300_000)
         self.traffic = Traffic(self.page)
         self.page.goto(server.address(name))
         self.cells = self.page.locator(".jp-NotebookPanel .jp-Cell")
@@ -175,7 +176,7 @@ class Notebook:
             before, calm = now, calm + 1 if now == before else 0
         return output
 
-    def press(self, key: str, seconds: float = 60) -> None:
+    def press(self, key: str, seconds: float = 300) -> None:
         """Presses a key where the focus is, and waits until the kernel has answered what the page asked because of it;
         a key that does nothing takes two seconds."""
         asked, start = self.traffic.asked, time.monotonic()
