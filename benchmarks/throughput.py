@@ -28,6 +28,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from hatlib import files, models, training
 from hatlib.images import load_image, save_image
+from hatlib.models.swinir import WindowNetwork
 from hatlib.resize import imresize
 from hatlib.runtime import device, hardware
 
@@ -59,7 +60,7 @@ class Files(Dataset):
 def usual(recipe: training.Recipe, folder: Path, steps: int) -> Callable[[], float]:
     """A function that trains for some steps the usual way and returns the seconds."""
     network = models.create(recipe.model, recipe.scale).train().to(device())
-    plain: Any = Plain(network) if hasattr(network, "layers") else network
+    plain: Any = Plain(network) if isinstance(network, WindowNetwork) else network
     optimiser = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
     pairs = Files(folder, recipe, 10**6)
 
