@@ -81,7 +81,7 @@ def test_attributions_show_the_window_of_each_network():
         plotting.attributions(lr, {})
 
 
-def test_comparison_shows_the_pictures_and_their_middles() -> None:
+def test_comparison_shows_the_pictures_and_their_middles():
     hr = pictures.builtin("cat")[:240, :360]
     lr = resize.imresize(hr, 1 / 4)
     results = {"bicubic": resize.imresize(lr, 4), "half as bright": hr // 2}
