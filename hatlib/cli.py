@@ -365,6 +365,38 @@ def train(recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe
         terminal.say(f"step {step}: {decibels:.2f} dB on {validate}")
 
 
+@app.command("reproduce")
+def reproduce_command(
+        models: Annotated[str, typer.Option(metavar="NAME,…", help="Networks: " + MODEL_HELP)],
+        data: Annotated[str, typer.Option(metavar="NAME,…", help="Sets by name, folders, or ucla.")] = "urban100,ucla",
+        limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many images of each set.")] = None,
+        scale: ScaleOption = 4,
+        precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "fp32",
+        out: Annotated[Path, typer.Option(metavar="DIR", help="Where the results go; an interrupted run goes on there."
+                                          )] = Path("build/reproduce"),
+        json_file: JsonOption = None) -> None:
+    """Measure networks on whole sets next to the papers' and the survey's values; writes tables and strips."""
+    from hatlib import reproduction
+
+    terminal.check_file(json_file)
+    rows = reproduction.run(_names(models), _names(data), out, limit, scale, precision, terminal.progress)
+    table = terminal.new_table("set", "network", right=("images", "PSNR dB", "SSIM", "gain dB", "seconds", "papers",
+                                                        "difference", "survey", "difference"))
+    for row in rows:
+        name, *numbers = reproduction.cells(row)
+        table.add_row(terminal.plain(row.data), terminal.plain(name), str(row.images), *numbers)
+    terminal.console().print(table)
+    for line in sorted({f"{row.data}: {row.protocol}" for row in rows}):
+        terminal.say(line)
+    terminal.say(f"rows by image, strips and the table: {out}")
+    terminal.write_json(json_file, [row.record() for row in rows])
+
+
+def _names(text: str) -> list[str]:
+    """The names of a list with commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
 # ---- the course -----------------------------------------------------------------------------------------------------
 
 @app.command("course")

@@ -11,14 +11,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple, NoReturn, overload
 
 import numpy as np
 
 from hatlib import downloads, pictures, runtime
 from hatlib.catalogue import CATALOGUE, DataSet, info, names
 from hatlib.errors import HatlibError, unknown
-from hatlib.images import crop_to_multiple, list_images, load_image
+from hatlib.images import SUFFIXES, crop_to_multiple, list_images, load_image
 from hatlib.resize import BORDERS, imresize
 from hatlib.sampling import PatchSampler
 
@@ -96,6 +96,8 @@ def _sources(name_or_folder: str | os.PathLike[str], published: bool = False, li
     if limit is not None and limit < 1:
         raise HatlibError(f"limit is how many images to take, at least 1, got {limit}")
     name = os.fspath(name_or_folder)
+    if name == "ucla":
+        name = str(ucla_folder() or _no_ucla())
     if name in CATALOGUE:
         return _set_sources(CATALOGUE[name], published, limit)
     folder = Path(name).expanduser()
@@ -108,6 +110,18 @@ def _sources(name_or_folder: str | os.PathLike[str], published: bool = False, li
     files = list_images(folder)[:limit]
     stems = Counter(path.stem for path in files)
     return [_source(path.stem if stems[path.stem] == 1 else path.name, path) for path in files]
+
+
+def ucla_folder() -> Path | None:
+    """Where the survey's photos of UCLA are, `ucla` in the data folder; None while there is no image in it."""
+    folder = runtime.data_folder() / "ucla"
+    there = folder.is_dir() and any(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
+    return folder if there else None
+
+
+def _no_ucla() -> NoReturn:
+    raise HatlibError(f"the survey's photos of UCLA are in no public set: put them, or photos of another campus, into "
+                      f"{runtime.data_folder() / 'ucla'} (data/README.md has more)")
 
 
 def _builtin(name: str, gray: str) -> np.ndarray:
@@ -162,7 +176,8 @@ def load(name_or_folder: str | os.PathLike[str], scale: int = 4, lr: str = "matl
     """HR/LR pairs of a public set (fetched on first use) or of a folder of images, by the protocol of the papers.
 
     Args:
-        name_or_folder: a name of the catalogue, or a folder; its images come in the order of their names.
+        name_or_folder: a name of the catalogue, or a folder; its images come in the order of their names. "ucla" is
+            the folder of that name in the data folder, into which you put the photos yourself.
         scale: 2, 3, 4 or 8; HR is cropped to a multiple of it.
         lr: "matlab" makes LR with `imresize`, bit-exactly; "published" takes the ×4 files that came with the set.
         gray: "keep" leaves a one-channel file (Set14 has one) as (H, W), as in the published results of bicubic;

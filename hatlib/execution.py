@@ -49,6 +49,7 @@ def environment(store: bool = False) -> dict[str, str]:
         variables["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), variables.get("PYTHONPATH")]))
     if store:
         variables["HATLIB_PROFILE"] = "quick"
+        variables["HATLIB_PROGRESS"] = "off"  # what is stored is nobody's progress
     return variables
 
 

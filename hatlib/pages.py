@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hatlib import stills
+from hatlib.exercises import record
 
 if TYPE_CHECKING:
     from nbconvert import HTMLExporter
@@ -261,6 +262,8 @@ def _row(result: Result) -> str:
     if ran:
         title = f'<a href="{result.name}.html">{title}</a>'
         details += f' · {result.done} of {result.cells} cells · <a href="{result.name}.ipynb">notebook</a>'
+    if passed := sum(id.startswith(result.name[:2]) for id in record.passed()):
+        details += f" · exercises passed: {passed}"
     if result.state == "failed":
         details += f'<br><a class="error" href="{result.name}.html#error">{html.escape(result.error)}</a>'
     return ROW.format(state=result.state, number=result.name[:2], title=title, promise=line(result.promise),

@@ -125,6 +125,32 @@ def strip(hr: np.ndarray, results: Mapping[str, np.ndarray], box: Box, captions:
     return figure
 
 
+def comparison(lr: np.ndarray, results: Mapping[str, np.ndarray], hr: np.ndarray,
+               captions: Mapping[str, str] | None = None, side: int | None = None, width: float = 11.0) -> Figure:
+    """Whole pictures above and their middles below: LR, each result, HR, as the survey shows its photos.
+
+    Args:
+        lr: uint8 (h, w, 3); drawn as large as the others by repeating its pixels.
+        results: name → uint8 (s·h, s·w, 3).
+        hr: the original, as large as the results.
+        captions: name → a second line under the name, such as "29.10 dB".
+        side: of the middle, in HR pixels; a quarter of the shorter side by default.
+        width: of the figure, in inches.
+    """
+    height, across = hr.shape[:2]
+    side = side or max(1, min(height, across) // 4)
+    box = ((height - side) // 2, (across - side) // 2, side, side)
+    pictures = {"LR": _as_large_as(lr, hr), **results, "HR": hr}
+    each = width / len(pictures)
+    figure, axes = new_figure(2, len(pictures), width, each * (height / across + 1) + 0.6,
+                              height_ratios=[height / across, 1])
+    for (name, image), (above, below) in zip(pictures.items(), axes.T, strict=True):
+        caption = (captions or {}).get(name, "")
+        show_image(above, image, f"{name}\n{caption}" if captions else name, box=box)
+        show_image(below, crop(image, box))
+    return figure
+
+
 def _as_large_as(image: np.ndarray, hr: np.ndarray) -> np.ndarray:
     factor = hr.shape[0] // image.shape[0]
     return image if factor <= 1 else image.repeat(factor, axis=0).repeat(factor, axis=1)

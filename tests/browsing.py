@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +46,7 @@ CUT_OFF = """output => {
     const right = output.getBoundingClientRect().right;
     const words = Array.from(output.querySelectorAll('.widget-label, .widget-readout, button, .widget-html-content'));
     const cut = words.filter(word => word.scrollWidth > word.clientWidth + 1).map(word => word.innerText);
-    const wide = Array.from(output.querySelectorAll('img')).filter(p => p.getBoundingClientRect().right > right + 4);
+    const wide = Array.from(output.querySelectorAll('img')).filter(p => p.getBoundingClientRect().right > right + 1);
     return cut.concat(wide.map(picture => `a picture of ${picture.width} pixels`));
 }"""
 KERNEL_IS_READY = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
@@ -80,7 +80,7 @@ class Server:
                 cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
         self.wait()
 
-    def wait(self, seconds: float = 60) -> None:
+    def wait(self, seconds: float = 300) -> None:
         """Until it answers."""
         end = time.monotonic() + seconds
         while True:
@@ -89,6 +89,7 @@ class Server:
                 return
             except OSError:
                 if self.process.poll() is not None or time.monotonic() > end:
+                    self.close()
                     raise RuntimeError(f"JupyterLab did not start:\n{self.log.read_text()[-2000:]}") from None
                 time.sleep(0.1)
 
@@ -107,6 +108,7 @@ class Traffic:
     """What passes between the page and the kernel: which requests are still being worked on, and every error."""
 
     def __init__(self, page: Page) -> None:
+        self.asked = 0
         self.open: set[str] = set()
         self.errors: list[str] = []
         page.on("websocket", self._listen)
@@ -119,6 +121,7 @@ class Traffic:
         header, _, _ = message(frame)
         if header.get("msg_type") in ("comm_msg", "execute_request"):
             self.open.add(header["msg_id"])
+            self.asked += 1
 
     def _received(self, frame: bytes | str) -> None:
         header, parent, content = message(frame)
@@ -146,7 +149,7 @@ class Notebook:
 
     def __init__(self, browser: Browser, server: Server, name: str) -> None:
         self.page = browser.new_page(viewport={"width": 1400, "height": 1500})
-        self.page.set_default_timeout(60_000)
+        self.page.set_default_timeout(300_000)
         self.traffic = Traffic(self.page)
         self.page.goto(server.address(name))
         self.cells = self.page.locator(".jp-NotebookPanel .jp-Cell")
@@ -161,21 +164,30 @@ class Notebook:
         self.page.wait_for_selector(f"body[data-jp-theme-name='{title}']", state="attached")
 
     def run(self, cell: int) -> Locator:
-        """Runs a cell as a user does, and returns its output."""
+        """Runs a cell as a user does, and returns its output when nothing moves there any more."""
         self.traffic.errors.clear()
         self.cells.nth(cell).locator(".cm-content").click()
-        self.page.keyboard.press("Control+Enter")
-        self.cells.nth(cell).locator(".jp-InputArea-prompt", has_text=re.compile(r"\[\d+\]")).wait_for()
-        self.settle()
-        return self.cells.nth(cell).locator(".jp-Cell-outputArea").first
+        self.press("Control+Enter")
+        output = self.cells.nth(cell).locator(".jp-Cell-outputArea").first
+        before, calm = None, 0
+        while calm < 4:  # widgets are drawn and laid out after the kernel is done
+            self.page.wait_for_timeout(100)
+            now = self.shown(output), output.bounding_box(), self.cut_off(output)
+            before, calm = now, calm + 1 if now == before else 0
+        return output
 
-    def settle(self, seconds: float = 60) -> None:
-        """Until the kernel has answered everything that the page has asked."""
-        end, calm = time.monotonic() + seconds, 0
+    def press(self, key: str, seconds: float = 300) -> None:
+        """Presses a key where the focus is, and waits until the kernel has answered what the page asked because of it;
+        a key that does nothing takes two seconds."""
+        asked, start = self.traffic.asked, time.monotonic()
+        self.page.keyboard.press(key)
+        while self.traffic.asked == asked and time.monotonic() < start + 2:
+            self.page.wait_for_timeout(20)
+        calm = 0
         while calm < 3:  # ipywidgets sends the next change when the last one is answered
             self.page.wait_for_timeout(30)
             calm = 0 if self.traffic.open else calm + 1
-            if time.monotonic() > end:
+            if time.monotonic() > start + seconds:
                 raise TimeoutError(f"the kernel was still busy after {seconds:g} s")
 
     def shown(self, output: Locator) -> str:
@@ -187,21 +199,12 @@ class Notebook:
                 self.page.wait_for_timeout(50)
         return str(output.evaluate(SHOWN))
 
-    def changes(self, output: Locator, before: str, seconds: float = 0.6) -> bool:
-        """Whether something else is shown than before, now that the kernel has answered."""
-        self.settle()
+    def becomes(self, output: Locator, right: Callable[[str], bool], seconds: float = 2) -> bool:
+        """Whether what is shown becomes right soon, now that the kernel has answered."""
         end = time.monotonic() + seconds
-        while (same := self.shown(output) == before) and time.monotonic() < end:
+        while not (good := right(self.shown(output))) and time.monotonic() < end:
             self.page.wait_for_timeout(30)
-        return not same
-
-    def shows(self, output: Locator, wanted: str, seconds: float = 3) -> bool:
-        """Whether that is shown again, now that the kernel has answered."""
-        self.settle()
-        end = time.monotonic() + seconds
-        while (other := self.shown(output) != wanted) and time.monotonic() < end:
-            self.page.wait_for_timeout(30)
-        return not other
+        return good
 
     def cut_off(self, output: Locator) -> list[str]:
         """Labels, numbers and captions of which a part cannot be seen, and pictures wider than the page."""
@@ -214,7 +217,7 @@ class Notebook:
         return {f"{name} ({k})" if names.index(name) != k else name: control
                 for k, (name, control) in enumerate(zip(names, found, strict=True)) if name != "Reset"}
 
-    def press(self, control: Locator) -> None:
+    def move(self, control: Locator) -> None:
         """Focuses a control and presses the key that changes its value; back from the end of its range."""
         control.focus()
         assert control.evaluate("it => it === document.activeElement"), "a control that cannot have the focus"
@@ -223,15 +226,19 @@ class Notebook:
             at, end = (control.get_attribute(f"aria-value{name}") for name in ("now", "max"))
             key = "ArrowLeft" if float(at or 0) >= float(end or 0) else "ArrowRight"
         elif kind == "select-one":
+            # the list is opened first: JupyterLab takes the arrow keys of a closed one, to go from cell to cell
             last = control.evaluate("it => it.selectedIndex === it.options.length - 1")
-            key = "ArrowUp" if last else "ArrowDown"
+            for step in ("Space", "ArrowUp" if last else "ArrowDown"):
+                self.page.keyboard.press(step)
+                self.page.wait_for_timeout(150)
+            key = "Enter"
         elif "toggle-button" in kind or control.evaluate("it => it.matches('.widget-toggle-buttons button')"):
             control = control.locator("xpath=../button[not(contains(@class, 'mod-active'))]").first
             control.focus()
             key = "Enter"
         else:
             key = {"checkbox": "Space", "radio": "ArrowDown", "number": "ArrowUp"}.get(kind, "Enter")
-        self.page.keyboard.press(key)
+        self.press(key)
 
 
 def installed_browser() -> str | None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from functools import partial
+from operator import eq, ne
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +19,7 @@ from hatlib import widgets
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator
 
+pytestmark = pytest.mark.timeout(1200)  # beside other work: JupyterLab, a kernel and a browser take their time to start
 SCREENSHOTS = ROOT / "build" / "explorers"
 # What explorers without defaults are called with, in a notebook.
 ARGUMENTS: dict[str, str] = {}
@@ -39,7 +42,7 @@ box.children[0].children[0].style.description_width = "100px"
 box""",
     "not complete on the page: ['a picture": f"""
 box = widgets.explorer(lambda x: {DRAW}, {{"x": widgets.int_slider("x", 1, 0, 9)}}, width=3000)
-box.children[1].layout.max_width = None
+box.children[1].layout.max_width = "none"
 box""",
     "Reset does not bring back": f"""
 box = widgets.explorer(lambda x: {DRAW}, {{"x": widgets.int_slider("x", 1, 0, 9)}})
@@ -93,18 +96,22 @@ def notebook(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 def move_all(notebook: Notebook, output: Locator) -> str | None:
-    """Moves each control by the keyboard; says which of them change nothing, or what could not be drawn. A control
-    that matters only for some values of the others (the angle of a round kernel) is tried again when those have moved.
+    """Moves each control by the keyboard; says which of them change nothing, or what could not be drawn. A control may
+    matter only for some values of the others (the angle of a kernel that is not round), so it has two chances: after
+    those before it have moved, and after Reset.
     """
     waiting = notebook.controls(output)
     for _ in range(2):
         for name, control in list(waiting.items()):
             before = notebook.shown(output)
-            notebook.press(control)
-            if notebook.changes(output, before):
+            notebook.move(control)
+            if notebook.becomes(output, partial(ne, before)):
                 del waiting[name]
             if "not drawn:" in output.inner_text():
                 return output.inner_text()
+        if waiting:
+            output.get_by_role("button", name="Reset").focus()
+            notebook.press("Enter")
     return f"no reaction to the keyboard: {list(waiting)}" if waiting else None
 
 
@@ -112,11 +119,10 @@ def reset(notebook: Notebook, output: Locator, first: str) -> str | None:
     """Whether the button brings back what was shown at first, by both keys that press a button."""
     for key in ("Enter", "Space"):
         output.get_by_role("button", name="Reset").focus()
-        notebook.page.keyboard.press(key)
-        if not notebook.shows(output, first):
+        notebook.press(key)
+        if not notebook.becomes(output, partial(eq, first)):
             return f"Reset does not bring back the first picture ({key})"
-        notebook.press(next(iter(notebook.controls(output).values())))
-        notebook.settle()
+        notebook.move(next(iter(notebook.controls(output).values())))
     return None
 
 

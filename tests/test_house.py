@@ -23,15 +23,16 @@ import hatlib
 
 ROOT = Path(__file__).resolve().parent.parent
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base",  # where conda-forge's name differs
-               "jupyter-client": "jupyter_client", "jupyter-core": "jupyter_core"}
+               "jupyter-client": "jupyter_client", "jupyter-core": "jupyter_core",
+               "playwright": "playwright-python"}
 IMPORT_NAMES = {"scikit-image": "skimage", "pillow": "PIL", "pyyaml": "yaml", "beautifulsoup4": "bs4"}
 
 # The modules of the package, bottom first: each may import those before it.
 LAYERS = [
     "errors", "files", "recorded", "runtime", "images", "resize", "bays", "facades", "pictures", "degradation",
     "metrics", "catalogue", "downloads", "sampling", "datasets", "models", "weights", "checkpoints", "inference",
-    "evaluation", "overview", "recipes", "snapshots", "training", "attribution", "plotting", "widgets", "exercises",
-    "doctor", "terminal", "stills", "pages", "execution", "course", "cli",
+    "evaluation", "overview", "recipes", "snapshots", "training", "attribution", "plotting", "reproduction", "widgets",
+    "exercises", "doctor", "terminal", "stills", "pages", "execution", "course", "cli",
 ]
 LAZY = {"matplotlib", "ipywidgets", "IPython", "pandas", "skimage", "scipy", "pooch", "typer", "rich",
         "nbclient", "nbformat", "nbconvert"}

@@ -3,7 +3,7 @@ import io
 import numpy as np
 import pytest
 
-from hatlib import HatlibError, attribution, models, pictures, plotting
+from hatlib import HatlibError, attribution, models, pictures, plotting, resize
 
 CAT = pictures.builtin("cat")
 
@@ -79,3 +79,17 @@ def test_attributions_show_the_window_of_each_network():
     assert (box.get_x(), box.get_y(), box.get_width(), box.get_height()) == (14.5, 9.5, 4, 4)
     with pytest.raises(HatlibError, match="at least one result"):
         plotting.attributions(lr, {})
+
+
+def test_comparison_shows_the_pictures_and_their_middles():
+    hr = pictures.builtin("cat")[:240, :360]
+    lr = resize.imresize(hr, 1 / 4)
+    results = {"bicubic": resize.imresize(lr, 4), "half as bright": hr // 2}
+    figure = plotting.comparison(lr, results, hr, {"bicubic": "27.10 dB"})
+    axes = figure.axes
+    assert [ax.get_title() for ax in axes[:4]] == ["LR\n", "bicubic\n27.10 dB", "half as bright\n", "HR\n"]
+    middles = [ax.images[0].get_array() for ax in axes[4:]]
+    np.testing.assert_array_equal(middles[3], hr[90:150, 150:210])  # a quarter of the shorter side
+    np.testing.assert_array_equal(middles[2], hr[90:150, 150:210] // 2)
+    np.testing.assert_array_equal(axes[0].images[0].get_array()[::4, ::4], lr)
+    assert middles[0].shape == (60, 60, 3)

@@ -23,6 +23,7 @@ from hatlib.resize import imresize
 if TYPE_CHECKING:
     import ipywidgets
 
+WITHIN = "calc(100% - 4px)"  # the page's width less the margins of a widget, so that no column of pixels is cut off
 Render = Callable[..., tuple[np.ndarray, str]]
 
 
@@ -50,7 +51,7 @@ def explorer(render: Render, controls: dict[str, Any], width: int = 720, slow: b
     """
     import ipywidgets as widgets
 
-    picture = widgets.Image(format="png", layout=widgets.Layout(width=f"{width}px", max_width="100%"))
+    picture = widgets.Image(format="png", layout=widgets.Layout(width=f"{width}px", max_width=WITHIN))
     caption = widgets.HTML()
     reset = widgets.Button(description="Reset", tooltip="back to the first values")
     defaults = {name: control.value for name, control in controls.items()}

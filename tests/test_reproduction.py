@@ -1,0 +1,145 @@
+"""hatlib.reproduction: tables that can be trusted, and that an interrupted run finishes as if it had not been."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hatlib import HatlibError, checkpoints, datasets, evaluation, images, models, pictures, reproduction
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("cat", "coffee", "rocket"):
+        images.save_image(folder / f"{name}.png", pictures.builtin(name)[100:148, 100:164])
+    return folder
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """A network that differs from bicubic."""
+    torch.manual_seed(0)
+    checkpoints.save(models.create("srcnn", 4), tmp_path / "mine.safetensors", "srcnn")
+    return tmp_path / "mine.safetensors"
+
+
+def by_image(folder: Path, model: str) -> list[dict[str, str]]:
+    (file,) = folder.glob(f"*{model}*.csv")
+    return list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
+
+
+def test_the_means_are_those_of_evaluate(photos: Path, weights: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    baseline, mine = reproduction.run([str(weights)], [str(photos)], out)
+    assert (baseline.model, mine.model, mine.images) == ("bicubic", str(weights), 3)
+    pairs = datasets.load(photos)
+    for row, network in ((baseline, models.create("bicubic")), (mine, checkpoints.load(weights))):
+        mean = evaluation.evaluate(network, pairs).mean(numeric_only=True)
+        assert row.psnr == pytest.approx(mean.psnr, abs=1e-9) and row.ssim == pytest.approx(mean.ssim, abs=1e-9)
+    assert baseline.gain == 0 and mine.gain == pytest.approx(mine.psnr - baseline.psnr) and mine.gain != 0
+    assert [row["name"] for row in by_image(out, "mine")] == ["cat", "coffee", "rocket"]
+    record = json.loads((out / "reproduce.json").read_text(encoding="utf-8"))
+    assert record["rows"][1]["psnr"] == mine.psnr and record["machine"]["torch"] == torch.__version__
+    assert record["weights"]["bicubic"]["tensors_sha256"] == ""
+    assert record["weights"][str(weights)]["tensors_sha256"] == reproduction.fingerprint(checkpoints.load(weights))
+    text = (out / "reproduce.md").read_text(encoding="utf-8")
+    assert "3 images" in text and evaluation.protocol(4) in text and f"| {mine.psnr:.2f} | {mine.ssim:.4f} |" in text
+
+
+def test_an_interrupted_run_goes_on_and_ends_with_the_same_table(photos: Path, weights: Path, tmp_path: Path,
+                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = reproduction.run([str(weights)], [str(photos)], tmp_path / "whole")
+    out, measured = tmp_path / "out", []
+    evaluate = evaluation.evaluate
+
+    def stops(network, pairs, **options):  # at the second image, after bicubic
+        measured.append(pairs[0].name)
+        if len(measured) == 4:
+            raise KeyboardInterrupt
+        return evaluate(network, pairs, **options)
+
+    monkeypatch.setattr(evaluation, "evaluate", stops)
+    with pytest.raises(KeyboardInterrupt):
+        reproduction.run([str(weights)], [str(photos)], out)
+    assert not (out / "reproduce.json").exists()
+    first = by_image(out, "mine")
+    assert [len(first), len(by_image(out, "bicubic"))] == [1, 2]
+    with next(out.glob("*mine*.csv")).open("a") as file:
+        file.write("coffee,31.2")  # as much of a line as was written when the power failed
+    again = reproduction.run([str(weights)], [str(photos)], out)
+    assert "cat" not in measured[4:], "what was measured is not measured again"
+    assert by_image(out, "mine")[0] == first[0]
+    for row, expected in zip(again, whole, strict=True):
+        assert (row.psnr, row.ssim, row.gain, row.images) == (expected.psnr, expected.ssim, expected.gain, 3)
+    count = len(measured)
+    assert reproduction.run([str(weights)], [str(photos)], out) == again
+    assert len(measured) == count
+
+
+def test_other_weights_photos_and_precision_are_measured_anew(photos: Path, weights: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    _, before = reproduction.run([str(weights)], [str(photos)], out, limit=1)
+    torch.manual_seed(1)
+    checkpoints.save(models.create("srcnn", 4), weights, "srcnn")
+    _, after = reproduction.run([str(weights)], [str(photos)], out, limit=1)
+    assert after.psnr != before.psnr and len(by_image(out, "mine")) == 1
+    images.save_image(photos / "cat.png", pictures.builtin("cat")[50:98, 100:164])
+    _, other = reproduction.run([str(weights)], [str(photos)], out, limit=1)
+    assert other.psnr != after.psnr
+    conditions = by_image(out, "mine")[0]["conditions"]
+    reproduction.run([str(weights)], [str(photos)], out, limit=1, precision="bf16")
+    assert by_image(out, "mine")[0]["conditions"] != conditions
+
+
+def test_ucla_is_the_folder_or_a_stand_in_that_is_named(photos: Path, tmp_path: Path,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HATLIB_DATA", str(tmp_path))
+    with pytest.raises(HatlibError, match=r"put them, or photos of another campus, into .*ucla"):
+        datasets.load("ucla")
+    (row,) = reproduction.run(["bicubic"], ["ucla"], tmp_path / "out", limit=1)
+    assert row.data == "stand-in for UCLA (built-in pictures)" and row.survey is None
+    photos.rename(tmp_path / "ucla")
+    assert datasets.load("ucla").names == ["cat", "coffee", "rocket"]
+    (row,) = reproduction.run(["bicubic"], ["ucla"], tmp_path / "out")
+    assert (row.data, row.images) == ("UCLA", 3)
+
+
+def test_values_of_others_stand_beside_whole_sets_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+                                                       photos: Path) -> None:
+    pairs = datasets.load(photos)
+    monkeypatch.setattr(datasets, "load", lambda name, scale, limit=None: pairs[:limit])
+    monkeypatch.setitem(datasets.CATALOGUE, "urban100", datasets.CATALOGUE["urban100"].__class__(
+        **{**vars(datasets.CATALOGUE["urban100"]), "files": 3}))
+    (row,) = reproduction.run(["bicubic"], ["urban100"], tmp_path / "out")
+    assert row.published is not None and (row.published.psnr, row.published.ssim) == (23.14, 0.6577)
+    assert reproduction.cells(row)[5:7] == ["23.14 / 0.6577", f"{row.psnr - 23.14:+.2f} / {row.ssim - 0.6577:+.4f}"]
+    assert "psnr_bi" in (tmp_path / "out" / "reproduce.md").read_text(encoding="utf-8")
+    (row,) = reproduction.run(["bicubic"], ["urban100"], tmp_path / "out", limit=2)
+    assert row.published is None and row.images == 2
+    assert reproduction.SURVEY["hat-x4-imagenet", "urban100"].psnr == 28.3642
+
+
+def test_strips_are_drawn_once_and_again_when_they_are_gone(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    reproduction.run(["bicubic"], [str(photos)], out)
+    strips = sorted(out.glob("*.png"))
+    assert len(strips) == 3
+    before = images.load_image(strips[1])
+    strips[1].unlink()
+    times = [path.stat().st_mtime_ns for path in (strips[0], strips[2])]
+    reproduction.run(["bicubic"], [str(photos)], out)
+    np.testing.assert_array_equal(images.load_image(strips[1]), before)
+    assert [path.stat().st_mtime_ns for path in (strips[0], strips[2])] == times
+
+
+def test_another_scale_is_refused(tmp_path: Path) -> None:
+    checkpoints.save(models.create("srcnn", 2), tmp_path / "two.safetensors", "srcnn")
+    with pytest.raises(HatlibError, match=r"two.safetensors enlarges ×2, and ×4 is measured"):
+        reproduction.run([str(tmp_path / "two.safetensors")], ["builtin"], tmp_path / "out")
