@@ -46,8 +46,10 @@ SURVEY, MENDED = cell_with("SurveyHAB"), cell_with("HAB")
 # number of the check → (what stands in the mended block, the mistake in its place), one or several
 MISTAKES: dict[int, list[list[tuple[str, str]]]] = {
     1: [[("self.window_size, self.shift_size = window_size, shift_size", "self.shift_size = shift_size")]],
-    2: [[("        x = x.view(b, h, w, c)  # 2\n", ""), ("x.permute(0, 3, 1, 2)", "x.view(b, h, w, c).permute(0, 3, 1, 2)")],
-        [("        attn_x = attn_x.reshape(b, h * w, c)\n", ""), ("x = shortcut + self", "x = shortcut.view(b, h, w, c) + self"),
+    2: [[("        x = x.view(b, h, w, c)  # 2\n", ""),
+         ("x.permute(0, 3, 1, 2)", "x.view(b, h, w, c).permute(0, 3, 1, 2)")],
+        [("        attn_x = attn_x.reshape(b, h * w, c)\n", ""),
+         ("x = shortcut + self", "x = shortcut.view(b, h, w, c) + self"),
          ("self.conv_scale * conv_x", "self.conv_scale * conv_x.view(b, h, w, c)")],
         [("x = x.view(b, h, w, c)  # 2", "x = x.view(b, w, h, c).transpose(1, 2)"),
          ("conv_x = self.conv_block(x.permute(0, 3, 1, 2))",
@@ -57,7 +59,8 @@ MISTAKES: dict[int, list[list[tuple[str, str]]]] = {
         [("x.permute(0, 3, 1, 2)", "x.reshape(b, c, h, w)"), ("conv_x.permute(0, 2, 3, 1)", "conv_x")]],
     4: [[("        x = self.norm1(x)  # 4\n", "")],
         [("self.conv_block(x.permute(0, 3, 1, 2))", "self.conv_block(shortcut.view(b, h, w, c).permute(0, 3, 1, 2))")],
-        [("        shortcut = x\n        x = self.norm1(x)  # 4\n", "        x = self.norm1(x)\n        shortcut = x\n")]],
+        [("        shortcut = x\n        x = self.norm1(x)  # 4\n",
+          "        x = self.norm1(x)\n        shortcut = x\n")]],
     5: [[("window_partition(x, self.window_size).flatten(1, 2)", "window_partition(x, self.window_size)"),
          ("        windows = windows.unflatten(1, (self.window_size, self.window_size))\n", "")],
         [("        windows = windows.unflatten(1, (self.window_size, self.window_size))\n", "")]],
