@@ -30,9 +30,10 @@ VARIANTS: dict[str, dict[str, bool]] = {  # in the order of the paper's figure
 SETS = ("set5", "set14", "bsd100", "urban100")
 
 
-def recipe(variant: str, seed: int, steps: int) -> training.Recipe:
-    """The one recipe of all variants."""
-    return training.recipe("hat-nano-x4", options=dict(VARIANTS[variant]), seed=seed, steps=steps)
+def recipe(variant: str, seed: int, steps: int, data: Sequence[str] | None = None) -> training.Recipe:
+    """The recipe of hat-nano, for one of the variants."""
+    changes = {"data": tuple(data)} if data else {}
+    return training.recipe("hat-nano-x4", options=dict(VARIANTS[variant]), steps=steps, seed=seed, **changes)
 
 
 def measure(plan: training.Recipe, variant: str, sets: Sequence[str], folder: Path) -> dict[str, Any]:
@@ -70,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument("--train", nargs="+", help="data sets to train on; by default the recipe's")
     parser.add_argument("--sets", nargs="+", default=list(SETS), help="data sets to measure on")
     parser.add_argument("--out", type=Path, default=OUT, help="the table")
     parser.add_argument("--runs", type=Path, help="where snapshots are kept; by default beside the data")
@@ -77,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     runs = asked.runs or runtime.data_folder() / "runs"
     for seed in asked.seeds:  # outside: after one seed all variants can be compared
         for variant in asked.variants:
-            plan = recipe(variant, seed, asked.steps)
+            plan = recipe(variant, seed, asked.steps, asked.train)
             if finished(recorded(asked.out), plan, variant):
                 print(f"{variant}, seed {seed}, {plan.steps} steps: recorded before")
                 continue

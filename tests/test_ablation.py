@@ -90,7 +90,7 @@ def test_the_four_variants_differ_in_size_as_their_parts_do(ablation):
 
 def test_the_benchmark_records_each_run_once(ablation, tmp_path, monkeypatch, capsys):
     hr = pictures.builtin("facade-3")[:128, :128]
-    monkeypatch.setattr(datasets, "hr_images", lambda name: [hr])
+    monkeypatch.setattr(datasets, "stream", lambda name: iter([hr]))
     monkeypatch.setattr(datasets, "load", lambda name, scale: [Pair(name, datasets.imresize(hr, 1 / scale), hr)])
     recipe = ablation.recipe
     monkeypatch.setattr(ablation, "recipe", lambda *asked: dataclasses.replace(recipe(*asked), patch=8, batch=1))
