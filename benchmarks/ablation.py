@@ -1,13 +1,12 @@
 """HAT's ablation at nano size: what the CAB beside the attention and the OCAB after each group are worth.
 
     python -m benchmarks.ablation --steps 20000 [--seeds 0 1] [--variants neither ocab cab both] [--sets set5 urban100]
-                                  [--out FILE]
 
-Four networks with one recipe: hat-nano, hat-nano without one of the two, and without both, which is SwinIR. A seed
-gives all four the same patches in the same order, so that variants are compared seed by seed. One row a finished run
-goes into hatlib/recorded/ablation.csv; runs that are in it already (variant, seed, steps) are not done again, so the
-command can be stopped and started at any time. Notebook 08 shows the table next to the paper's (arXiv 2205.04437,
-§4.2).
+Four networks with the recipe of hat-nano-x4: hat-nano, hat-nano without one of the two, and without both, which is
+SwinIR. A seed gives all four the same patches in the same order, so that variants are compared seed by seed. One row a
+finished run goes into hatlib/recorded/ablation.csv; runs that are in it already (variant, seed, steps) are not done
+again, and one that was interrupted goes on from its last snapshot, so the command can be stopped and started at any
+time. Notebook 08 shows the table next to the paper's (arXiv 2205.04437, §4.2).
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ from hatlib import datasets, evaluation, files, runtime, training
 from hatlib.models import counting
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
 OUT = Path(hatlib.__file__).parent / "recorded" / "ablation.csv"
@@ -30,18 +28,17 @@ VARIANTS: dict[str, dict[str, bool]] = {  # in the order of the paper's figure
     "neither": {"cab": False, "ocab": False}, "ocab": {"cab": False}, "cab": {"ocab": False}, "both": {},
 }
 SETS = ("set5", "set14", "bsd100", "urban100")
-SCALE = 4
 
 
 def recipe(variant: str, seed: int, steps: int, data: Sequence[str] | None = None) -> training.Recipe:
-    """The recipe of hat-nano, shorter, for one of the variants."""
+    """The recipe of hat-nano, for one of the variants."""
     changes = {"data": tuple(data)} if data else {}
     return training.recipe("hat-nano-x4", options=dict(VARIANTS[variant]), steps=steps, seed=seed, **changes)
 
 
-def measure(plan: training.Recipe, variant: str, images: Sequence[np.ndarray], sets: Sequence[str]) -> dict[str, Any]:
+def measure(plan: training.Recipe, variant: str, sets: Sequence[str], folder: Path) -> dict[str, Any]:
     """Trains one network; a row of the table: what was run, its size, and PSNR (dB) and SSIM on each set."""
-    run = training.fit(plan, images)
+    run = training.fit(plan, training.images(plan), folder=folder)
     row: dict[str, Any] = {
         "variant": variant, "seed": plan.seed, "steps": plan.steps, "patch": plan.patch, "batch": plan.batch,
         "parameters": counting.parameters(run.model), "multiply_adds": counting.multiply_adds(run.model),
@@ -49,7 +46,7 @@ def measure(plan: training.Recipe, variant: str, images: Sequence[np.ndarray], s
         "loss": sum(run.losses[-100:]) / len(run.losses[-100:]),
     }
     for name in sets:
-        table = evaluation.evaluate(run.model, datasets.load(name, SCALE))
+        table = evaluation.evaluate(run.model, datasets.load(name, plan.scale))
         row |= {f"psnr_{name}": round(table.psnr.mean(), 4), f"ssim_{name}": round(table.ssim.mean(), 5)}
     return row
 
@@ -76,17 +73,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--train", nargs="+", help="data sets to train on; by default the recipe's")
     parser.add_argument("--sets", nargs="+", default=list(SETS), help="data sets to measure on")
-    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--out", type=Path, default=OUT, help="the table")
+    parser.add_argument("--runs", type=Path, help="where snapshots are kept; by default beside the data")
     asked = parser.parse_args(arguments)
-    images: list[np.ndarray] = []
+    runs = asked.runs or runtime.data_folder() / "runs"
     for seed in asked.seeds:  # outside: after one seed all variants can be compared
         for variant in asked.variants:
             plan = recipe(variant, seed, asked.steps, asked.train)
             if finished(recorded(asked.out), plan, variant):
                 print(f"{variant}, seed {seed}, {plan.steps} steps: recorded before")
                 continue
-            images = images or list(training.images(plan))
-            row = pd.DataFrame([measure(plan, variant, images, asked.sets)])
+            folder = runs / f"ablation-{variant}-seed{seed}-{plan.steps}"
+            row = pd.DataFrame([measure(plan, variant, asked.sets, folder)])
             table = recorded(asked.out)  # read again: another process may have added its rows
             table = row if table.empty else pd.concat([table, row])
             asked.out.parent.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -266,10 +267,12 @@ def hab_findings(make: Block) -> dict[str, str]:
 
 
 def hab_checks(make: Block) -> None:
-    """Prints ten lines on a class HAB: ✓, or ✗ with what is wrong. Never raises."""
+    """Prints ten checks of a class HAB: ✓, or ✗ and under it what is wrong. Never raises."""
     findings = hab_findings(make)
-    lines = [f"{'✗' if mistake else '✓'} {k:2}  {title:26}{mistake}".rstrip()
-             for k, (title, mistake) in enumerate(findings.items(), start=1)]
-    lines.append(f"{sum(not mistake for mistake in findings.values())} of {len(lines)} checks passed")
+    lines = []
+    for k, (title, mistake) in enumerate(findings.items(), start=1):
+        lines.append(f"{'✗' if mistake else '✓'} {k:2}  {title}")
+        lines += textwrap.wrap(mistake, 76, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    lines.append(f"{sum(not mistake for mistake in findings.values())} of {len(findings)} checks passed")
     text = "\n".join(lines)
     print(text if can_print(text) else text.encode("ascii", "replace").decode())

@@ -21,7 +21,7 @@ from hatlib.widgets.drawing import BLUE, GOLD, INK, PALE, RED, WHITE
 if TYPE_CHECKING:
     import ipywidgets
 
-WINDOWS, RATIOS, RATES = (4, 8, 16, 32), (0.0, 0.25, 0.5, 0.75, 1.0), (1, 2, 3, 6, 12, 24)
+WINDOWS, RATIOS, RATES = (8, 16, 32), (0.0, 0.25, 0.5, 0.75, 1.0), (1, 2, 3, 6, 12, 24)
 LR = 64 * 64  # pixels of the LR image that the caption speaks of: what the papers count for
 COLOURS = {"linear maps": (150, 150, 150), "scores and sums": BLUE, "MLPs": PALE, "CABs": GOLD, "OCAB": RED,
            "convolution": (95, 108, 123)}
