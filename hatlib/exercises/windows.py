@@ -118,7 +118,7 @@ def _may_see(attempt: Callable[..., np.ndarray]) -> None:
     expect(not close(got, np.ones_like(want)), "everything may see everything: the last window holds both ends")
     expect(not close(got, ~want), "True and False are swapped: True is for tokens that may see each other")
     expect(not close(got, want[::-1]), "the wrong window is masked: rolled to the left, the last one holds both ends")
-    expect(not close(got, may_see(12, 4, 3)), "the wrong tokens are apart: only the last `shift` come from the beginning")
+    expect(not close(got, may_see(12, 4, 3)), "the wrong tokens are apart: only the last `shift` come from the front")
     expect(not close(got, np.broadcast_to(want[-1], want.shape)), "only the last window holds tokens from both ends")
     expect(not close(got, want & (want.all(axis=(1, 2), keepdims=True) | np.eye(4, dtype=bool))),
            "tokens from the same end may see each other")
