@@ -116,10 +116,11 @@ def padded(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def scale_bar(height: int, low: float, high: float, colours: np.ndarray) -> np.ndarray:
     """What the colours of `coloured` mean: a bar with its lowest, middle and highest value, (height, BAR, 3)."""
-    labels = [f"{value:.2g}".replace("-", "−") for value in (high, (low + high) / 2, low)]
+    levels = (high, (low + high) / 2, low)
+    labels = [f"{level:{'.2g' if abs(level) < 99.5 else '.0f'}}".replace("-", "−") for level in levels]
     image = PillowImage.new("RGB", (BAR, height), WHITE)
-    levels = coloured(np.linspace(high, low, height)[:, None].repeat(16, axis=1), low, high, colours)
-    image.paste(PillowImage.fromarray(levels), (0, 0))
+    steps = coloured(np.linspace(high, low, height)[:, None].repeat(16, axis=1), low, high, colours)
+    image.paste(PillowImage.fromarray(steps), (0, 0))
     for label, y, anchor in zip(labels, (0, height // 2, height - 1), ("la", "lm", "ld"), strict=True):
         ImageDraw.Draw(image).text((22, y), label, INK, font(), anchor=anchor)
     return np.asarray(image)
