@@ -130,8 +130,8 @@ def _as_large_as(image: np.ndarray, hr: np.ndarray) -> np.ndarray:
 
 
 def curves(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], x: str, y: str,
-           levels: Mapping[str, float] | None = None, log_x: bool = False, width: float = 6.0, height: float = 3.2
-           ) -> Figure:
+           levels: Mapping[str, float] | None = None, log_x: bool = False, log_y: bool = False, width: float = 6.0,
+           height: float = 3.2) -> Figure:
     """Lines over a common axis, such as PSNR against training steps.
 
     Args:
@@ -148,6 +148,7 @@ def curves(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], x: str,
     ax.set_xlabel(x)
     ax.set_ylabel(y)
     ax.set_xscale("log" if log_x else "linear")
+    ax.set_yscale("log" if log_y else "linear")
     ax.grid(True, color="#dddddd", linewidth=0.6)
     ax.legend(fontsize=8)
     return figure
