@@ -50,6 +50,9 @@ def test_curves_have_labels_and_levels():
     ax = figure.axes[0]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("steps", "PSNR in dB")
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "bicubic"]
+    assert (ax.get_xscale(), ax.get_yscale()) == ("linear", "linear")
+    logarithmic = plotting.curves({"a": ([1, 10], [1, 100])}, "r", "share", log_y=True).axes[0]
+    assert (logarithmic.get_xscale(), logarithmic.get_yscale()) == ("linear", "log")
 
 
 def test_a_mosaic_gives_each_map_its_own_scale():

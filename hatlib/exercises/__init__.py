@@ -19,7 +19,8 @@ import numpy as np
 from hatlib.errors import unknown
 from hatlib.exercises import record
 
-MODULES = {"00": "start", "01": "degradation", "02": "metrics", "03": "srcnn", "05": "windows", "08": "hat"}
+MODULES = {"00": "start", "01": "degradation", "02": "metrics", "03": "srcnn", "04": "rcan", "05": "windows",
+           "06": "swinir", "07": "lam", "08": "hat"}
 
 
 class Wrong(Exception):
