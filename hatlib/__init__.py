@@ -29,7 +29,7 @@ _NAMES = {
 _MODULES = frozenset({
     "errors", "files", "runtime", "images", "resize", "facades", "pictures", "degradation", "metrics", "downloads",
     "catalogue", "datasets", "models", "weights", "checkpoints", "inference", "evaluation", "overview", "training",
-    "plotting", "widgets", "exercises", "doctor", "course", "cli",
+    "attribution", "plotting", "widgets", "exercises", "doctor", "course", "cli",
 })
 __all__ = ["HatlibError", "evaluate", "hello", "load_image", "save_image", "upscale"]
 

@@ -226,6 +226,35 @@ def upscale(source: In, target: Out,
         return terminal.each_image(source, target, convert, resume=not overwrite)
 
 
+FIGURES = (".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg")
+
+
+@app.command("lam")
+def lam_command(source: Annotated[Path, typer.Argument(metavar="IN", help="An LR image.")],
+                target: Annotated[Path, typer.Argument(metavar="OUT", help=f"A figure ({', '.join(FIGURES)}).")],
+                model: Annotated[str, typer.Option(help=MODEL_HELP)],
+                window: Annotated[tuple[int, int, int], typer.Option(
+                    metavar="Y X SIZE", help="A square of the enlarged image: top row, left column, side in pixels.")],
+                scale: Annotated[int | None, typer.Option(help="2, 3 or 4 (default); a file knows its own.")] = None,
+                steps: Annotated[int, typer.Option(min=1, help="Into which the path is cut.")] = 50,
+                rule: Annotated[str, typer.Option(help="right (as published) or midpoint.")] = "right") -> None:
+    """Draw which pixels of an LR image a network uses for a window of its result (a local attribution map)."""
+    from hatlib import attribution, files, plotting
+    from hatlib.images import load_image
+
+    if target.suffix.lower() not in FIGURES:
+        raise HatlibError(f"cannot save {target}: the name has to end in one of {', '.join(FIGURES)}")
+    terminal.check_file(target)
+    lr = load_image(source)
+    network = load_model(model, scale)
+    with terminal.counter(source.name) as progress:
+        result = attribution.lam(network, lr, window, steps, rule=rule, progress=progress)
+    with files.whole(target) as temporary:
+        plotting.attributions(lr, {model: result}, width=6.0).savefig(temporary, dpi=150)
+    used = f"diffusion index {result.diffusion_index:.2f}" if result.map.any() else "nothing to attribute: LR is flat"
+    terminal.say(f"{target}: {used}; attributed {result.completeness[0]:.3f} of {result.completeness[1]:.3f}")
+
+
 def load_model(name: str, scale: int | None) -> Network:
     """The network on the device of this machine; HatlibError if its scale is not the one that was asked for."""
     from hatlib import checkpoints, runtime, weights

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hatlib.attribution import Attribution
 from hatlib.errors import HatlibError
-from hatlib.images import check_image
+from hatlib.images import check_image, luma, round_to_uint8
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -168,4 +169,46 @@ def mosaic(maps: np.ndarray, columns: int = 8, width: float = 9.0) -> Figure:
         sheet[top : top + height, left : left + wide] = one / (np.abs(one).max() or 1.0)
     figure, axes = new_figure(1, 1, width, width * sheet.shape[0] / sheet.shape[1] + 0.1)
     show_image(axes[0, 0], sheet, cmap="RdBu_r", vmin=-1, vmax=1)
+    return figure
+
+
+def overlay(image: np.ndarray, strength: np.ndarray) -> np.ndarray:
+    """An image in pale gray, and in red where a map has values: the root of `strength` is how opaque the red is.
+
+    Args:
+        image: uint8 (H, W, 3) or (H, W).
+        strength: (H, W), 0 to 1. The root makes small values visible: most pixels of an attribution map are near 0.
+    Returns:
+        uint8 (H, W, 3).
+    """
+    pale = 255 - (255 - luma(image, full_range=True)) * 0.6
+    opaque = np.sqrt(np.clip(strength, 0, 1))[..., None]
+    return round_to_uint8(pale[..., None] * (1 - opaque) + np.array([214, 30, 40]) * opaque)
+
+
+def attributions(lr: np.ndarray, results: Mapping[str, Attribution], hr: np.ndarray | None = None, width: float = 9.0
+                 ) -> Figure:
+    """Attribution maps of one window: LR with the window, then for each network its map; below, the window enlarged.
+
+    Args:
+        lr: uint8 (h, w, 3).
+        results: name → what `attribution.lam` gave for it; the same window for all.
+        hr: the original, uint8 (s·h, s·w, 3), whose window is shown below LR; without it LR's own is.
+        width: of the figure, in inches.
+    """
+    if not results:
+        raise HatlibError("attributions needs at least one result")
+    first = next(iter(results.values()))
+    scale = first.sr.shape[0] // lr.shape[0]
+    top, left, side = first.window
+    inside = (top // scale, left // scale, -(-side // scale), -(-side // scale))  # LR pixels
+    each = width / (1 + len(results))
+    heights = [lr.shape[0] / lr.shape[1], 1]
+    figure, axes = new_figure(2, 1 + len(results), width, each * sum(heights) + 0.8, height_ratios=heights)
+    show_image(axes[0, 0], lr, f"LR {lr.shape[0]}×{lr.shape[1]}", box=inside)
+    original = _as_large_as(lr, first.sr) if hr is None else hr
+    show_image(axes[1, 0], crop(original, (top, left, side, side)), "window in LR" if hr is None else "window in HR")
+    for (name, result), (above, below) in zip(results.items(), axes.T[1:], strict=True):
+        show_image(above, overlay(lr, result.map), f"{name}\nDI {result.diffusion_index:.2f}", box=inside)
+        show_image(below, crop(result.sr, (top, left, side, side)), f"window in SR, {name}")
     return figure

@@ -104,6 +104,16 @@ BAD_INPUT = {
     "table is a folder": ("doctor --json empty", "it is a folder"),
     "table of evaluate": ("evaluate --model bicubic --data builtin --json text.png/x", "cannot write"),
     "results below a file": ("evaluate --model bicubic --data set --save-images text.png/x", "cannot write"),
+    "window outside": ("lam photo.png out.png --model bicubic --window 0 230 16", "which has 160×240 pixels"),
+    "window above": ("lam photo.png out.png --model bicubic --window -1 0 16", "at row -1, column 0 does not lie"),
+    "window of two numbers": ("lam photo.png out.png --window 0 0 --model bicubic", "--window"),
+    "no window": ("lam photo.png out.png --model bicubic", "--window"),
+    "unknown rule": ("lam photo.png out.png --model bicubic --window 0 0 9 --rule rigth", "did you mean 'right'?"),
+    "no steps": ("lam photo.png out.png --model bicubic --window 0 0 9 --steps 0", "--steps"),
+    "figure of no known format": ("lam photo.png out.bmp --model bicubic --window 0 0 9", "has to end in"),
+    "figure in a missing folder": ("lam photo.png nowhere/a.png --model bicubic --window 0 0 9", "does not exist"),
+    "text file, lam": ("lam text.png out.png --model bicubic --window 0 0 9", "text.png is not an image"),
+    "unknown model, lam": ("lam photo.png out.png --model neares --window 0 0 9", "did you mean 'nearest'?"),
     "no notebooks": ("course --notebooks empty", "no notebooks"),
     "no such command": ("upscal photo.png out.png", "upscal"),
     "missing option": ("evaluate --data set5", "--model"),
@@ -372,3 +382,18 @@ def test_ctrl_c_leaves_whole_files_only(folder: Path, running: subprocess.Popen[
     assert 1 <= len(written) < 40 and all(name[0] != "." for name in written)
     for name in written:
         assert images.load_image(folder / "out" / name).shape == (1920, 1920, 3)
+
+
+def test_lam_draws_a_figure_and_says_the_index(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert hatlib("lam photo.png lam.png --model swin.safetensors --window 16 24 16 --steps 2") == 0
+    out, err = capfd.readouterr()
+    assert out.startswith("lam.png: diffusion index ") and err == ""
+    height, width, _ = images.load_image(folder / "lam.png").shape
+    assert width == 900 and height > 600
+
+
+def test_lam_of_a_flat_image_says_so(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    images.save_image(folder / "flat.png", np.full((9, 12, 3), 77, np.uint8))
+    assert hatlib("lam flat.png lam.svg --model bicubic --window 8 8 8") == 0
+    assert "LR is flat" in capfd.readouterr().out
+    assert (folder / "lam.svg").is_file()

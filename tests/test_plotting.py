@@ -3,7 +3,7 @@ import io
 import numpy as np
 import pytest
 
-from hatlib import HatlibError, pictures, plotting
+from hatlib import HatlibError, attribution, models, pictures, plotting
 
 CAT = pictures.builtin("cat")
 
@@ -57,3 +57,25 @@ def test_a_mosaic_gives_each_map_its_own_scale():
     sheet = np.asarray(plotting.mosaic(maps, columns=2).axes[0].images[0].get_array())
     assert sheet.shape == (3, 7)
     assert sheet[0, 0] == 1 and sheet[0, 4] == -1
+
+
+def test_an_overlay_is_pale_gray_and_red_where_the_map_is_high():
+    strength = np.zeros(CAT.shape[:2])
+    strength[10, 20], strength[30, 40] = 1, 0.25
+    image = plotting.overlay(CAT, strength).astype(int)
+    assert image[10, 20].tolist() == [214, 30, 40]
+    assert image[0, 0, 0] == image[0, 0, 1] == image[0, 0, 2] >= 102
+    assert image[30, 40, 0] > image[30, 40, 1]
+
+
+def test_attributions_show_the_window_of_each_network():
+    lr = CAT[:24, :30]
+    result = attribution.lam(models.create("bicubic", 4), lr, (40, 60, 16), steps=2)
+    figure = plotting.attributions(lr, {"bicubic": result, "again": result})
+    index = f"DI {result.diffusion_index:.2f}"
+    assert [ax.get_title() for ax in figure.axes[:3]] == ["LR 24×30", f"bicubic\n{index}", f"again\n{index}"]
+    assert np.array_equal(figure.axes[4].images[0].get_array(), result.sr[40:56, 60:76])
+    box = figure.axes[1].patches[0]
+    assert (box.get_x(), box.get_y(), box.get_width(), box.get_height()) == (14.5, 9.5, 4, 4)
+    with pytest.raises(HatlibError, match="at least one result"):
+        plotting.attributions(lr, {})

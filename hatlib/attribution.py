@@ -1,0 +1,309 @@
+"""LAM, local attribution maps: which pixels of LR a network uses to draw a window of SR.
+
+Gu, Dong, "Interpreting Super-Resolution Networks with Local Attribution Maps", arXiv 2011.11036, CVPR 2021. Integrated
+gradients (Sundararajan et al., arXiv 1703.01365) with three choices of its own: what is explained is the amount of
+detail in a window of SR, the baseline is a blurred LR (it has no detail but the same colours), and the path from there
+to LR sharpens it little by little. The numbers follow the authors' published program where the paper's approximation
+(the sign, an index out of range) cannot be computed as it is printed. Taught in notebook 07.
+
+Any network will do that turns RGB (N, 3, h, w) into (N, 3, s·h, s·w) and lets gradients through.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from hatlib.errors import HatlibError, unknown
+from hatlib.images import to_image, to_tensor
+from hatlib.inference import free_memory, out_of_memory
+
+Window = tuple[int, int, int]  # top, left, side: in SR pixels
+
+RULES = ("right", "midpoint")  # where a step of the path is looked at: at its end, or halfway
+SIGMA, STEPS, TAPS = 1.2, 50, 9  # the published program's
+TINY = 1e-8  # under the root of the gradient's magnitude, whose slope at 0 is infinite: 0.03 grey levels, squared
+LIFT = 1e-7  # added by the published program before Gini's index, so that a map of zeros is an even one
+MOST = 16  # steps at once: more of them gain nothing
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """What `lam` found.
+
+    Attributes:
+        map: (h, w), 0 to 1: how much each LR pixel counts, |Σ over the channels of `signed`| over its maximum; all 0
+            where nothing counts, as in a flat image.
+        signed: (3, h, w): the path integral, whose sum is what the blurred image lacks of the window's detail.
+        sr: uint8 (s·h, s·w, 3).
+        window: (top, left, side) in SR pixels.
+        completeness: the sum of `signed`, and what it has to be: D(I) − D(I′). They differ by the path's finite steps.
+    """
+
+    map: np.ndarray
+    signed: np.ndarray
+    sr: np.ndarray
+    window: Window
+    completeness: tuple[float, float]
+
+    @property
+    def gini(self) -> float:
+        """Gini's index of the map, 0 (all pixels alike) to 1 (one pixel alone)."""
+        return gini(self.map)
+
+    @property
+    def diffusion_index(self) -> float:
+        """DI = 100 · (1 − Gini's index)."""
+        return diffusion_index(self.map)
+
+
+def lam(model: nn.Module, lr: np.ndarray | torch.Tensor, window: Window, steps: int = STEPS, sigma: float = SIGMA,
+        rule: str = "right", batch: int | None = None, progress: Callable[[int, int], None] | None = None
+        ) -> Attribution:
+    """The local attribution map of a window (arXiv 2011.11036, §3 and §4).
+
+    The network is used as it is in evaluation (no dropout, no stochastic depth), in float32 or whatever its weights
+    are, on the device where it is; it is left as it was, without gradients.
+
+    Args:
+        model: RGB (N, 3, h, w) in [0, 1] → (N, 3, s·h, s·w).
+        lr: uint8 or float (h, w, 3), or a float tensor (1, 3, h, w) in [0, 1].
+        window: (top, left, side) on the grid of SR.
+        steps: m, into which the path is cut.
+        sigma: of the Gaussian that blurs the baseline, in LR pixels.
+        rule: "right" takes the gradient at the end of each step, as published: the error falls as 1/m. "midpoint"
+            takes it halfway: the error falls as 1/m², down to a small rest that ReLUs leave by their corners.
+        batch: steps that are computed at once; by default as many as fit into half of the free memory, up to 16.
+        progress: called as progress(done, total) after each batch.
+    Raises:
+        HatlibError: a window that does not lie inside SR, something else than one RGB image, an unknown rule,
+            numbers out of range, a network whose result is not an image of RGB or not finite.
+    """
+    _check(steps, sigma, rule, batch)
+    with torch.inference_mode(False), torch.enable_grad(), _as_in_evaluation(model):
+        path = _Path(_as_tensor(lr), sigma, next(model.parameters(), torch.zeros(())))
+        with torch.no_grad():
+            sr, blurred = (_run(model, path.at([t]), window) for t in (1, 0))
+            change = float(gradient_magnitude(sr, window) - gradient_magnitude(blurred, window))
+        signed = _integral(model, path, window, steps, rule, batch, progress or (lambda done, total: None))
+    return Attribution(_map(signed), signed, to_image(sr), window, (float(signed.sum()), change))
+
+
+@dataclass(frozen=True)
+class _Path:
+    """From the blurred image to the image, as the network takes it."""
+
+    image: torch.Tensor
+    sigma: float
+    like: torch.Tensor  # of the type, and on the device, of the network's weights
+
+    def at(self, marks: Sequence[float] | np.ndarray) -> torch.Tensor:
+        return blur_path(self.image, marks, self.sigma).to(self.like)
+
+    def moves(self, marks: np.ndarray) -> torch.Tensor:
+        """γ of each mark less γ of the one before, float64 on the CPU."""
+        return blur_path(self.image, marks, self.sigma).diff(dim=0)
+
+
+def _integral(model: nn.Module, path: _Path, window: Window, steps: int, rule: str, batch: int | None,
+              progress: Callable[[int, int], None]) -> np.ndarray:
+    """Σ ∂D/∂γ(t) · (γ(k/m) − γ((k−1)/m)) over k = 1 … m, t = k/m or halfway: (3, h, w), float64."""
+    total = torch.zeros_like(path.image[0])
+    done, size = 0, batch or 1  # the first step tells how many fit
+    while done < steps:
+        marks = np.arange(done, min(done + size, steps) + 1) / steps
+        try:
+            points = path.at(marks[1:] if rule == "right" else (marks[1:] + marks[:-1]) / 2)
+            slopes, kept = _slopes(model, points, window)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            size = _half(size, path.image)
+            continue
+        total += (slopes * path.moves(marks)).sum(dim=0)
+        if done == 0 and batch is None:
+            size = max(1, min(MOST, free_memory(points.device) // 2 // max(1, kept)))
+        done += len(marks) - 1
+        progress(done, steps)
+    return total.numpy()
+
+
+# --- what is explained ------------------------------------------------------------------------------------------------
+
+
+def gradient_magnitude(sr: torch.Tensor, window: Window) -> torch.Tensor:
+    """D, the amount of detail in a window: Σ √(dx² + dy²) over its pixels and channels (arXiv 2011.11036, eq. 4).
+
+    dx and dy are differences to the next pixel; the last row and column of an image have none, and count for nothing.
+    Only what the window needs is put under the root: its slope is infinite where the image is flat, and not a number
+    times zero would still not be a number, which channel attention would carry to every pixel.
+
+    Args:
+        sr: (N, C, H, W).
+    Returns:
+        (N,).
+    """
+    top, left, side = window
+    part = sr[..., top : top + side + 1, left : left + side + 1]
+    down = part[..., 1:, :-1] - part[..., :-1, :-1]
+    right = part[..., :-1, 1:] - part[..., :-1, :-1]
+    return (down**2 + right**2 + TINY).sqrt().sum(dim=(1, 2, 3))
+
+
+def _run(model: nn.Module, lr: torch.Tensor, window: Window) -> torch.Tensor:
+    """SR, if it is one and the window lies inside."""
+    sr: torch.Tensor = model(lr)
+    if sr.ndim != 4 or sr.shape[:2] != lr.shape[:2]:
+        raise HatlibError(f"the network made {tuple(sr.shape)} out of {tuple(lr.shape)}; RGB images were expected")
+    if not torch.isfinite(sr.detach()).all():
+        raise HatlibError("the network's result is not finite (NaN or infinity): its weights may be damaged")
+    top, left, side = window
+    height, width = sr.shape[2:]
+    inside = top >= 0 and left >= 0 and side >= 1 and top + side <= height and left + side <= width
+    if not inside or top > height - 2 or left > width - 2:
+        raise HatlibError(f"the window of {side}×{side} at row {top}, column {left} does not lie inside SR, which has "
+                          f"{height}×{width} pixels" + (", the last of which have no neighbour" if inside else ""))
+    return sr
+
+
+# --- the path ---------------------------------------------------------------------------------------------------------
+
+
+def blur_path(image: torch.Tensor, at: Sequence[float] | np.ndarray, sigma: float = SIGMA, taps: int = TAPS
+              ) -> torch.Tensor:
+    """γ(t) = k_{σ(1−t)} ⊗ I: the image blurred with a Gaussian that narrows (arXiv 2011.11036, §3.2).
+
+    Args:
+        image: I, (1, C, h, w).
+        at: n values of t, 0 (the baseline) to 1 (the image itself).
+        sigma: of the baseline's blur, in pixels.
+        taps: side of the kernel, odd. What lies outside the image is mirrored without its edge.
+    Returns:
+        (n, C, h, w), float64, on the CPU.
+    """
+    image = image.detach().cpu().double()
+    level = image[..., :1, :1]  # taken off and added again: where the image is flat, rounding must not make detail
+    lines = [_narrowing(sigma, at, taps, side) for side in image.shape[2:]]
+    return lines[0] @ (image - level) @ lines[1].transpose(2, 3) + level
+
+
+def _narrowing(sigma: float, at: Sequence[float] | np.ndarray, taps: int, side: int) -> torch.Tensor:
+    """The matrices (n, 1, side, side) that blur a line of pixels: a Gaussian in two dimensions is one in each."""
+    widths = np.maximum(sigma * (1 - np.asarray(at, dtype=np.float64)), 1e-3)[:, None]  # narrower than any grid
+    reach = taps // 2
+    offsets = np.arange(-reach, reach + 1)
+    kernels = np.exp(-0.5 * (offsets / widths) ** 2)
+    kernels /= kernels.sum(axis=1, keepdims=True)
+    period = max(1, 2 * (side - 1))
+    place = (np.arange(side)[:, None] + offsets) % period  # (side, taps)
+    place = np.where(place < side, place, period - place)  # … 2 1 0 1 2 …
+    matrices = np.zeros((len(kernels), 1, side, side))
+    for tap in range(taps):
+        matrices[:, 0, np.arange(side), place[:, tap]] += kernels[:, None, tap]
+    return torch.from_numpy(matrices)
+
+
+# --- gradients along it -----------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _as_in_evaluation(model: nn.Module) -> Iterator[None]:
+    """Inside, nothing is random, and no gradients of weights are computed; then all is as it was."""
+    modes = [(module, module.training) for module in model.modules()]
+    wanted = [weight for weight in model.parameters() if weight.requires_grad]
+    model.eval()
+    for weight in wanted:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        for weight in wanted:
+            weight.requires_grad_(True)
+
+
+def _slopes(model: nn.Module, path: torch.Tensor, window: Window) -> tuple[torch.Tensor, int]:
+    """∂D/∂γ at n points of the path: (n, 3, h, w) as float64 on the CPU; and the bytes that torch kept for it."""
+    path = path.requires_grad_()
+    kept: dict[int, int] = {}
+
+    def count(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        detail = gradient_magnitude(_run(model, path, window), window).sum()
+    (slope,) = torch.autograd.grad(detail, path)
+    weights = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
+    return slope.cpu().double(), sum(size for where, size in kept.items() if where not in weights)
+
+
+def _half(size: int, image: torch.Tensor) -> int:
+    """Half a batch; HatlibError where it was a single step."""
+    if size == 1:
+        raise HatlibError("out of memory for a single step of the path on an LR image of "
+                          f"{image.shape[2]}×{image.shape[3]}; cut out the surroundings of the window")
+    return size // 2
+
+
+def _map(signed: np.ndarray) -> np.ndarray:
+    """|Σ over the channels| over its maximum; zeros stay zeros."""
+    strength = np.abs(signed.sum(axis=0))
+    return strength / (strength.max() or 1.0)
+
+
+# --- one number for a map ---------------------------------------------------------------------------------------------
+
+
+def gini(values: np.ndarray) -> float:
+    """Gini's index of numbers from 0 up: Σ (2i − n − 1)·xᵢ / (n·Σ xᵢ), x sorted, i = 1 … n (arXiv 2011.11036, §4.3).
+
+    0 where all are alike, also where all are 0; near 1 where one has everything.
+    """
+    x = np.sort(np.asarray(values, dtype=np.float64).ravel())
+    if not x.size or not np.isfinite(x).all() or x[0] < 0:
+        raise HatlibError("Gini's index is for one number or more, all of them finite and from 0 up")
+    x = x + LIFT
+    rank = 2 * np.arange(1, len(x) + 1) - len(x) - 1
+    return float((rank * x).sum() / (len(x) * x.sum()))
+
+
+def diffusion_index(values: np.ndarray) -> float:
+    """DI = 100 · (1 − Gini's index): the more evenly spread a map, the higher (arXiv 2011.11036, §4.3).
+
+    It depends on the image's size as well: with three times as many pixels around it that count for nothing, a map
+    has a quarter of its DI. Compare DIs of the same LR size, window and path only.
+    """
+    return 100 * (1 - gini(values))
+
+
+# --- checks -----------------------------------------------------------------------------------------------------------
+
+
+def _as_tensor(lr: np.ndarray | torch.Tensor) -> torch.Tensor:
+    """float64 (1, 3, h, w) on the CPU."""
+    image = to_tensor(lr) if isinstance(lr, np.ndarray) else lr
+    if not isinstance(image, torch.Tensor) or image.ndim != 4 or image.shape[:2] != (1, 3) or not image.numel():
+        shape = tuple(lr.shape) if hasattr(lr, "shape") else type(lr).__name__
+        raise HatlibError(f"LR is one image of RGB, an array (h, w, 3) or a tensor (1, 3, h, w); got {shape}")
+    if not image.is_floating_point() or not torch.isfinite(image).all():
+        raise HatlibError(f"a tensor of LR holds finite numbers from 0 to 1, got {image.dtype}"
+                          + (" with NaN or infinity" if image.is_floating_point() else ""))
+    return image.detach().cpu().double().clone()  # a tensor of inference mode takes no part in gradients
+
+
+def _check(steps: int, sigma: float, rule: str, batch: int | None) -> None:
+    if rule not in RULES:
+        raise unknown("rule", rule, RULES)
+    if steps < 1 or (batch is not None and batch < 1):
+        raise HatlibError(f"steps and batch are at least 1, got {steps} and {batch}")
+    if not (math.isfinite(sigma) and sigma > 0):
+        raise HatlibError(f"sigma is the width of a blur in LR pixels, more than 0, got {sigma}")
