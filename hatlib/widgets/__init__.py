@@ -9,6 +9,7 @@ from hatlib.widgets.conv_scale import conv_scale_explorer
 from hatlib.widgets.degradation import degradation_explorer
 from hatlib.widgets.frame import choice, explorer, float_slider, int_slider, stops, switch
 from hatlib.widgets.gates import gates_explorer
+from hatlib.widgets.hat_cost import hat_cost_explorer
 from hatlib.widgets.lam import lam_explorer
 from hatlib.widgets.metrics import metrics_explorer
 from hatlib.widgets.overlap import overlap_explorer
@@ -18,5 +19,5 @@ from hatlib.widgets.windows import windows_explorer
 from hatlib.widgets.wiping import wipe
 
 __all__ = ["bias_explorer", "choice", "conv_scale_explorer", "degradation_explorer", "explorer", "float_slider",
-           "gates_explorer", "int_slider", "lam_explorer", "metrics_explorer", "overlap_explorer", "query_explorer",
-           "srcnn_explorer", "stops", "switch", "windows_explorer", "wipe"]
+           "gates_explorer", "hat_cost_explorer", "int_slider", "lam_explorer", "metrics_explorer", "overlap_explorer",
+           "query_explorer", "srcnn_explorer", "stops", "switch", "windows_explorer", "wipe"]

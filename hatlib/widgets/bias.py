@@ -130,7 +130,7 @@ def bias_explorer(model: Network | str | None = None) -> ipywidgets.VBox:
         query.max = layers[layer.value].window ** 2 - 1
 
     limit(None)
-    query.value = query.max // 2
+    query.value = first.window // 2 * (first.window + 1)  # in the middle
     layer.observe(limit, names="value")
 
     def render(layer: str, head: int, query: int) -> tuple[np.ndarray, str]:

@@ -19,6 +19,7 @@ Box = tuple[int, int, int, int]  # top, left, height, width in pixels
 ORANGE, GRAY = (255, 149, 0), (150, 150, 150)
 SMALL = 11  # size of the font at scales, pixels
 TINIEST = 8
+BAND = drawing.TITLE + 7  # above a picture with a title, pixels
 MARGIN = 3  # around a picture with frames, pixels
 
 
@@ -117,7 +118,7 @@ def panel(image: np.ndarray, title: str, width: int = 0) -> np.ndarray:
     """A picture under a line of title, which takes no more than the picture's width, or `width` where that is more."""
     width = max(width, image.shape[1])
     text, size = fitting(title, width)
-    band = np.full((drawing.TITLE + 7, width, 3), drawing.WHITE, np.uint8)
+    band = np.full((BAND, width, 3), drawing.WHITE, np.uint8)
     return np.concatenate([written(band, text, (drawing.TITLE + 3, 0), size, anchor="ld"),
                            drawing.padded(image, image.shape[0], width)])
 

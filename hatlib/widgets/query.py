@@ -28,6 +28,7 @@ SCORES = {BOTH: (True, True), "q·k only": (True, False), "position only": (Fals
 MEAN = 0  # the number of the head that stands for the mean of all
 SHOWN = 320  # pixels: side of each of the three panels, at most
 WIDTH = 3 * SHOWN + 2 * marks.MARGIN + drawing.BAR + 5 * drawing.GAP
+HEIGHT = SHOWN + 2 * marks.MARGIN + marks.BAND + 2 * drawing.GAP
 
 Attention = WindowAttention | OverlappingAttention
 
@@ -169,7 +170,7 @@ def query_view(recorded: Recorded, block: str, head: int = MEAN, row: int = 0, c
     shown = all_heads.mean(0) if head == MEAN else all_heads[head - 1]
     window, query = attention.window, (row, column)
     panels = (_over_picture(recorded.lr, shown, box, window, query), *_keys_window(recorded.lr, shown, box, query))
-    return drawing.beside(panels, WIDTH), _caption(shown, box, recorded.lr.shape[:2], window, query)
+    return drawing.beside(panels, WIDTH, HEIGHT), _caption(shown, box, recorded.lr.shape[:2], window, query)
 
 
 def _inside(shown: np.ndarray, box: marks.Box, size: tuple[int, ...]) -> np.ndarray:
@@ -206,7 +207,7 @@ def _keys_window(lr: np.ndarray, shown: np.ndarray, box: marks.Box, query: tuple
         images.append(marks.framed(image, marks.times((query[0] - top, query[1] - left, 1, 1), times), drawing.BLUE, 3))
     bar = drawing.scale_bar(len(images[1]), 0, 100 * largest, drawing.HEAT)
     weighed = np.concatenate([images[1], np.full_like(bar[:, :6], 255), bar], axis=1)
-    return [marks.panel(images[0], f"the {height}×{width} keys", SHOWN), marks.panel(weighed, "the weight of each key, in %")]
+    return [marks.panel(images[0], f"the {height}×{width} keys", SHOWN), marks.panel(weighed, "weight of each key (%)")]
 
 
 def _caption(shown: np.ndarray, box: marks.Box, size: tuple[int, ...], window: int,

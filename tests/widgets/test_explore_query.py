@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from shown import is_opaque_and_pale, move_everything, pixels
+from shown import is_opaque_and_pale, move_everything
 
 from hatlib import models
 from hatlib.errors import HatlibError
@@ -150,7 +150,7 @@ def test_query_explorer_follows_its_controls_and_resets() -> None:
     box = query_explorer(network(), LR)
     _, _, row, column, _, _ = box.children[0].children
     assert (row.max, column.max) == (23, 31)
-    move_everything(box, (query.WIDTH, pixels(box.children[1]).shape[0]))
+    move_everything(box, (query.WIDTH, query.HEIGHT))
     assert is_opaque_and_pale(box.children[1])
 
 
@@ -180,12 +180,12 @@ def test_a_network_in_training_is_left_there() -> None:
 
 
 def test_moving_the_query_is_quick() -> None:
-    """About 15 ms on an idle machine: the network does not run again; the bound leaves room for a busy one."""
+    """About 30 ms of the processor: the network does not run again."""
     row = query_explorer(network(), builtin("coffee")[100:164, 200:264]).children[0].children[2]
 
     def once(value: int) -> float:
-        start = time.perf_counter()
+        start = time.process_time()
         row.value = value
-        return time.perf_counter() - start
+        return time.process_time() - start
 
-    assert min(once(value) for value in (1, 9, 17, 25, 33)) < 0.3
+    assert min(once(value) for value in (1, 9, 17, 25, 33)) < 0.1

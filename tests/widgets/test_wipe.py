@@ -80,12 +80,12 @@ def test_wipe_refuses_what_it_cannot_show() -> None:
 
 
 def test_wiping_is_quick() -> None:
-    """About 30 ms for 640×640 on an idle machine; the bound leaves room for a busy one."""
+    """About 40 ms of the processor for 640×640; measured so that a busy machine does not count."""
     images = {"a": builtin("hubble")[:640, :640], "b": builtin("hubble")[100:740, :640]}
 
     def once(position: int) -> float:
-        start = time.perf_counter()
+        start = time.process_time()
         png(wipe_view(images, "a", "b", position)[0])
-        return time.perf_counter() - start
+        return time.process_time() - start
 
-    assert min(once(position) for position in (10, 30, 50, 70, 90)) < 0.4
+    assert min(once(position) for position in (10, 30, 50, 70, 90)) < 0.1
