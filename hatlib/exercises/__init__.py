@@ -1,7 +1,7 @@
 """Exercises: each has a check that takes the learner's function, and a worked solution that passes it.
 
 In a notebook the learner fills in a stub and calls `exercises.check("01.1", my_function)`. The check prints one line:
-passed, not done yet, or what is wrong. One module a notebook (`start`, `degradation`, `metrics`, `srcnn`) holds the
+passed, not done yet, or what is wrong. One module a notebook (`start`, `degradation`, `metrics`, `srcnn` …) holds the
 solutions and the checks; a check is a function that takes an attempt and raises `Wrong` with the mistake it recognised.
 """
 
