@@ -154,6 +154,29 @@ def curves(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], x: str,
     return figure
 
 
+def scatter(groups: Mapping[str, tuple[np.ndarray, np.ndarray]], x: str, y: str, middles: bool = True,
+            width: float = 6.0, height: float = 4.0) -> Figure:
+    """Points in groups, such as a window each, coloured by network.
+
+    Args:
+        groups: label → (x values, y values).
+        x, y: axis labels with units.
+        middles: whether the mean of each group is marked by a large point.
+    """
+    figure, axes = new_figure(1, 1, width, height)
+    ax = axes[0, 0]
+    for colour, (label, (across, up)) in zip(COLOURS, groups.items(), strict=False):
+        ax.scatter(across, up, s=9, color=colour, alpha=0.5, linewidths=0, label=label)
+        if middles:
+            ax.scatter(np.mean(across), np.mean(up), s=90, color=colour, edgecolors="black", linewidths=1, zorder=3)
+    ax.axhline(0, color="#777777", linewidth=0.8)
+    ax.set_xlabel(x)
+    ax.set_ylabel(y)
+    ax.grid(True, color="#dddddd", linewidth=0.6)
+    ax.legend(fontsize=8)
+    return figure
+
+
 def mosaic(maps: np.ndarray, columns: int = 8, width: float = 9.0) -> Figure:
     """Small signed maps, such as filters, in a grid, each on its own scale: blue negative, white zero, red positive.
 
@@ -173,7 +196,7 @@ def mosaic(maps: np.ndarray, columns: int = 8, width: float = 9.0) -> Figure:
 
 
 def overlay(image: np.ndarray, strength: np.ndarray) -> np.ndarray:
-    """An image in pale gray, and in red where a map has values: the root of `strength` is how opaque the red is.
+    """An image in pale gray, and in blue where a map has values: the root of `strength` is how opaque the blue is.
 
     Args:
         image: uint8 (H, W, 3) or (H, W).
@@ -183,7 +206,7 @@ def overlay(image: np.ndarray, strength: np.ndarray) -> np.ndarray:
     """
     pale = 255 - (255 - luma(image, full_range=True)) * 0.6
     opaque = np.sqrt(np.clip(strength, 0, 1))[..., None]
-    return round_to_uint8(pale[..., None] * (1 - opaque) + np.array([214, 30, 40]) * opaque)
+    return round_to_uint8(pale[..., None] * (1 - opaque) + np.array([0, 70, 200]) * opaque)
 
 
 def attributions(lr: np.ndarray, results: Mapping[str, Attribution], hr: np.ndarray | None = None, width: float = 9.0
@@ -207,8 +230,9 @@ def attributions(lr: np.ndarray, results: Mapping[str, Attribution], hr: np.ndar
     figure, axes = new_figure(2, 1 + len(results), width, each * sum(heights) + 0.8, height_ratios=heights)
     show_image(axes[0, 0], lr, f"LR {lr.shape[0]}×{lr.shape[1]}", box=inside)
     original = _as_large_as(lr, first.sr) if hr is None else hr
-    show_image(axes[1, 0], crop(original, (top, left, side, side)), "window in LR" if hr is None else "window in HR")
+    title = "the window in LR" if hr is None else "the window in HR"
+    show_image(axes[1, 0], crop(original, (top, left, side, side)), title)
     for (name, result), (above, below) in zip(results.items(), axes.T[1:], strict=True):
         show_image(above, overlay(lr, result.map), f"{name}\nDI {result.diffusion_index:.2f}", box=inside)
-        show_image(below, crop(result.sr, (top, left, side, side)), f"window in SR, {name}")
+        show_image(below, crop(result.sr, (top, left, side, side)), f"SR, {name}")
     return figure
