@@ -18,7 +18,7 @@ import numpy as np
 
 from hatlib.errors import unknown
 
-MODULES = {"00": "start", "01": "degradation", "02": "metrics", "03": "srcnn"}
+MODULES = {"00": "start", "01": "degradation", "02": "metrics", "03": "srcnn", "07": "lam"}
 
 
 class Wrong(Exception):
