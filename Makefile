@@ -6,6 +6,7 @@ PIP_ARGS ?=
 
 BIN := .venv/bin
 READY := .venv/.stamp
+WIDGETS_7 := .venv/ipywidgets-7/.stamp
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -29,13 +30,13 @@ help: ## print this help
 run: $(READY) ## the whole course: runs every notebook, writes build/index.html
 	@$(BIN)/python -m hatlib course
 
-test: $(READY) ## all tests: ruff, mypy, the unit tests, every notebook
+test: $(READY) $(WIDGETS_7) ## all tests: ruff, mypy, the unit tests, every notebook
 	@echo "ruff:" && $(BIN)/python -m ruff check .
 	@echo "mypy:" && $(BIN)/python -m mypy
 	@echo "pytest, tests/ and notebooks/ (about 5 minutes on two cores):"
 	@HATLIB_PROFILE=quick $(PYTEST) tests notebooks $(NOTEBOOKS)
 
-check: $(READY) ## the quick part of the tests: all but the notebooks
+check: $(READY) $(WIDGETS_7) ## the quick part of the tests: all but the notebooks
 	@echo "ruff:" && $(BIN)/python -m ruff check .
 	@echo "mypy:" && $(BIN)/python -m mypy
 	@$(PYTEST) tests
@@ -59,3 +60,8 @@ $(READY): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install -qq $(PIP_ARGS) -c constraints.txt -e '.[notebooks,tests]'
 	@touch $@
 	@echo ".venv is ready"
+
+# Colab's ipywidgets, beside the environment and not in it, for tests/widgets. Without it one test is skipped.
+$(WIDGETS_7): $(READY) .github/colab.txt
+	@{ $(BIN)/python -m pip install -qq --upgrade --no-deps --target $(@D) -c .github/colab.txt \
+	    ipywidgets ipython_genutils && touch $@; } || echo "ipywidgets 7 could not be installed: its test is skipped"

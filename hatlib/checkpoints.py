@@ -1,7 +1,8 @@
 """Weights on disk: our own safetensors files, and the published ones as they are. No code is ever unpickled.
 
-Our files say which network they belong to. For others it is read from the tensors: see `hatlib.models.published`.
-The published ones have names too, under which they are fetched: see `hatlib.weights`.
+Our files say which network they belong to, and how they were trained. For others the network is read from the tensors:
+see `hatlib.models.published`. The course's own weights are in the package (`trained/`); the published ones have names
+too, under which they are fetched: see `hatlib.weights`.
 """
 
 from __future__ import annotations
@@ -29,16 +30,19 @@ from hatlib.models import published
 
 _KEY = "hatlib"  # of the JSON text in the file's metadata
 WRAPPERS = ("params_ema", "params")  # BasicSR's; the averaged weights are those that the papers evaluate
+TRAINED = Path(__file__).parent / "trained"  # the course's own weights
 SUFFIXES = (".safetensors", ".pth", ".pt")
 # What a pickle of tensors alone has to call
 HARMLESS = re.compile(r"torch\._utils\._rebuild_\w+|torch\.\w+Storage|collections\.OrderedDict")
 
 
-def save(model: models.Network, path: str | os.PathLike[str], name: str, **options: object) -> None:
+def save(model: models.Network, path: str | os.PathLike[str], name: str, training: Mapping[str, Any] | None = None,
+         **options: object) -> None:
     """Writes a network's weights with what is needed to rebuild it, whole or not at all.
 
     Args:
         name, options: as they were given to `models.create`.
+        training: how they were trained (what JSON can hold), for `card`.
     Raises:
         HatlibError: the name does not end in .safetensors, or the folder can't be written to.
     """
@@ -49,23 +53,51 @@ def save(model: models.Network, path: str | os.PathLike[str], name: str, **optio
     except HatlibError as error:
         wanted = f"models.create({name!r}, {model.scale}, {options})"
         raise HatlibError(f"the weights do not fit {wanted}: {error}") from None
-    card = json.dumps({"model": name, "scale": model.scale, "options": options})
+    card = json.dumps({"model": name, "scale": model.scale, "options": options, "training": training})
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     with whole(path) as temporary:
         save_file(tensors, temporary, metadata={_KEY: card})
 
 
 def names() -> list[str]:
-    """The names that `load` knows: networks without weights, and published weights."""
-    return [*models.BASELINES, *weights.names()]
+    """The names that `load` knows: networks without weights, the course's own weights, and published weights."""
+    return [*models.BASELINES, *trained(), *weights.names()]
+
+
+def trained() -> list[str]:
+    """The names of the course's own weights, which need no download."""
+    return sorted(path.stem for path in TRAINED.glob("*.safetensors"))
+
+
+def card(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What one of our files says of itself: model, scale, options, training.
+
+    Args:
+        name_or_path: one of `trained()`, or the path of a file that `save` wrote.
+    Raises:
+        HatlibError: no such file, or one that is not ours.
+    """
+    path = _own(os.fspath(name_or_path)) or Path(name_or_path)
+    if not path.is_file():
+        raise unknown("trained weights (or file)", os.fspath(name_or_path), trained())
+    found = _read_safetensors(path)[1]
+    if found is None:
+        raise HatlibError(f"{path} has no card: it was not written by hatlib")
+    return found
+
+
+def _own(name: str) -> Path | None:
+    """The file of a name of `trained()`."""
+    return TRAINED / f"{name}.safetensors" if name in trained() else None
 
 
 def load(name_or_path: str | os.PathLike[str], scale: int = 4, **options: Any) -> models.Network:
     """A network that is ready to use: by name (published weights are fetched on first use), or from a file.
 
     Args:
-        name_or_path: one of `names()`, such as "bicubic" or "hat-x4-imagenet", or the path of a file: one that `save`
-            wrote, or published weights of RCAN, SwinIR, HAT or DRCT (.pth, .pt or .safetensors).
+        name_or_path: one of `names()`, such as "bicubic", "hat-nano-x4" (the course's own) or "hat-x4-imagenet", or
+            the path of a file: one that `save` wrote, or published weights of RCAN, SwinIR, HAT or DRCT (.pth, .pt or
+            .safetensors).
         scale: for "bicubic" and "nearest"; weights know their own.
         options: of the network, for published files: what tensors do not tell, such as conv_scale=0.01 of HAT.
     Returns:
@@ -77,14 +109,17 @@ def load(name_or_path: str | os.PathLike[str], scale: int = 4, **options: Any) -
     path, name = Path(name_or_path), os.fspath(name_or_path)
     if path.suffix in SUFFIXES or path.is_file():
         return _load_file(path, options)
+    if own := _own(name):
+        return _load_file(own, options)
     if name in models.BASELINES:
         return models.create(name, scale).eval()
     if name in weights.CATALOGUE:
         return _load_published(weights.info(name), options)
     if name in models.names():
-        known = ", ".join(entry.name for entry in weights.of_model(name))
-        published_ones = f"published ones are {known}" if known else "train it and give the .safetensors file"
-        raise HatlibError(f"'{name}' is a network with no trained weights; {published_ones}")
+        ours = [own for own in trained() if card(own)["model"] == name]
+        known = ", ".join([*ours, *(entry.name for entry in weights.of_model(name))])
+        advice = f"weights for it are {known}" if known else "train it and give the .safetensors file"
+        raise HatlibError(f"'{name}' is a network, and weights have a name of their own; {advice}")
     raise unknown("model", name, [*names(), "FILE.safetensors", "FILE.pth"])
 
 

@@ -330,6 +330,38 @@ def _saver(folder: Path | None) -> Callable[[str, np.ndarray], None] | None:
     return None if folder is None else lambda name, image: save_image(folder / f"{name}.png", image)
 
 
+# ---- training -------------------------------------------------------------------------------------------------------
+
+@app.command()
+def train(recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe by name, such as hat-nano-x4.")],
+          more: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE…]", help="More settings.")] = None,
+          set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE…", help="Change the recipe: "
+                                                         "--set steps=2000 batch=8 data=FOLDER.")] = None,
+          out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where the run is kept.",
+                                                   show_default="runs/RECIPE")] = None,
+          resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that is there.")] = False,
+          validate: Annotated[str | None, typer.Option(metavar="NAME|FOLDER", help="Measure on these images "
+                                                       "twenty times.")] = None) -> None:
+    """Train a network; a run that was stopped goes on with --resume."""
+    from hatlib import datasets, recipes, training
+
+    chosen = recipes.recipe(recipe, **recipes.settings([*(set_ or []), *(more or [])]))
+    folder = out or Path("runs") / recipe
+    if (folder / training.SNAPSHOT).is_file() and not resume:
+        raise HatlibError(f"{folder} holds a run already: --resume goes on with it, --out starts another elsewhere")
+    terminal.make_folder(folder)
+    pairs = datasets.load(validate, chosen.scale) if validate else []
+    validation = training.Validation(pairs, max(1, chosen.steps // 20))
+    try:
+        run = training.fit(chosen, training.images(chosen), listeners=[validation] if pairs else [], folder=folder)
+    except KeyboardInterrupt:
+        terminal.say(f"stopped; {folder} keeps the run, and --resume goes on with it")
+        raise
+    terminal.say(training.export(run, folder / f"{recipe}.safetensors"))
+    for step, decibels in zip(validation.steps, validation.psnr, strict=True):
+        terminal.say(f"step {step}: {decibels:.2f} dB on {validate}")
+
+
 # ---- the course -----------------------------------------------------------------------------------------------------
 
 @app.command("course")

@@ -203,14 +203,18 @@ class PatchSampler:
         patch: side of an LR patch, pixels.
         batch: patches a batch.
         device: where images are kept and patches are cut.
+        share: (i, n): of each batch, only what the i-th of n processes trains on; together they see the whole batch.
     Raises:
-        HatlibError: no images, or images smaller than a patch.
+        HatlibError: no images, images smaller than a patch, or a batch that can't be shared evenly.
     """
 
     def __init__(self, images: Sequence[np.ndarray], scale: int, patch: int, batch: int, seed: int = 0,
-                 device: torch.device | str = "cpu") -> None:
+                 device: torch.device | str = "cpu", share: tuple[int, int] = (0, 1)) -> None:
         if min(scale, patch, batch) < 1:
             raise HatlibError(f"scale, patch and batch are at least 1, got {scale}, {patch} and {batch}")
+        if batch % share[1]:
+            raise HatlibError(f"a batch of {batch} can't be shared by {share[1]} processes")
+        self.mine = slice(share[0], None, share[1])
         _check_sizes(images, scale, patch)
         hrs = [crop_to_multiple(_three_channels(image), scale) for image in images]
         lrs = [imresize(hr, 1 / scale) for hr in hrs]
@@ -230,6 +234,7 @@ class PatchSampler:
         image = self.rng.choice(len(self.sides), size=self.batch, p=self.chance)
         corner = self.rng.integers(0, self.sides[image] - self.patch + 1)  # row, column in LR
         turn = self.rng.integers(0, 2, size=(self.batch, 3), dtype=bool)  # upside down, left to right, transposed
+        image, corner, turn = image[self.mine], corner[self.mine], turn[self.mine]
         first, width = self.first[image], self.sides[image, 1]
         lr = _cut(self.lr, first, width, corner, self.patch, turn)
         s = self.scale

@@ -32,14 +32,15 @@ def profile() -> str:
 
 
 def fast_bfloat16(where: torch.device | str | None = None) -> bool:
-    """Whether bfloat16 arithmetic is faster than float32 there: a CPU with AMX tiles, a CUDA GPU from Ampere on."""
+    """Whether bfloat16 arithmetic is faster than float32 there: a CPU with AMX tiles or AVX-512's bfloat16 products
+    (the networks gain a factor of about 1.5 even from those), a CUDA GPU from Ampere on."""
     import torch
 
     kind = torch.device(where or device()).type
     if kind == "cuda":
         return torch.cuda.get_device_capability() >= (8, 0)
-    amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    return kind == "cpu" and bool(amx())
+    tests = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return kind == "cpu" and any(getattr(torch.cpu, test, lambda: False)() for test in tests)
 
 
 def checkout() -> Path | None:
@@ -86,12 +87,20 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def hardware() -> str:
+    """The device in words: the GPU's name, or the number of threads on the CPU."""
+    import torch
+
+    where, threads = device(), torch.get_num_threads()
+    if where.type == "cuda":
+        return torch.cuda.get_device_name()
+    return f"{where.type}, {threads} thread{'s' if threads > 1 else ''}"
+
+
 def hello() -> None:
     """Prints one line: version, device and profile. The first cell of every notebook ends with it."""
     import torch
 
     import hatlib
 
-    where = device()
-    name = torch.cuda.get_device_name() if where.type == "cuda" else f"{where.type}, {torch.get_num_threads()} threads"
-    print(f"hatlib {hatlib.__version__}, torch {torch.__version__}, {name}, profile {profile()}")
+    print(f"hatlib {hatlib.__version__}, torch {torch.__version__}, {hardware()}, profile {profile()}")

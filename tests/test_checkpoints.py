@@ -52,7 +52,7 @@ def test_weights_that_do_not_fit_their_name_are_not_written(model, tmp_path):
 def test_names_without_weights_load_and_others_are_explained():
     assert checkpoints.load("bicubic", 2).scale == 2
     for name in ("srcnn", "hat-l"):
-        with pytest.raises(HatlibError, match="no trained weights"):
+        with pytest.raises(HatlibError, match="weights have a name of their own"):
             checkpoints.load(name)
     with pytest.raises(HatlibError, match="did you mean 'bicubic'"):
         checkpoints.load("bicubc")

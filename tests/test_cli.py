@@ -73,7 +73,7 @@ BAD_INPUT = {
     "unknown weights, fetch": ("fetch hat-x4-imagnet", "did you mean 'hat-x4-imagenet'?"),
     "weights that can't be fetched": ("fetch rcan-x4", "rcan-x4 can't be downloaded (only in a zip archive"),
     "weights of another scale": ("evaluate --model hat-x2 --data builtin", "hat-x2 enlarges ×2, and --scale asks for"),
-    "a network without weights": ("upscale photo.png out.png --model hat-s", "published ones are hat-s-x2, hat-s-x3"),
+    "a network without weights": ("upscale photo.png out.png --model hat-s", "weights for it are hat-s-x2, hat-s-x3"),
     "unknown model": ("upscale photo.png out.png --model bicubik", "did you mean 'bicubic'?"),
     "unknown model, evaluate": ("evaluate --model neares --data builtin", "did you mean 'nearest'?"),
     "animation": ("upscale film.gif out.png --model bicubic", "has 2 frames"),

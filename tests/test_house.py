@@ -30,8 +30,8 @@ IMPORT_NAMES = {"scikit-image": "skimage", "pillow": "PIL", "pyyaml": "yaml", "b
 LAYERS = [
     "errors", "files", "recorded", "runtime", "images", "resize", "bays", "facades", "pictures", "degradation",
     "metrics", "catalogue", "downloads", "datasets", "models", "weights", "checkpoints", "inference", "evaluation",
-    "overview", "training", "attribution", "plotting", "widgets", "exercises", "doctor", "terminal", "stills", "pages",
-    "execution", "course", "cli",
+    "overview", "recipes", "snapshots", "training", "attribution", "plotting", "widgets", "exercises", "doctor",
+    "terminal", "stills", "pages", "execution", "course", "cli",
 ]
 LAZY = {"matplotlib", "ipywidgets", "IPython", "pandas", "skimage", "scipy", "pooch", "typer", "rich",
         "nbclient", "nbformat", "nbconvert"}

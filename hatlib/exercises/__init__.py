@@ -18,7 +18,7 @@ import numpy as np
 
 from hatlib.errors import unknown
 
-MODULES = {"00": "start", "01": "degradation", "02": "metrics", "03": "srcnn", "07": "lam"}
+MODULES = {"00": "start", "01": "degradation", "02": "metrics", "03": "srcnn", "07": "lam", "08": "hat"}
 
 
 class Wrong(Exception):
@@ -91,10 +91,10 @@ def check(id: str, attempt: Callable[..., Any]) -> None:
     mark = {"passed": "✓", "open": "○", "wrong": "✗"}[state]
     text = f"{mark} {id}  {message}"
     # a Windows console may know no check marks
-    print(text if _can_print(text) else text.encode("ascii", "replace").decode())
+    print(text if can_print(text) else text.encode("ascii", "replace").decode())
 
 
-def _can_print(text: str) -> bool:
+def can_print(text: str) -> bool:
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:

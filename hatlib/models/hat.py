@@ -28,6 +28,8 @@ class HATConfig(SwinIRConfig):
     squeeze_factor: int = 30  # channels / those between the layers of the channel attention
     conv_scale: float = 0.01  # α: a constant that keeps the convolutions from disturbing the attention
     overlap_ratio: float = 0.5  # γ: keys come from windows larger by this
+    cab: bool = True  # False leaves the convolutions out of every block, ocab=False the block at the end of each
+    ocab: bool = True  # group: the ablation of §4.2; with neither, what is left is SwinIR
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -106,7 +108,7 @@ class OCAB(OverlappingAttention):
 class HybridBlocks(Blocks):
     """HABs in a row and one OCAB after them."""
 
-    def __init__(self, blocks: Sequence[HAB], config: HATConfig):
+    def __init__(self, blocks: Sequence[SwinBlock], config: HATConfig):
         super().__init__(blocks)
         self.overlap_attn = OCAB(config)
 
@@ -124,5 +126,13 @@ class HAT(WindowNetwork):
 
     def group(self, rates: Sequence[float]) -> nn.Module:
         """RHAG, residual hybrid attention group (§3.2)."""
-        blocks = [HAB(self.config, shift_of(i, self.config), rate) for i, rate in enumerate(rates)]
-        return ResidualGroup(self.config.embed_dim, HybridBlocks(blocks, self.config))
+        c = self.config
+        blocks = [self.block(shift_of(i, c), rate) for i, rate in enumerate(rates)]
+        return ResidualGroup(c.embed_dim, HybridBlocks(blocks, c) if c.ocab else Blocks(blocks))
+
+    def block(self, shift: int, drop_path: float) -> SwinBlock:
+        """A HAB, or what is left of it without its CAB: SwinIR's layer."""
+        c = self.config
+        if c.cab:
+            return HAB(c, shift, drop_path)
+        return SwinBlock(c.embed_dim, c.num_heads, c.window_size, shift, c.mlp_ratio, drop_path)

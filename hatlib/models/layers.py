@@ -6,6 +6,8 @@ names. `image_layout` and `token_layout` change the name; nothing is copied.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -81,6 +83,34 @@ def upsampler(kind: str, scale: int, channels: int) -> nn.Sequential:
         raise HatlibError(f"scale is {scale}; the networks know 2, 3, 4")
     pairs = [(conv3x3(channels, channels * step**2), nn.PixelShuffle(step)) for step in steps]
     return nn.Sequential(*[layer for pair in pairs for layer in pair])
+
+
+@torch.no_grad()
+def start_as_enlargement(first: Any, body: Any, last: Any, scale: int) -> None:
+    """Sets the weights of a network that makes RGB in one step so that it starts close to a bilinear enlargement.
+
+    Three feature channels carry the colours past the body, and the last convolution interpolates them; the other
+    channels start with a tenth of their usual weight. A short training gains much: nothing is spent on learning what
+    an enlargement is.
+
+    Args:
+        first: RGB (3) → features (C), 3×3.
+        body: the body's last convolution (C → C, 3×3), to whose result the first features are added.
+        last: the convolution before the pixel shuffle (C → 3·s², 3×3).
+    """
+    colours = range(first.in_channels)
+    offsets = (torch.arange(scale) + 0.5) / scale - 0.5  # of the SR pixels from the middle of their LR pixel
+    taps = (1 - (offsets[:, None] - torch.arange(-1, 2)).abs()).clamp(min=0)  # (s, 3), bilinear
+    kernels = torch.einsum("iy,jx->ijyx", taps, taps).flatten(0, 1)  # (s², 3, 3)
+    last.weight.mul_(0.1)
+    for bias in (first.bias, body.bias, last.bias):
+        nn.init.zeros_(bias)
+    for c in colours:
+        first.weight[c] = 0
+        first.weight[c, c, 1, 1] = 1
+        body.weight[c] = 0
+        last.weight[:, c] = 0
+        last.weight[c * scale**2 : (c + 1) * scale**2, c] = kernels
 
 
 class DropPath(nn.Module):

@@ -14,7 +14,7 @@ from torch import nn
 
 from hatlib.errors import HatlibError
 from hatlib.models.base import RGB_MEAN, ColourNetwork
-from hatlib.models.layers import ChannelAttention, Residual, conv3x3, upsampler
+from hatlib.models.layers import ChannelAttention, Residual, conv3x3, start_as_enlargement, upsampler
 
 RGB_RANGE = 255  # the published weights work on pixels of 0–255
 
@@ -76,8 +76,11 @@ class RCAN(ColourNetwork):
         self.sub_mean, self.add_mean = MeanShift(-1), MeanShift(1)
         self.head = nn.Sequential(conv3x3(3, c))
         self.body = nn.Sequential(*[group(config) for _ in range(config.groups)], conv3x3(c, c))
-        last = [] if config.upsampler == "pixelshuffledirect" else [conv3x3(c, 3)]
-        self.tail = nn.Sequential(upsampler(config.upsampler, scale, c), *last)
+        enlarge = upsampler(config.upsampler, scale, c)
+        direct = config.upsampler == "pixelshuffledirect"
+        self.tail = nn.Sequential(enlarge, *[] if direct else [conv3x3(c, 3)])
+        if direct:
+            start_as_enlargement(self.head[0], self.body[-1], enlarge[0], scale)
 
     def enlarge(self, rgb: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W) → (N, 3, s·H, s·W)."""

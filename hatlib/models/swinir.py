@@ -14,7 +14,15 @@ from torch import nn
 
 from hatlib.errors import HatlibError
 from hatlib.models.base import RGB_MEAN, ColourNetwork, Padding
-from hatlib.models.layers import DropPath, conv3x3, image_layout, on_tokens, token_layout, upsampler
+from hatlib.models.layers import (
+    DropPath,
+    conv3x3,
+    image_layout,
+    on_tokens,
+    start_as_enlargement,
+    token_layout,
+    upsampler,
+)
 from hatlib.models.windows import WindowAttention
 
 FEATURES = 64  # between the body and the RGB image, in every published network of this family
@@ -142,6 +150,8 @@ class WindowNetwork(ColourNetwork):
             self.conv_last = conv3x3(FEATURES, 3)
         self.upsample = upsampler(config.upsampler, scale, channels if self.direct else FEATURES)
         self.apply(start_linear_layers)
+        if self.direct:
+            start_as_enlargement(self.conv_first, self.conv_after_body, self.upsample[0], scale)
 
     def group(self, rates: Sequence[float]) -> nn.Module:
         """A group (N, H, W, C) → (N, H, W, C) with as many blocks as there are rates of stochastic depth."""

@@ -6,7 +6,7 @@ windows are HAT's (arXiv 2205.04437, §3.2). Taught in notebooks 05 and 08.
 Everything is here twice. `spelled_out` follows the papers: shift the map cyclically, cut it into windows, keep tokens
 that were no neighbours from seeing each other with a mask of −100, add the bias, softmax. What the networks use gives
 the same numbers: the mask says no more than that the windows at the border of a shifted map are smaller ones, so they
-are cut as smaller ones, with no shift, no mask and less to compute; the rest is torch's fused attention.
+are cut as smaller ones, with no shift, no mask and less to compute; the rest is in `hatlib.models.attention`.
 
 Letters: N images, H W map, C channels, w window side, T = w·w tokens, B windows, h heads, d channels of a head,
 S tokens of an overlapping window.
@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from hatlib.errors import HatlibError
+from hatlib.models.attention import attention, attention_spelled_out
 
 MASKED = -100.0  # what the published networks add where a token must not look; exp(−100) is 0 in float32
 
@@ -149,18 +150,7 @@ def attention_mask(height: int, width: int, window: int, shift: int) -> torch.Te
     return torch.where(windows[:, :, None] == windows[:, None, :], 0.0, MASKED)
 
 
-# --- the core, twice --------------------------------------------------------------------------------------------------
-
-
-def attention_spelled_out(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """softmax(q·kᵀ/√d + bias)·v (Swin eq. 4). q (B, h, T, d), k and v (B, h, S, d), bias (1 or B, h, T, S)."""
-    scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5 + bias  # (B, h, T, S)
-    return scores.softmax(dim=-1) @ v  # (B, h, T, d)
-
-
-def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """The same, computed by torch without keeping the scores of all windows in memory."""
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+# --- attention with a bias --------------------------------------------------------------------------------------------
 
 
 class BiasedAttention(nn.Module):

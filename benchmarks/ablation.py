@@ -1,0 +1,105 @@
+"""HAT's ablation at nano size: what the CAB beside the attention and the OCAB after each group are worth.
+
+    python -m benchmarks.ablation --steps 20000 [--seeds 0 1] [--variants neither ocab cab both] [--sets set5 urban100]
+                                  [--out FILE]
+
+Four networks with one recipe: hat-nano, hat-nano without one of the two, and without both, which is SwinIR. A seed
+gives all four the same patches in the same order, so that variants are compared seed by seed. One row a finished run
+goes into hatlib/recorded/ablation.csv; runs that are in it already (variant, seed, steps) are not done again, so the
+command can be stopped and started at any time. Notebook 08 shows the table next to the paper's (arXiv 2205.04437,
+§4.2).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hatlib  # before torch: settles how waiting threads wait
+from hatlib import datasets, evaluation, files, runtime, training
+from hatlib.models import counting
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+OUT = Path(hatlib.__file__).parent / "recorded" / "ablation.csv"
+VARIANTS: dict[str, dict[str, bool]] = {  # in the order of the paper's figure
+    "neither": {"cab": False, "ocab": False}, "ocab": {"cab": False}, "cab": {"ocab": False}, "both": {},
+}
+TRAINING = ("t91", "bsds500")
+SETS = ("set5", "set14", "bsd100", "urban100")
+SCALE = 4
+
+
+def recipe(variant: str, seed: int, steps: int) -> training.Recipe:
+    """The one recipe: patches of 4×4 windows, L1 as in the paper (§4.1)."""
+    return training.Recipe("hat-nano", dict(VARIANTS[variant]), SCALE, patch=32, batch=8, steps=steps, loss="l1",
+                           learning_rate=1e-3, warm_up=min(500, max(1, steps // 10)), seed=seed)
+
+
+def training_images(sets: Sequence[str], side: int) -> list[np.ndarray]:
+    """The images of the sets that a patch fits into; a few of T91 are smaller."""
+    images = [image for name in sets for image in datasets.hr_images(name)]
+    return [image for image in images if min(image.shape[:2]) >= side]
+
+
+def measure(plan: training.Recipe, variant: str, images: Sequence[np.ndarray], sets: Sequence[str]) -> dict[str, Any]:
+    """Trains one network; a row of the table: what was run, its size, and PSNR (dB) and SSIM on each set."""
+    run = training.fit(plan, images)
+    row: dict[str, Any] = {
+        "variant": variant, "seed": plan.seed, "steps": plan.steps, "patch": plan.patch, "batch": plan.batch,
+        "parameters": counting.parameters(run.model), "multiply_adds": counting.multiply_adds(run.model),
+        "device": runtime.device().type, "seconds": round(run.seconds, 1),
+        "loss": sum(run.losses[-100:]) / len(run.losses[-100:]),
+    }
+    for name in sets:
+        table = evaluation.evaluate(run.model, datasets.load(name, SCALE))
+        row |= {f"psnr_{name}": round(table.psnr.mean(), 4), f"ssim_{name}": round(table.ssim.mean(), 5)}
+    return row
+
+
+def recorded(out: Path) -> pd.DataFrame:
+    """The rows so far; an empty table with the columns that say what was run, where there is no file."""
+    import pandas as pd
+
+    return pd.read_csv(out) if out.is_file() else pd.DataFrame(columns=["variant", "seed", "steps"])
+
+
+def finished(table: pd.DataFrame, plan: training.Recipe, variant: str) -> bool:
+    """Whether a run is in the table."""
+    same = (table["variant"] == variant) & (table["seed"] == plan.seed) & (table["steps"] == plan.steps)
+    return bool(same.any())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    import pandas as pd
+
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument("--train", nargs="+", default=list(TRAINING), help="data sets to train on")
+    parser.add_argument("--sets", nargs="+", default=list(SETS), help="data sets to measure on")
+    parser.add_argument("--out", type=Path, default=OUT)
+    asked = parser.parse_args(arguments)
+    images: list[np.ndarray] = []
+    for seed in asked.seeds:  # outside: after one seed all variants can be compared
+        for variant in asked.variants:
+            plan = recipe(variant, seed, asked.steps)
+            if finished(recorded(asked.out), plan, variant):
+                print(f"{variant}, seed {seed}, {plan.steps} steps: recorded before")
+                continue
+            images = images or training_images(asked.train, plan.patch * SCALE)
+            row = pd.DataFrame([measure(plan, variant, images, asked.sets)])
+            table = recorded(asked.out)  # read again: another process may have added its rows
+            table = row if table.empty else pd.concat([table, row])
+            asked.out.parent.mkdir(parents=True, exist_ok=True)
+            files.write_text(asked.out, table.to_csv(index=False, lineterminator="\n"))
+            print(row.to_string(index=False), flush=True)
+
+
+if __name__ == "__main__":
+    main()

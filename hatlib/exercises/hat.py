@@ -1,0 +1,158 @@
+"""Notebook 08: the blocks of HAT. The ten checks of a HAB are in `hab`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+
+from hatlib.exercises import close, exercise, expect
+from hatlib.exercises.hab import hab_checks, hab_findings
+from hatlib.models.hat import CAB
+from hatlib.models.windows import overlapping_partition, overlapping_position_index
+
+__all__ = ["hab_checks", "hab_findings"]
+
+
+def cab_parameters(channels: int, compress_ratio: int, squeeze_factor: int) -> int:
+    """Weights and biases of a CAB: two 3×3 convolutions, then the two 1×1 convolutions of the channel attention."""
+    between, squeezed = channels // compress_ratio, channels // squeeze_factor
+    convolutions = (9 * channels + 1) * between + (9 * between + 1) * channels
+    attention = (channels + 1) * squeezed + (squeezed + 1) * channels
+    return convolutions + attention
+
+
+@exercise("08.1", "What a CAB weighs", difficulty=2, minutes=10, solution=cab_parameters)
+def _cab_parameters(attempt: Callable[..., int]) -> None:
+    got, want = attempt(180, 3, 30), sum(p.numel() for p in CAB(180, 3, 30).parameters())
+    expect(got != want - 60 - 180 - 6 - 180, "the biases are missing")
+    expect(got != want - 2346, "the channel attention is missing: two 1×1 convolutions after the two of 3×3")
+    expect(got != want - 16 * 180 * 60, "the two outer convolutions are 3×3: nine weights a pair")
+    expect(got != 2 * (9 * 180 + 1) * 180 + 2346, "β is not used: between the convolutions there are C/β channels")
+    expect(got != want - 180 + 60, "the second convolution has one bias for each of its C outputs")
+    expect(got == want, f"for C = 180, β = 3 and a squeeze factor of 30 it is {want:,}, not {got:,}")
+    expect(attempt(144, 24, 24) == 17_580, "right for HAT only; HAT-S (144, 24, 24) has 17,580")
+
+
+Layer = Callable[[torch.Tensor], torch.Tensor]
+
+
+def hybrid_block(x: torch.Tensor, norm1: Layer, attention: Layer, cab: Layer, norm2: Layer, mlp: Layer, alpha: float,
+                 drop_path: Layer) -> torch.Tensor:
+    """The HAB in its own words: which branch sees what, what α weighs, and what stochastic depth may leave out."""
+    normed = norm1(x)
+    x = x + drop_path(attention(normed)) + alpha * cab(normed)
+    return x + drop_path(mlp(norm2(x)))
+
+
+@exercise("08.2", "The hybrid block in three lines", difficulty=2, minutes=10, solution=hybrid_block)
+def _hybrid_block(attempt: Callable[..., torch.Tensor]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, a, b, c = (torch.randn(n, 6, generator=generator) for n in (4, 6, 6, 6))
+    layers: list[Layer] = [lambda t: 2 * t + 1, lambda t: t @ a.T @ b, lambda t: torch.tanh(t @ c), lambda t: t - 3,
+                           lambda t: torch.relu(t @ b)]
+
+    def both(block: Callable[..., torch.Tensor], alpha: float = 0.5, keep: float = 0.25) -> torch.Tensor:
+        return block(x.clone(), *layers, alpha, lambda t: keep * t)
+
+    got, want = both(attempt), both(hybrid_block)
+    expect(isinstance(got, torch.Tensor), f"a tensor was expected, not {type(got).__name__}")
+    expect(got.shape == x.shape, f"the result's shape is {tuple(x.shape)}, not {tuple(got.shape)}")
+    norm1, attention, cab, norm2, mlp = layers
+
+    def variant(first: torch.Tensor, keep: float = 0.25) -> torch.Tensor:
+        return first + keep * mlp(norm2(first))
+
+    attended, convolved, n = attention(norm1(x)), cab(norm1(x)), norm1(x)
+    named = {
+        "the CAB sees x itself; both branches see the normed map": variant(x + attended / 4 + cab(x) / 2),
+        "stochastic depth is on the CAB, too; HAT keeps the CAB always": variant(x + (attended + convolved / 2) / 4),
+        "α weighs the attention; it weighs the CAB": variant(x + attended / 8 + convolved),
+        "α is missing: the CAB counts as much as the attention": variant(x + attended / 4 + convolved),
+        "the shortcut is x as it came, not norm1(x)": variant(n + attended / 4 + convolved / 2),
+        "the CAB follows the attention; it stands beside it": variant(x + attended / 4 + cab(attended) / 2),
+        "the MLP may be left out as well: it needs its drop_path": variant(x + attended / 4 + convolved / 2, 1.0),
+        "nothing is ever left out: drop_path is not used": variant(x + attended + convolved / 2, 1.0),
+    }
+    for mistake, wrong in named.items():
+        expect(not close(got, wrong, 1e-4), mistake)
+    expect(close(got, want, 1e-4), "the shape is right, but the values are not")
+
+
+def overlapping_windows(x: torch.Tensor, window: int, side: int) -> torch.Tensor:
+    """(N, H, W, C) → (B, S, C): around each window of w×w the larger one of side×side, zeros outside the map."""
+    channels = x.shape[-1]
+    columns = F.unfold(x.permute(0, 3, 1, 2), side, stride=window, padding=(side - window) // 2)  # (N, C·S, windows)
+    return columns.unflatten(1, (channels, side * side)).permute(0, 3, 2, 1).flatten(0, 1)
+
+
+@exercise("08.3", "Windows that overlap", difficulty=3, minutes=20, solution=overlapping_windows)
+def _overlapping_windows(attempt: Callable[..., torch.Tensor]) -> None:
+    x = torch.randn(2, 8, 12, 5, generator=torch.Generator().manual_seed(0))
+    got, want = attempt(x.clone(), 4, 6), overlapping_partition(x, 4, 6)
+    expect(isinstance(got, torch.Tensor), f"a tensor was expected, not {type(got).__name__}")
+    expect(got.shape[1:] != (16, 5), "the windows have w×w tokens; the larger ones have side×side")
+    expect(got.numel() < 2 * want.numel(), "too many windows: they start every w tokens, not at every token")
+    expect(got.shape[0] >= len(want), f"only {len(got)} windows of {len(want)}: without zeros around the map the last "
+                                      "ones do not fit")
+    expect(got.shape == want.shape, f"the result's shape is {tuple(want.shape)}, not {tuple(got.shape)}")
+    expect(not close(got, want.transpose(1, 2).reshape(want.shape)),
+           "F.unfold puts channels before positions: (C, S), to be turned into (S, C), not only reshaped")
+    mirrored = F.pad(x.permute(0, 3, 1, 2), (1, 1, 1, 1), mode="reflect").permute(0, 2, 3, 1)
+    inside = mirrored.unfold(1, 6, 4).unfold(2, 6, 4).permute(0, 1, 2, 4, 5, 3).reshape(want.shape)
+    expect(not close(got, inside), "the map is mirrored at its border; HAT has zeros there")
+    expect(not close(got, overlapping_partition(x.roll((-1, -1), (1, 2)), 4, 6)) and
+           not close(got, F.pad(x, (0, 0, 0, 2, 0, 2)).unfold(1, 6, 4).unfold(2, 6, 4)
+                     .permute(0, 1, 2, 4, 5, 3).reshape(want.shape)),
+           "the larger window has to stick out by the same amount on all sides of the smaller one")
+    expect(close(got, want), "the shape is right, but tokens or windows are in another order")
+
+
+def oca_index(window: int, side: int) -> torch.Tensor:
+    """Rows of the published bias table for w×w queries and side×side keys: int64 (T, S), none of them negative."""
+    y, x = torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")
+    key_y, key_x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    start, row = window - side + 1, window + side - 1
+    down = key_y.flatten()[None, :] - y.flatten()[:, None] + start
+    right = key_x.flatten()[None, :] - x.flatten()[:, None] + start
+    return (down * row + right) % row**2
+
+
+@exercise("08.4", "An index without negative numbers", difficulty=3, minutes=20, solution=oca_index)
+def _oca_index(attempt: Callable[..., torch.Tensor]) -> None:
+    got, want = attempt(4, 6), overlapping_position_index(4, 6)
+    expect(isinstance(got, torch.Tensor), f"a tensor was expected, not {type(got).__name__}")
+    expect(tuple(got.shape) != (36, 16), "rows are queries and columns are keys: (T, S)")
+    expect(tuple(got.shape) == (16, 36), f"the index is (T, S) = (16, 36) for w = 4 and a side of 6, not "
+                                         f"{tuple(got.shape)}")
+    expect(not got.is_floating_point(), "an index is made of whole numbers")
+    expect(int(got.min()) >= 0 or not close(got % 81, want),
+           "the rows are right, counted from the end where they are negative; modulo the table's length they are not")
+    difference = (got - want) % 81
+    expect(not bool((difference == difference[0, 0]).all() and difference[0, 0] != 0),
+           f"every row is {int(difference[0, 0])} too far on: starting at 0 is another table than the published one")
+    expect(not close(got, overlapping_position_index(4, 6).view(4, 4, 6, 6).transpose(0, 1).transpose(2, 3)
+                     .reshape(16, 36)), "down and right are swapped")
+    flipped = want.flip(0).flip(1)
+    expect(not close(got, flipped), "the sign is wrong: an offset is key minus query")
+    expect(close(got, want), "the shape is right, but the values are not")
+    expect(close(attempt(16, 24), overlapping_position_index(16, 24)), "right for 4 and 6 only")
+
+
+def attention_cost(channels: int, window: int, overlap_ratio: float) -> int:
+    """Multiply-adds of one token in overlapping attention: four linear maps, scores, and the weighted sum of values."""
+    keys = int((1 + overlap_ratio) * window) ** 2
+    return 4 * channels**2 + 2 * keys * channels
+
+
+@exercise("08.5", "The price of looking further", difficulty=2, minutes=10, solution=attention_cost)
+def _attention_cost(attempt: Callable[..., int]) -> None:
+    got, want = attempt(180, 16, 0.5), attention_cost(180, 16, 0.5)
+    expect(got != 4 * 180**2 + 2 * 256 * 180, "the keys come from the larger window: (1 + γ)·w on a side")
+    expect(got != 4 * 180**2 + 2 * 384 * 180, "γ enlarges the side, so the keys grow by (1 + γ)²")
+    expect(got != 4 * 180**2 + 576 * 180, "each key is met twice: for its score, and for its share of the sum")
+    expect(got != 2 * 576 * 180, "the linear maps are missing: query, key, value and the projection after")
+    expect(got != 3 * 180**2 + 2 * 576 * 180, "the projection after the attention is missing")
+    expect(got == want, f"for C = 180, w = 16, γ = 0.5 it is {want:,}, not {got:,}")
+    expect(attempt(48, 8, 0.25) == attention_cost(48, 8, 0.25), "right for HAT only; it has to use what it is given")

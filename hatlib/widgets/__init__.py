@@ -1,0 +1,23 @@
+"""Explorers: sliders on top of the package. Each is one call in a notebook and returns a widget.
+
+They use only what ipywidgets 7.7 (Colab) and 8 (JupyterLab) both have. The arithmetic of an explorer is a plain
+function of numbers that returns a picture and a caption, which tests call as such; `explorer` adds the controls.
+"""
+
+from hatlib.widgets.bias import bias_explorer
+from hatlib.widgets.conv_scale import conv_scale_explorer
+from hatlib.widgets.degradation import degradation_explorer
+from hatlib.widgets.frame import choice, explorer, float_slider, int_slider, stops, switch
+from hatlib.widgets.gates import gates_explorer
+from hatlib.widgets.hat_cost import hat_cost_explorer
+from hatlib.widgets.lam import lam_explorer
+from hatlib.widgets.metrics import metrics_explorer
+from hatlib.widgets.overlap import overlap_explorer
+from hatlib.widgets.query import query_explorer
+from hatlib.widgets.srcnn import srcnn_explorer
+from hatlib.widgets.windows import windows_explorer
+from hatlib.widgets.wiping import wipe
+
+__all__ = ["bias_explorer", "choice", "conv_scale_explorer", "degradation_explorer", "explorer", "float_slider",
+           "gates_explorer", "hat_cost_explorer", "int_slider", "lam_explorer", "metrics_explorer", "overlap_explorer",
+           "query_explorer", "srcnn_explorer", "stops", "switch", "windows_explorer", "wipe"]
