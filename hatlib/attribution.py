@@ -66,7 +66,7 @@ class Attribution:
 def lam(model: nn.Module, lr: np.ndarray | torch.Tensor, window: Window, steps: int = STEPS, sigma: float = SIGMA,
         rule: str = "right", batch: int | None = None, progress: Callable[[int, int], None] | None = None
         ) -> Attribution:
-    """The local attribution map of a window (arXiv 2011.11036, §3 and §4).
+    """The local attribution map of a window (arXiv 2011.11036).
 
     The network is used as it is in evaluation (no dropout, no stochastic depth), in float32 or whatever its weights
     are, on the device where it is; it is left as it was, without gradients.
@@ -138,7 +138,7 @@ def _integral(model: nn.Module, path: _Path, window: Window, steps: int, rule: s
 
 
 def gradient_magnitude(sr: torch.Tensor, window: Window) -> torch.Tensor:
-    """D, the amount of detail in a window: Σ √(dx² + dy²) over its pixels and channels (arXiv 2011.11036, eq. 4).
+    """D, the amount of detail in a window: Σ √(dx² + dy²) over its pixels and channels (arXiv 2011.11036).
 
     dx and dy are differences to the next pixel; the last row and column of an image have none, and count for nothing.
     Only what the window needs is put under the root: its slope is infinite where the image is flat, and not a number
@@ -177,7 +177,7 @@ def _run(model: nn.Module, lr: torch.Tensor, window: Window) -> torch.Tensor:
 
 def blur_path(image: torch.Tensor, at: Sequence[float] | np.ndarray, sigma: float = SIGMA, taps: int = TAPS
               ) -> torch.Tensor:
-    """γ(t) = k_{σ(1−t)} ⊗ I: the image blurred with a Gaussian that narrows (arXiv 2011.11036, §3.2).
+    """γ(t) = k_{σ(1−t)} ⊗ I: the image blurred with a Gaussian that narrows (arXiv 2011.11036).
 
     Args:
         image: I, (1, C, h, w).
@@ -264,7 +264,7 @@ def _map(signed: np.ndarray) -> np.ndarray:
 
 
 def gini(values: np.ndarray) -> float:
-    """Gini's index of numbers from 0 up: Σ (2i − n − 1)·xᵢ / (n·Σ xᵢ), x sorted, i = 1 … n (arXiv 2011.11036, §4.3).
+    """Gini's index of numbers from 0 up: Σ (2i − n − 1)·xᵢ / (n·Σ xᵢ), x sorted, i = 1 … n (arXiv 2011.11036).
 
     0 where all are alike, also where all are 0; near 1 where one has everything.
     """
@@ -277,7 +277,7 @@ def gini(values: np.ndarray) -> float:
 
 
 def diffusion_index(values: np.ndarray) -> float:
-    """DI = 100 · (1 − Gini's index): the more evenly spread a map, the higher (arXiv 2011.11036, §4.3).
+    """DI = 100 · (1 − Gini's index): the more evenly spread a map, the higher (arXiv 2011.11036).
 
     It depends on the image's size as well: with three times as many pixels around it that count for nothing, a map
     has a quarter of its DI. Compare DIs of the same LR size, window and path only.

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hatlib import HatlibError, datasets, images, pictures, recorded
+from hatlib import HatlibError, checkpoints, datasets, images, pictures, recorded
 from hatlib.images import luma
 from hatlib.resize import imresize
 
@@ -68,11 +68,11 @@ def test_it_goes_on_where_it_stopped(study, pairs, tmp_path, monkeypatch):
 def test_rows_of_other_weights_are_dropped_and_those_of_other_networks_kept(study, pairs, tmp_path, monkeypatch):
     made, out = study.networks(["bicubic-x4", "nearest-x4"], untrained=True), tmp_path / "table.csv"
     study.run(made, pairs[:1], 1, out, lambda line: None)
-    monkeypatch.setattr(study, "fingerprint", lambda model: "00000001")
+    monkeypatch.setattr(study, "fingerprint", lambda model: "sha256:00000001")
     study.run({"nearest-x4": made["nearest-x4"]}, pairs[:1], 1, out, lambda line: None)
     table = study.recorded(out)
     assert sorted(table.model) == ["bicubic-x4", "nearest-x4"]
-    assert table.set_index("model").weights["nearest-x4"] == "00000001"
+    assert table.set_index("model").weights["nearest-x4"] == "sha256:00000001"
 
 
 def made_up(slope: float, windows: int = 60) -> pd.DataFrame:
@@ -110,3 +110,10 @@ def test_what_is_recorded_can_be_read():
         assert len(recorded.table(name))
     with pytest.raises(HatlibError, match="no results of 'nothing' are recorded"):
         recorded.table("nothing")
+
+
+def test_the_recorded_study_is_of_the_weights_in_the_package(study):
+    table = recorded.table("lam-study")
+    for name in study.NANO:
+        used = set(table[table.model == name].weights)
+        assert used == {study.fingerprint(checkpoints.load(name))}, "other weights: run python -m benchmarks.lam_study"
