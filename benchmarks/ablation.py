@@ -29,21 +29,14 @@ OUT = Path(hatlib.__file__).parent / "recorded" / "ablation.csv"
 VARIANTS: dict[str, dict[str, bool]] = {  # in the order of the paper's figure
     "neither": {"cab": False, "ocab": False}, "ocab": {"cab": False}, "cab": {"ocab": False}, "both": {},
 }
-TRAINING = ("t91", "bsds500")
 SETS = ("set5", "set14", "bsd100", "urban100")
 SCALE = 4
 
 
-def recipe(variant: str, seed: int, steps: int) -> training.Recipe:
-    """The one recipe: patches of 4×4 windows, L1 as in the paper (§4.1)."""
-    return training.Recipe("hat-nano", dict(VARIANTS[variant]), SCALE, patch=32, batch=8, steps=steps, loss="l1",
-                           learning_rate=1e-3, warm_up=min(500, max(1, steps // 10)), seed=seed)
-
-
-def training_images(sets: Sequence[str], side: int) -> list[np.ndarray]:
-    """The images of the sets that a patch fits into; a few of T91 are smaller."""
-    images = [image for name in sets for image in datasets.hr_images(name)]
-    return [image for image in images if min(image.shape[:2]) >= side]
+def recipe(variant: str, seed: int, steps: int, data: Sequence[str] | None = None) -> training.Recipe:
+    """The recipe of hat-nano, shorter, for one of the variants."""
+    changes = {"data": tuple(data)} if data else {}
+    return training.recipe("hat-nano-x4", options=dict(VARIANTS[variant]), steps=steps, seed=seed, **changes)
 
 
 def measure(plan: training.Recipe, variant: str, images: Sequence[np.ndarray], sets: Sequence[str]) -> dict[str, Any]:
@@ -81,18 +74,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
-    parser.add_argument("--train", nargs="+", default=list(TRAINING), help="data sets to train on")
+    parser.add_argument("--train", nargs="+", help="data sets to train on; by default the recipe's")
     parser.add_argument("--sets", nargs="+", default=list(SETS), help="data sets to measure on")
     parser.add_argument("--out", type=Path, default=OUT)
     asked = parser.parse_args(arguments)
     images: list[np.ndarray] = []
     for seed in asked.seeds:  # outside: after one seed all variants can be compared
         for variant in asked.variants:
-            plan = recipe(variant, seed, asked.steps)
+            plan = recipe(variant, seed, asked.steps, asked.train)
             if finished(recorded(asked.out), plan, variant):
                 print(f"{variant}, seed {seed}, {plan.steps} steps: recorded before")
                 continue
-            images = images or training_images(asked.train, plan.patch * SCALE)
+            images = images or list(training.images(plan))
             row = pd.DataFrame([measure(plan, variant, images, asked.sets)])
             table = recorded(asked.out)  # read again: another process may have added its rows
             table = row if table.empty else pd.concat([table, row])

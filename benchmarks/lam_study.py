@@ -20,6 +20,7 @@ import argparse
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,8 +126,8 @@ def run(made: dict[str, models.Network], pairs: Sequence[datasets.Pair], steps: 
     import pandas as pd
 
     table, prints = recorded(out), {name: fingerprint(model) for name, model in made.items()}
-    valid = [prints.get(row.model, row.weights) == row.weights and (row.steps == steps or row.model not in prints)
-             for row in table.itertuples()]
+    stated = zip(table["model"], table["weights"], table["steps"], strict=True)
+    valid = [name not in prints or (weights, count) == (prints[name], steps) for name, weights, count in stated]
     table = table[np.array(valid, dtype=bool)]
     there = set(table[KEY].itertuples(index=False, name=None))
     for place in places(pairs):
@@ -167,6 +168,14 @@ def rank_correlation(x: np.ndarray, y: np.ndarray) -> float:
     return float((ranks[0] * ranks[1]).sum() / scale) if scale else 0.0
 
 
+def _mean(values: np.ndarray, windows: np.ndarray) -> float:
+    return float(values[windows].mean())
+
+
+def _correlation(x: np.ndarray, y: np.ndarray, windows: np.ndarray) -> float:
+    return rank_correlation(x[windows].ravel(), y[windows].ravel())
+
+
 def summary(table: pd.DataFrame) -> list[tuple[str, float, float, float]]:
     """(what, value, low, high): means and rank correlations, each with its 95 % interval over the windows.
 
@@ -175,14 +184,14 @@ def summary(table: pd.DataFrame) -> list[tuple[str, float, float, float]]:
     wide = {column: table.pivot(index="image", columns="model", values=column).dropna() for column in ("di", "gain")}
     di, gain = wide["di"].to_numpy(), wide["gain"].to_numpy()  # (windows, networks)
     lines = []
-    for k, name in enumerate(wide["di"].columns):
-        for what, values in (("DI", di), ("gain over bicubic, dB", gain)):
-            lines.append((f"{name}: {what}", *bootstrap(lambda i, v=values[:, k]: float(v[i].mean()), len(di))))
-        within = bootstrap(lambda i, k=k: rank_correlation(di[i, k], gain[i, k]), len(di))
+    for name, own_di, own_gain in zip(wide["di"].columns, di.T, gain.T, strict=True):
+        lines.append((f"{name}: DI", *bootstrap(partial(_mean, own_di), len(di))))
+        lines.append((f"{name}: gain over bicubic, dB", *bootstrap(partial(_mean, own_gain), len(di))))
+        within = bootstrap(partial(_correlation, own_di, own_gain), len(di))
         lines.append((f"{name}: rank correlation of DI and gain", *within))
     if di.shape[1] > 1:
         apart = [values - values.mean(axis=1, keepdims=True) for values in (di, gain)]
-        between = bootstrap(lambda i: rank_correlation(apart[0][i].ravel(), apart[1][i].ravel()), len(di))
+        between = bootstrap(partial(_correlation, *apart), len(di))
         lines.append(("between networks in the same window: rank correlation", *between))
     return lines
 

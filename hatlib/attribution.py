@@ -20,9 +20,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from hatlib import runtime
 from hatlib.errors import HatlibError, unknown
 from hatlib.images import to_image, to_tensor
-from hatlib.inference import free_memory, out_of_memory
+from hatlib.inference import out_of_memory
 
 Window = tuple[int, int, int]  # top, left, side: in SR pixels
 
@@ -130,7 +131,7 @@ def _integral(model: nn.Module, path: _Path, window: Window, steps: int, rule: s
             continue
         total += (slopes * path.moves(marks)).sum(dim=0)
         if done == 0 and batch is None:
-            fitting = free_memory(points.device) // 2 // max(1, kept)
+            fitting = runtime.free_memory(points.device) // 2 // max(1, kept)
             size = max(1, min(MOST.get(points.device.type, 16), fitting))
         done += len(marks) - 1
         progress(done, steps)

@@ -27,7 +27,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False,
                   help="Single-image super-resolution: a trusted evaluation protocol, compact networks, the course.")
 JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the table to FILE.")]
 ScaleOption = Annotated[int, typer.Option(min=1, help="HR side / LR side.")]
-MODEL_HELP = "bicubic, nearest, published weights by name (see hatlib models), or a file of weights."
+MODEL_HELP = "bicubic, nearest, weights by name (hat-nano-x4; see hatlib models), or a file of weights."
 In = Annotated[Path, typer.Argument(metavar="IN", help="An image, or a folder of images.")]
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="The file to write, or the folder.")]
 
@@ -119,7 +119,7 @@ def models(json_file: JsonOption = None) -> None:
 
     terminal.check_file(json_file)
     networks = list(overview.networks(terminal.progress(models.names(), "counting")))
-    files = overview.files()
+    ours, files = overview.own(), overview.files()
     table = terminal.new_table("network", "configuration",
                                right=("parameters", "G multiply-adds", "Set5 dB", "Urban100 dB"))
     table.add_column("trained on")
@@ -132,16 +132,20 @@ def models(json_file: JsonOption = None) -> None:
     table = terminal.new_table("weights", "", right=("MB", "Set5 dB", "Urban100 dB"))
     for column in ("trained on", "licence", "note"):
         table.add_column(column)
+    for row in ours:
+        data = ", ".join(row["training"]["recipe"]["data"])
+        table.add_row(row["name"], "in the package", f"{row['bytes'] / 1e6:.1f}",
+                      *(_decibels(value) for value in row["measured"].values()), data, "MIT", "the course's own")
     for row in files:
         size = f"{row['bytes'] / 1e6:.1f}" if row["bytes"] else ""
         table.add_row(row["name"], row["state"], size, *(_decibels(value) for value in row["published"].values()),
                       row["training"], row["licence"].partition(" (")[0], terminal.plain(row["note"]))
     terminal.console().print(table)
-    terminal.write_json(json_file, {"networks": networks, "weights": files})
+    terminal.write_json(json_file, {"networks": networks, "trained": ours, "weights": files})
 
 
 def _decibels(value: dict[str, Any] | None) -> str:
-    """A published PSNR, or nothing."""
+    """A PSNR, or nothing."""
     return f"{value['psnr']:.2f}" if value else ""
 
 
@@ -349,7 +353,6 @@ def train(recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe
     folder = out or Path("runs") / recipe
     if (folder / training.SNAPSHOT).is_file() and not resume:
         raise HatlibError(f"{folder} holds a run already: --resume goes on with it, --out starts another elsewhere")
-    terminal.make_folder(folder)
     pairs = datasets.load(validate, chosen.scale) if validate else []
     validation = training.Validation(pairs, max(1, chosen.steps // 20))
     try:

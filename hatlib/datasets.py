@@ -1,7 +1,7 @@
-"""Data sets: a catalogue of public ones, HR/LR pairs for measuring, random patches for training.
+"""Data sets: a catalogue of public ones, and HR/LR pairs for measuring.
 
-A set of the catalogue is fetched when it is first used (`hatlib.downloads`); any folder of images is a set too.
-Taught in notebooks 00 and 03.
+A set of the catalogue is fetched when it is first used (`hatlib.downloads`); any folder of images is a set too. Random
+patches for training are in `hatlib.sampling`. Taught in notebooks 00 and 03.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ from pathlib import Path
 from typing import Any, NamedTuple, overload
 
 import numpy as np
-import torch
 
 from hatlib import downloads, pictures, runtime
 from hatlib.catalogue import CATALOGUE, DataSet, info, names
 from hatlib.errors import HatlibError, unknown
-from hatlib.images import check_image, crop_to_multiple, list_images, load_image
+from hatlib.images import crop_to_multiple, list_images, load_image
 from hatlib.resize import BORDERS, imresize
+from hatlib.sampling import PatchSampler
 
 __all__ = [
-    "CATALOGUE", "DataSet", "Pair", "Pairs", "PatchSampler", "fetch", "hr_images", "info", "load", "names", "table",
+    "CATALOGUE", "DataSet", "Pair", "Pairs", "PatchSampler", "fetch", "hr_images", "info", "load", "names", "stream",
+    "table",
 ]
 SCALES = (2, 3, 4, 8)
 
@@ -187,94 +188,9 @@ def load(name_or_folder: str | os.PathLike[str], scale: int = 4, lr: str = "matl
 
 def hr_images(name_or_folder: str | os.PathLike[str], gray: str = "rgb", limit: int | None = None) -> list[np.ndarray]:
     """All images of a set or a folder, uint8 (H, W, 3), for training; arguments and errors as in `load`."""
-    return [source.read(gray) for source in _sources(name_or_folder, limit=limit)]
+    return list(stream(name_or_folder, gray, limit))
 
 
-class PatchSampler:
-    """Random LR/HR patches from images that are held in memory, one batch at a time: `lr, hr = next(sampler)`.
-
-    Every position in every image is equally likely, and so is each of the eight flips and quarter turns. LR is made
-    once, bit-exactly, from the whole images. The random numbers are drawn on the CPU, so a seed gives the same patches
-    on every device. Taught in notebook 03.
-
-    Args:
-        images: uint8 (H, W, 3), or (H, W), which is repeated three times; each at least patch·scale on a side.
-        scale: HR side / LR side.
-        patch: side of an LR patch, pixels.
-        batch: patches a batch.
-        device: where images are kept and patches are cut.
-        share: (i, n): of each batch, only what the i-th of n processes trains on; together they see the whole batch.
-    Raises:
-        HatlibError: no images, images smaller than a patch, or a batch that can't be shared evenly.
-    """
-
-    def __init__(self, images: Sequence[np.ndarray], scale: int, patch: int, batch: int, seed: int = 0,
-                 device: torch.device | str = "cpu", share: tuple[int, int] = (0, 1)) -> None:
-        if min(scale, patch, batch) < 1:
-            raise HatlibError(f"scale, patch and batch are at least 1, got {scale}, {patch} and {batch}")
-        if batch % share[1]:
-            raise HatlibError(f"a batch of {batch} can't be shared by {share[1]} processes")
-        self.mine = slice(share[0], None, share[1])
-        _check_sizes(images, scale, patch)
-        hrs = [crop_to_multiple(_three_channels(image), scale) for image in images]
-        lrs = [imresize(hr, 1 / scale) for hr in hrs]
-        self.scale, self.patch, self.batch = scale, patch, batch
-        self.rng = np.random.default_rng(seed)
-        self.hr, self.lr = _flat(hrs, device), _flat(lrs, device)  # (3, pixels of all images)
-        self.sides = np.array([image.shape[:2] for image in lrs])
-        self.first = np.concatenate([[0], np.cumsum(self.sides.prod(axis=1))])  # where each image starts in `lr`
-        places = (self.sides - patch + 1).prod(axis=1)
-        self.chance = places / places.sum()
-
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        return self
-
-    def __next__(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """(N, 3, p, p) and (N, 3, s·p, s·p), float32 in [0, 1], on the device."""
-        image = self.rng.choice(len(self.sides), size=self.batch, p=self.chance)
-        corner = self.rng.integers(0, self.sides[image] - self.patch + 1)  # row, column in LR
-        turn = self.rng.integers(0, 2, size=(self.batch, 3), dtype=bool)  # upside down, left to right, transposed
-        image, corner, turn = image[self.mine], corner[self.mine], turn[self.mine]
-        first, width = self.first[image], self.sides[image, 1]
-        lr = _cut(self.lr, first, width, corner, self.patch, turn)
-        s = self.scale
-        return lr, _cut(self.hr, first * s * s, width * s, corner * s, self.patch * s, turn)
-
-
-def _cut(flat: torch.Tensor, first: np.ndarray, width: np.ndarray, corner: np.ndarray, side: int,
-         turn: np.ndarray) -> torch.Tensor:
-    """Square patches out of images that lie one after another: a flip only changes where to start and how to step."""
-    down, right = np.where(turn[:, 0], -width, width), np.where(turn[:, 1], -1, 1)
-    row, column = (corner + (side - 1) * turn[:, :2]).T
-    start = first + row * width + column
-    steps = np.where(turn[:, 2:], np.stack([right, down], 1), np.stack([down, right], 1))
-    start, by_row, by_column = torch.from_numpy(np.column_stack([start, steps])).to(flat.device).T[..., None, None]
-    along = torch.arange(side, device=flat.device)
-    index = start + by_row * along[:, None] + by_column * along  # (N, side, side)
-    patches = flat.gather(1, index.flatten().expand(3, -1)).view(3, *index.shape)
-    return patches.transpose(0, 1).contiguous().float().div_(255)
-
-
-def _flat(images: Sequence[np.ndarray], device: torch.device | str) -> torch.Tensor:
-    """Images (H, W, 3) one after another as (3, pixels of all), uint8."""
-    return torch.cat([torch.from_numpy(image.reshape(-1, 3).T.copy()) for image in images], dim=1).to(device)
-
-
-def _three_channels(image: np.ndarray) -> np.ndarray:
-    return np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
-
-
-def _check_sizes(images: Sequence[np.ndarray], scale: int, patch: int) -> None:
-    if not len(images):
-        raise HatlibError("there are no images to cut patches from")
-    for image in images:
-        check_image(image)
-        if image.dtype != np.uint8:
-            raise HatlibError(f"patches are cut from uint8 images, got {image.dtype}")
-    shortest = [min(image.shape[:2]) for image in images]
-    small = sum(side < patch * scale for side in shortest)
-    if small:
-        raise HatlibError(
-            f"an LR patch of {patch} at ×{scale} needs images of at least {patch * scale} pixels a side; {small} of "
-            f"{len(images)} are smaller (the smallest side is {min(shortest)}, good for a patch of "
-            f"{min(shortest) // scale})")
+def stream(name_or_folder: str | os.PathLike[str], gray: str = "rgb", limit: int | None = None) -> Iterator[np.ndarray]:
+    """The same, read one by one: for sets that do not fit into memory."""
+    return (source.read(gray) for source in _sources(name_or_folder, limit=limit))

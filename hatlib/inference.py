@@ -10,9 +10,7 @@ import contextlib
 import dataclasses
 import logging
 import math
-import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -31,7 +29,6 @@ LARGE = 512 * 512  # LR pixels that a network is given at once, at most, unless 
 SMALLEST = 16  # side of a tile below which nothing is gained: the halo is most of the work
 # Measured at ×4 in float32, rounded up. HAT needs most; SRCNN, and interpolation all the more, need less.
 BYTES_PER_PIXEL, BYTES_PER_PIXEL_EXACT = 48_000, 16_000
-MEMORY = 4 << 30  # taken to be free where the system does not tell
 FEW = 3  # tiles that need no report
 
 log = logging.getLogger(__name__)
@@ -288,24 +285,11 @@ def tile_side(model: Network, image: np.ndarray, where: torch.device) -> int:
     """
     height, width = image.shape[:2]
     each = BYTES_PER_PIXEL_EXACT if model.exact else BYTES_PER_PIXEL
-    pixels = min(LARGE, free_memory(where) // 2 // each)
+    pixels = min(LARGE, runtime.free_memory(where) // 2 // each)
     if height * width <= pixels:
         return max(height, width)
     unit = math.lcm(SMALLEST, model.padding.multiple)
     return max(unit, (math.isqrt(pixels) - 2 * model.halo) // unit * unit)
-
-
-def free_memory(where: torch.device) -> int:
-    """Bytes that can still be had on a device: a GPU's own memory, the computer's, or a guess where nothing tells."""
-    if where.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(where)
-        return free + torch.cuda.memory_reserved(where) - torch.cuda.memory_allocated(where)
-    with contextlib.suppress(OSError, StopIteration, ValueError, IndexError):  # Linux
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return 1024 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1])
-    with contextlib.suppress(AttributeError, OSError, ValueError):  # macOS does not say what is free
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    return MEMORY
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from hatlib import models, weights
+from hatlib import checkpoints, models, recorded, weights
 from hatlib.evaluation import published
 from hatlib.models import counting
 
@@ -59,6 +59,24 @@ def best(model: str) -> dict[str, Any] | None:
 def values(name: str, scale: int) -> dict[str, Any]:
     """The published values by set, each with its source, or None."""
     return {data: found._asdict() if (found := published(name, data, scale)) else None for data in SETS}
+
+
+def own() -> list[dict[str, Any]]:
+    """A row a file of the course's own weights: what its card says, and what was measured (`benchmarks.cards`)."""
+    rows = []
+    for name in checkpoints.trained():
+        card = checkpoints.card(name)
+        values = _measured(name)
+        rows.append({"name": name, "model": card["model"], "scale": card["scale"], "training": card["training"],
+                     "bytes": (checkpoints.TRAINED / f"{name}.safetensors").stat().st_size, "measured": values})
+    return rows
+
+
+def _measured(name: str) -> dict[str, Any]:
+    """PSNR and SSIM by set, as recorded; None for a set that is not."""
+    table = recorded.table("trained") if "trained" in recorded.names() else None
+    rows = [] if table is None else table[table["name"] == name].to_dict("records")
+    return {data: next((row for row in rows if row["data"] == data), None) for data in SETS}
 
 
 def files() -> list[dict[str, Any]]:

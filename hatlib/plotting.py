@@ -166,7 +166,7 @@ def scatter(groups: Mapping[str, tuple[np.ndarray, np.ndarray]], x: str, y: str,
     figure, axes = new_figure(1, 1, width, height)
     ax = axes[0, 0]
     for colour, (label, (across, up)) in zip(COLOURS, groups.items(), strict=False):
-        ax.scatter(across, up, s=9, color=colour, alpha=0.5, linewidths=0, label=label)
+        ax.scatter(across, up, s=16, color=colour, alpha=0.6, linewidths=0, label=label)
         if middles:
             ax.scatter(np.mean(across), np.mean(up), s=90, color=colour, edgecolors="black", linewidths=1, zorder=3)
     ax.axhline(0, color="#777777", linewidth=0.8)
@@ -209,14 +209,16 @@ def overlay(image: np.ndarray, strength: np.ndarray) -> np.ndarray:
     return round_to_uint8(pale[..., None] * (1 - opaque) + np.array([0, 70, 200]) * opaque)
 
 
-def attributions(lr: np.ndarray, results: Mapping[str, Attribution], hr: np.ndarray | None = None, width: float = 9.0
-                 ) -> Figure:
+def attributions(lr: np.ndarray, results: Mapping[str, Attribution], hr: np.ndarray | None = None,
+                 extent: int | None = None, width: float = 9.0) -> Figure:
     """Attribution maps of one window: LR with the window, then for each network its map; below, the window enlarged.
 
     Args:
         lr: uint8 (h, w, 3).
         results: name → what `attribution.lam` gave for it; the same window for all.
         hr: the original, uint8 (s·h, s·w, 3), whose window is shown below LR; without it LR's own is.
+        extent: side of the square of LR pixels that is shown around the window; all of LR by default. The diffusion
+            index is always that of the whole map.
         width: of the figure, in inches.
     """
     if not results:
@@ -224,15 +226,25 @@ def attributions(lr: np.ndarray, results: Mapping[str, Attribution], hr: np.ndar
     first = next(iter(results.values()))
     scale = first.sr.shape[0] // lr.shape[0]
     top, left, side = first.window
-    inside = (top // scale, left // scale, -(-side // scale), -(-side // scale))  # LR pixels
-    each = width / (1 + len(results))
-    heights = [lr.shape[0] / lr.shape[1], 1]
-    figure, axes = new_figure(2, 1 + len(results), width, each * sum(heights) + 0.8, height_ratios=heights)
-    show_image(axes[0, 0], lr, f"LR {lr.shape[0]}×{lr.shape[1]}", box=inside)
+    shown = _around(lr.shape, (top + side // 2) // scale, (left + side // 2) // scale, extent)
+    inside = (top // scale - shown[0], left // scale - shown[1], -(-side // scale), -(-side // scale))  # LR pixels
+    heights = [shown[2] / shown[3], 1]
+    figure, axes = new_figure(2, 1 + len(results), width, width / (1 + len(results)) * sum(heights) + 0.8,
+                              height_ratios=heights)
+    show_image(axes[0, 0], crop(lr, shown), f"LR {shown[2]}×{shown[3]}", box=inside)
     original = _as_large_as(lr, first.sr) if hr is None else hr
     title = "the window in LR" if hr is None else "the window in HR"
     show_image(axes[1, 0], crop(original, (top, left, side, side)), title)
     for (name, result), (above, below) in zip(results.items(), axes.T[1:], strict=True):
-        show_image(above, overlay(lr, result.map), f"{name}\nDI {result.diffusion_index:.2f}", box=inside)
+        title = f"{name}\nDI {result.diffusion_index:.2f}"
+        show_image(above, crop(overlay(lr, result.map), shown), title, box=inside)
         show_image(below, crop(result.sr, (top, left, side, side)), f"SR, {name}")
     return figure
+
+
+def _around(shape: tuple[int, ...], row: int, column: int, extent: int | None) -> Box:
+    """The square of that side with a pixel in its middle, or as near to it as an image of that shape allows."""
+    sides = [min(extent or side, side) for side in shape[:2]]
+    top, left = (min(max(0, middle - side // 2), whole - side)
+                 for middle, side, whole in zip((row, column), sides, shape, strict=False))
+    return top, left, sides[0], sides[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 PROFILES = ("quick", "full")
+MEMORY = 4 << 30  # bytes taken to be free where the system does not tell
 
 
 def device() -> torch.device:
@@ -41,6 +43,21 @@ def fast_bfloat16(where: torch.device | str | None = None) -> bool:
         return torch.cuda.get_device_capability() >= (8, 0)
     tests = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     return kind == "cpu" and any(getattr(torch.cpu, test, lambda: False)() for test in tests)
+
+
+def free_memory(where: torch.device) -> int:
+    """Bytes that can still be had on a device: a GPU's own memory, the computer's, or a guess where nothing tells."""
+    import torch
+
+    if where.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(where)
+        return free + torch.cuda.memory_reserved(where) - torch.cuda.memory_allocated(where)
+    with contextlib.suppress(OSError, StopIteration, ValueError, IndexError):  # Linux
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return 1024 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1])
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # macOS does not say what is free
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return MEMORY
 
 
 def checkout() -> Path | None:

@@ -15,7 +15,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +24,11 @@ import torch
 import torch.nn.functional as F
 
 from hatlib import checkpoints, datasets, models, recipes, runtime, snapshots
-from hatlib.datasets import PatchSampler
 from hatlib.errors import HatlibError
 from hatlib.evaluation import evaluate
 from hatlib.models import Network
 from hatlib.recipes import RECIPES, Recipe, recipe
+from hatlib.sampling import PatchSampler
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -137,7 +137,7 @@ class Run:
 Listener = Callable[[Run], None]  # called after each step
 
 
-def fit(recipe: Recipe, images: Sequence[np.ndarray], model: Network | None = None,
+def fit(recipe: Recipe, images: Iterable[np.ndarray], model: Network | None = None,
         listeners: Sequence[Listener] = (), progress: bool = True, folder: str | Path | None = None) -> Run:
     """Trains a network on random patches.
 
@@ -182,19 +182,22 @@ def fit(recipe: Recipe, images: Sequence[np.ndarray], model: Network | None = No
     return run
 
 
-def images(recipe: Recipe) -> list[np.ndarray]:
-    """The images that a recipe is trained on, those left out that are smaller than a patch.
+def images(recipe: Recipe) -> Iterator[np.ndarray]:
+    """The images that a recipe is trained on, one by one; those are left out that are smaller than a patch.
 
     Raises:
         HatlibError: a set that is not to be had, or no image that is large enough.
     """
-    side = recipe.patch * recipe.scale
-    found = [image for name in recipe.data for image in datasets.hr_images(name)]
-    large = [image for image in found if min(image.shape[:2]) >= side]
+    side, count, large = recipe.patch * recipe.scale, 0, False
+    for name in recipe.data:
+        for image in datasets.stream(name):
+            count += 1
+            if min(image.shape[:2]) >= side:
+                large = True
+                yield image
     if not large:
-        raise HatlibError(f"none of the {len(found)} images has the {side}×{side} pixels that an LR patch of "
+        raise HatlibError(f"none of the {count} images has the {side}×{side} pixels that an LR patch of "
                           f"{recipe.patch} needs at ×{recipe.scale}")
-    return large
 
 
 def export(run: Run, path: Path) -> str:

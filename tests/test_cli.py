@@ -34,6 +34,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     images.write_picture(tmp_path / "glass.png", images.Picture(PHOTO, PHOTO[..., 0]))
     checkpoints.save(models.create("swinir-nano"), tmp_path / "swin.safetensors", "swinir-nano")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "set2").mkdir()
+    images.save_image(tmp_path / "set2" / "a.png", PHOTO)
     (tmp_path / "set").mkdir()
     for name in ("a.png", "b.png"):
         images.save_image(tmp_path / "set" / name, PHOTO)
@@ -91,6 +93,12 @@ BAD_INPUT = {
     "negative tile": ("upscale photo.png out.png --model bicubic --tile -3", "--tile"),
     "unknown precision": ("upscale photo.png out.png --model bicubic --precision fp33", "did you mean 'fp32'?"),
     "limit 0": ("evaluate --model bicubic --data set --limit 0", "--limit"),
+    "unknown recipe": ("train hat-nanno-x4", "did you mean 'hat-nano-x4'?"),
+    "unknown setting": ("train srcnn-x4 --set step=5", "did you mean 'steps'?"),
+    "setting of words": ("train srcnn-x4 --set steps=many", "steps is 'many'"),
+    "patch against window": ("train hat-nano-x4 --set patch=20", "windows of 8"),
+    "patch too large": ("train srcnn-x4 --set data=set2 patch=20", "none of the 1 images has the 80×80 pixels"),
+    "training on nothing": ("train srcnn-x4 --set data=empty", "no image in empty"),
     "unknown lr": ("evaluate --model bicubic --data builtin --lr mine", "matlab or published"),
     "no published lr": ("evaluate --model bicubic --data builtin --lr published", "no published LR files"),
     "output below a file": ("upscale photo.png text.png/out.png --model bicubic", "cannot write"),
@@ -397,3 +405,33 @@ def test_lam_of_a_flat_image_says_so(folder: Path, capfd: pytest.CaptureFixture[
     assert hatlib("lam flat.png lam.svg --model bicubic --window 8 8 8") == 0
     assert "LR is flat" in capfd.readouterr().out
     assert (folder / "lam.svg").is_file()
+
+
+# --- training --------------------------------------------------------------------------------------------------------
+
+
+def test_train_keeps_a_run_goes_on_with_it_and_leaves_weights_that_load(folder, capsys):
+    command = "train srcnn-x4 --out run --set steps=4 patch=8 batch=2 data=set2"
+    assert hatlib(command) == 0
+    assert "4 steps" in capsys.readouterr().out
+    before = tree(folder)
+    assert hatlib(command) == 2 and "--resume goes on" in capsys.readouterr().err
+    assert tree(folder) == before
+    assert hatlib(command.replace("steps=4", "steps=4 loss=l1") + " --resume") == 2
+    assert "another recipe (loss 'mse', now 'l1')" in capsys.readouterr().err
+    card = checkpoints.card(folder / "run" / "srcnn-x4.safetensors")
+    assert card["training"]["steps"] == 4 and card["training"]["recipe"]["batch"] == 2
+    assert hatlib("upscale photo.png out.png --model run/srcnn-x4.safetensors") == 0
+
+
+def test_train_says_how_to_go_on_after_ctrl_c(folder, capsys, monkeypatch):
+    from hatlib import training
+
+    monkeypatch.setattr(training.Validation, "__call__", lambda *_: signal.raise_signal(signal.SIGINT))
+    command = "train srcnn-x4 --out run --set steps=4 patch=8 batch=2 data=set2 --validate set2"
+    assert hatlib(command) == 130
+    assert "stopped; run keeps the run, and --resume goes on with it" in capsys.readouterr().out
+    monkeypatch.undo()
+    monkeypatch.chdir(folder)
+    assert hatlib(command + " --resume") == 0
+    assert "step 4: " in capsys.readouterr().out

@@ -29,9 +29,9 @@ IMPORT_NAMES = {"scikit-image": "skimage", "pillow": "PIL", "pyyaml": "yaml", "b
 # The modules of the package, bottom first: each may import those before it.
 LAYERS = [
     "errors", "files", "recorded", "runtime", "images", "resize", "bays", "facades", "pictures", "degradation",
-    "metrics", "catalogue", "downloads", "datasets", "models", "weights", "checkpoints", "inference", "evaluation",
-    "overview", "recipes", "snapshots", "training", "attribution", "plotting", "widgets", "exercises", "doctor",
-    "terminal", "stills", "pages", "execution", "course", "cli",
+    "metrics", "catalogue", "downloads", "sampling", "datasets", "models", "weights", "checkpoints", "inference",
+    "evaluation", "overview", "recipes", "snapshots", "training", "attribution", "plotting", "widgets", "exercises",
+    "doctor", "terminal", "stills", "pages", "execution", "course", "cli",
 ]
 LAZY = {"matplotlib", "ipywidgets", "IPython", "pandas", "skimage", "scipy", "pooch", "typer", "rich",
         "nbclient", "nbformat", "nbconvert"}

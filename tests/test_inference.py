@@ -178,7 +178,7 @@ def test_little_memory_means_small_tiles(monkeypatch):
     model = models.create("hat-nano")
     sides = []
     for gigabytes in (64, 4, 1):
-        monkeypatch.setattr(inference, "free_memory", lambda _, g=gigabytes: g << 30)
+        monkeypatch.setattr(runtime, "free_memory", lambda _, g=gigabytes: g << 30)
         sides.append(inference.tile_side(model, image, where))
     assert sides == [300, 144, 32]
 
@@ -216,7 +216,7 @@ def test_memory_beside_the_result_does_not_grow_with_the_image():
 
 
 def test_free_memory_is_a_sound_number():
-    assert 1 << 26 < inference.free_memory(torch.device("cpu")) < 1 << 44
+    assert 1 << 26 < runtime.free_memory(torch.device("cpu")) < 1 << 44
 
 
 def test_progress_is_told_when_there_is_much_to_do():

@@ -77,6 +77,9 @@ def test_attributions_show_the_window_of_each_network():
     assert np.array_equal(figure.axes[4].images[0].get_array(), result.sr[40:56, 60:76])
     box = figure.axes[1].patches[0]
     assert (box.get_x(), box.get_y(), box.get_width(), box.get_height()) == (14.5, 9.5, 4, 4)
+    near = plotting.attributions(lr, {"bicubic": result}, extent=12).axes[0]
+    assert np.array_equal(near.images[0].get_array(), lr[6:18, 11:23])
+    assert (near.patches[0].get_x(), near.patches[0].get_y()) == (3.5, 3.5)
     with pytest.raises(HatlibError, match="at least one result"):
         plotting.attributions(lr, {})
 
