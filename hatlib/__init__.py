@@ -27,9 +27,10 @@ _NAMES = {
     "evaluate": "evaluation",
 }
 _MODULES = frozenset({
-    "errors", "files", "runtime", "images", "resize", "facades", "pictures", "degradation", "metrics", "downloads",
-    "catalogue", "datasets", "models", "weights", "checkpoints", "inference", "evaluation", "overview", "training",
-    "attribution", "plotting", "reproduction", "widgets", "exercises", "doctor", "course", "cli",
+    "errors", "files", "recorded", "runtime", "images", "resize", "facades", "pictures", "degradation", "metrics",
+    "downloads", "catalogue", "sampling", "datasets", "models", "weights", "checkpoints", "inference", "evaluation",
+    "overview", "recipes", "training", "attribution", "plotting", "reproduction", "widgets", "exercises", "doctor",
+    "course", "cli",
 })
 __all__ = ["HatlibError", "evaluate", "hello", "load_image", "save_image", "upscale"]
 

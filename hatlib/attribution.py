@@ -31,7 +31,7 @@ RULES = ("right", "midpoint")  # where a step of the path is looked at: at its e
 SIGMA, STEPS, TAPS = 1.2, 50, 9  # the published program's
 TINY = 1e-8  # under the root of the gradient's magnitude, whose slope at 0 is infinite: 0.03 grey levels, squared
 LIFT = 1e-7  # added by the published program before Gini's index, so that a map of zeros is an even one
-MOST = 16  # steps at once: more of them gain nothing
+MOST = {"cpu": 4}  # steps at once: on a CPU more of them take longer, elsewhere 16 are enough
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Attribution:
 def lam(model: nn.Module, lr: np.ndarray | torch.Tensor, window: Window, steps: int = STEPS, sigma: float = SIGMA,
         rule: str = "right", batch: int | None = None, progress: Callable[[int, int], None] | None = None
         ) -> Attribution:
-    """The local attribution map of a window (arXiv 2011.11036, §3 and §4).
+    """The local attribution map of a window (arXiv 2011.11036).
 
     The network is used as it is in evaluation (no dropout, no stochastic depth), in float32 or whatever its weights
     are, on the device where it is; it is left as it was, without gradients.
@@ -80,7 +80,8 @@ def lam(model: nn.Module, lr: np.ndarray | torch.Tensor, window: Window, steps: 
         sigma: of the Gaussian that blurs the baseline, in LR pixels.
         rule: "right" takes the gradient at the end of each step, as published: the error falls as 1/m. "midpoint"
             takes it halfway: the error falls as 1/m², down to a small rest that ReLUs leave by their corners.
-        batch: steps that are computed at once; by default as many as fit into half of the free memory, up to 16.
+        batch: steps that are computed at once; by default as many as fit into half of the free memory, up to 16, or 4
+            on a CPU.
         progress: called as progress(done, total) after each batch.
     Raises:
         HatlibError: a window that does not lie inside SR, something else than one RGB image, an unknown rule,
@@ -105,7 +106,8 @@ class _Path:
     like: torch.Tensor  # of the type, and on the device, of the network's weights
 
     def at(self, marks: Sequence[float] | np.ndarray) -> torch.Tensor:
-        return blur_path(self.image, marks, self.sigma).to(self.like)
+        # first the type, then the device: Apple's has no float64
+        return blur_path(self.image, marks, self.sigma).to(self.like.dtype).to(self.like.device)
 
     def moves(self, marks: np.ndarray) -> torch.Tensor:
         """γ of each mark less γ of the one before, float64 on the CPU."""
@@ -129,7 +131,8 @@ def _integral(model: nn.Module, path: _Path, window: Window, steps: int, rule: s
             continue
         total += (slopes * path.moves(marks)).sum(dim=0)
         if done == 0 and batch is None:
-            size = max(1, min(MOST, runtime.free_memory(points.device) // 2 // max(1, kept)))
+            fitting = runtime.free_memory(points.device) // 2 // max(1, kept)
+            size = max(1, min(MOST.get(points.device.type, 16), fitting))
         done += len(marks) - 1
         progress(done, steps)
     return total.numpy()
@@ -139,7 +142,7 @@ def _integral(model: nn.Module, path: _Path, window: Window, steps: int, rule: s
 
 
 def gradient_magnitude(sr: torch.Tensor, window: Window) -> torch.Tensor:
-    """D, the amount of detail in a window: Σ √(dx² + dy²) over its pixels and channels (arXiv 2011.11036, eq. 4).
+    """D, the amount of detail in a window: Σ √(dx² + dy²) over its pixels and channels (arXiv 2011.11036).
 
     dx and dy are differences to the next pixel; the last row and column of an image have none, and count for nothing.
     Only what the window needs is put under the root: its slope is infinite where the image is flat, and not a number
@@ -178,7 +181,7 @@ def _run(model: nn.Module, lr: torch.Tensor, window: Window) -> torch.Tensor:
 
 def blur_path(image: torch.Tensor, at: Sequence[float] | np.ndarray, sigma: float = SIGMA, taps: int = TAPS
               ) -> torch.Tensor:
-    """γ(t) = k_{σ(1−t)} ⊗ I: the image blurred with a Gaussian that narrows (arXiv 2011.11036, §3.2).
+    """γ(t) = k_{σ(1−t)} ⊗ I: the image blurred with a Gaussian that narrows (arXiv 2011.11036).
 
     Args:
         image: I, (1, C, h, w).
@@ -265,7 +268,7 @@ def _map(signed: np.ndarray) -> np.ndarray:
 
 
 def gini(values: np.ndarray) -> float:
-    """Gini's index of numbers from 0 up: Σ (2i − n − 1)·xᵢ / (n·Σ xᵢ), x sorted, i = 1 … n (arXiv 2011.11036, §4.3).
+    """Gini's index of numbers from 0 up: Σ (2i − n − 1)·xᵢ / (n·Σ xᵢ), x sorted, i = 1 … n (arXiv 2011.11036).
 
     0 where all are alike, also where all are 0; near 1 where one has everything.
     """
@@ -278,7 +281,7 @@ def gini(values: np.ndarray) -> float:
 
 
 def diffusion_index(values: np.ndarray) -> float:
-    """DI = 100 · (1 − Gini's index): the more evenly spread a map, the higher (arXiv 2011.11036, §4.3).
+    """DI = 100 · (1 − Gini's index): the more evenly spread a map, the higher (arXiv 2011.11036).
 
     It depends on the image's size as well: with three times as many pixels around it that count for nothing, a map
     has a quarter of its DI. Compare DIs of the same LR size, window and path only.

@@ -181,6 +181,29 @@ def curves(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], x: str,
     return figure
 
 
+def scatter(groups: Mapping[str, tuple[np.ndarray, np.ndarray]], x: str, y: str, middles: bool = True,
+            width: float = 6.0, height: float = 4.0) -> Figure:
+    """Points in groups, such as a window each, coloured by network.
+
+    Args:
+        groups: label → (x values, y values).
+        x, y: axis labels with units.
+        middles: whether the mean of each group is marked by a large point.
+    """
+    figure, axes = new_figure(1, 1, width, height)
+    ax = axes[0, 0]
+    for colour, (label, (across, up)) in zip(COLOURS, groups.items(), strict=False):
+        ax.scatter(across, up, s=16, color=colour, alpha=0.6, linewidths=0, label=label)
+        if middles:
+            ax.scatter(np.mean(across), np.mean(up), s=90, color=colour, edgecolors="black", linewidths=1, zorder=3)
+    ax.axhline(0, color="#777777", linewidth=0.8)
+    ax.set_xlabel(x)
+    ax.set_ylabel(y)
+    ax.grid(True, color="#dddddd", linewidth=0.6)
+    ax.legend(fontsize=8)
+    return figure
+
+
 def mosaic(maps: np.ndarray, columns: int = 8, width: float = 9.0) -> Figure:
     """Small signed maps, such as filters, in a grid, each on its own scale: blue negative, white zero, red positive.
 
@@ -200,7 +223,7 @@ def mosaic(maps: np.ndarray, columns: int = 8, width: float = 9.0) -> Figure:
 
 
 def overlay(image: np.ndarray, strength: np.ndarray) -> np.ndarray:
-    """An image in pale gray, and in red where a map has values: the root of `strength` is how opaque the red is.
+    """An image in pale gray, and in blue where a map has values: the root of `strength` is how opaque the blue is.
 
     Args:
         image: uint8 (H, W, 3) or (H, W).
@@ -210,17 +233,19 @@ def overlay(image: np.ndarray, strength: np.ndarray) -> np.ndarray:
     """
     pale = 255 - (255 - luma(image, full_range=True)) * 0.6
     opaque = np.sqrt(np.clip(strength, 0, 1))[..., None]
-    return round_to_uint8(pale[..., None] * (1 - opaque) + np.array([214, 30, 40]) * opaque)
+    return round_to_uint8(pale[..., None] * (1 - opaque) + np.array([0, 70, 200]) * opaque)
 
 
-def attributions(lr: np.ndarray, results: Mapping[str, Attribution], hr: np.ndarray | None = None, width: float = 9.0
-                 ) -> Figure:
+def attributions(lr: np.ndarray, results: Mapping[str, Attribution], hr: np.ndarray | None = None,
+                 extent: int | None = None, width: float = 9.0) -> Figure:
     """Attribution maps of one window: LR with the window, then for each network its map; below, the window enlarged.
 
     Args:
         lr: uint8 (h, w, 3).
         results: name → what `attribution.lam` gave for it; the same window for all.
         hr: the original, uint8 (s·h, s·w, 3), whose window is shown below LR; without it LR's own is.
+        extent: side of the square of LR pixels that is shown around the window; all of LR by default. The diffusion
+            index is always that of the whole map.
         width: of the figure, in inches.
     """
     if not results:
@@ -228,14 +253,25 @@ def attributions(lr: np.ndarray, results: Mapping[str, Attribution], hr: np.ndar
     first = next(iter(results.values()))
     scale = first.sr.shape[0] // lr.shape[0]
     top, left, side = first.window
-    inside = (top // scale, left // scale, -(-side // scale), -(-side // scale))  # LR pixels
-    each = width / (1 + len(results))
-    heights = [lr.shape[0] / lr.shape[1], 1]
-    figure, axes = new_figure(2, 1 + len(results), width, each * sum(heights) + 0.8, height_ratios=heights)
-    show_image(axes[0, 0], lr, f"LR {lr.shape[0]}×{lr.shape[1]}", box=inside)
+    shown = _around(lr.shape, (top + side // 2) // scale, (left + side // 2) // scale, extent)
+    inside = (top // scale - shown[0], left // scale - shown[1], -(-side // scale), -(-side // scale))  # LR pixels
+    heights = [shown[2] / shown[3], 1]
+    figure, axes = new_figure(2, 1 + len(results), width, width / (1 + len(results)) * sum(heights) + 0.8,
+                              height_ratios=heights)
+    show_image(axes[0, 0], crop(lr, shown), f"LR {shown[2]}×{shown[3]}", box=inside)
     original = _as_large_as(lr, first.sr) if hr is None else hr
-    show_image(axes[1, 0], crop(original, (top, left, side, side)), "window in LR" if hr is None else "window in HR")
+    title = "the window in LR" if hr is None else "the window in HR"
+    show_image(axes[1, 0], crop(original, (top, left, side, side)), title)
     for (name, result), (above, below) in zip(results.items(), axes.T[1:], strict=True):
-        show_image(above, overlay(lr, result.map), f"{name}\nDI {result.diffusion_index:.2f}", box=inside)
-        show_image(below, crop(result.sr, (top, left, side, side)), f"window in SR, {name}")
+        title = f"{name}\nDI {result.diffusion_index:.2f}"
+        show_image(above, crop(overlay(lr, result.map), shown), title, box=inside)
+        show_image(below, crop(result.sr, (top, left, side, side)), f"SR, {name}")
     return figure
+
+
+def _around(shape: tuple[int, ...], row: int, column: int, extent: int | None) -> Box:
+    """The square of that side with a pixel in its middle, or as near to it as an image of that shape allows."""
+    sides = [min(extent or side, side) for side in shape[:2]]
+    top, left = (min(max(0, middle - side // 2), whole - side)
+                 for middle, side, whole in zip((row, column), sides, shape, strict=False))
+    return top, left, sides[0], sides[1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -13,8 +15,8 @@ from hatlib.attribution import blur_path, diffusion_index, gini, gradient_magnit
 from hatlib.degradation import gaussian_kernel
 from hatlib.resize import imresize
 
-TRANSFORMER = {"embed_dim": 16, "num_heads": 2, "depths": (2,), "window_size": 4}
-SMALL = {
+TRANSFORMER: dict[str, Any] = {"embed_dim": 16, "num_heads": 2, "depths": (2,), "window_size": 4}
+SMALL: dict[str, tuple[str, dict[str, Any]]] = {
     "srcnn": ("srcnn", {"features": (12, 6)}),
     "rcan": ("rcan", {"groups": 1, "blocks": 2, "features": 12, "reduction": 3, "upsampler": "pixelshuffledirect"}),
     "swinir": ("swinir-nano", TRANSFORMER),

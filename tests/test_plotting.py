@@ -62,13 +62,13 @@ def test_a_mosaic_gives_each_map_its_own_scale():
     assert sheet[0, 0] == 1 and sheet[0, 4] == -1
 
 
-def test_an_overlay_is_pale_gray_and_red_where_the_map_is_high():
+def test_an_overlay_is_pale_gray_and_blue_where_the_map_is_high():
     strength = np.zeros(CAT.shape[:2])
     strength[10, 20], strength[30, 40] = 1, 0.25
     image = plotting.overlay(CAT, strength).astype(int)
-    assert image[10, 20].tolist() == [214, 30, 40]
+    assert image[10, 20].tolist() == [0, 70, 200]
     assert image[0, 0, 0] == image[0, 0, 1] == image[0, 0, 2] >= 102
-    assert image[30, 40, 0] > image[30, 40, 1]
+    assert image[30, 40, 2] > image[30, 40, 1] > image[30, 40, 0]
 
 
 def test_attributions_show_the_window_of_each_network():
@@ -80,6 +80,9 @@ def test_attributions_show_the_window_of_each_network():
     assert np.array_equal(figure.axes[4].images[0].get_array(), result.sr[40:56, 60:76])
     box = figure.axes[1].patches[0]
     assert (box.get_x(), box.get_y(), box.get_width(), box.get_height()) == (14.5, 9.5, 4, 4)
+    near = plotting.attributions(lr, {"bicubic": result}, extent=12).axes[0]
+    assert np.array_equal(near.images[0].get_array(), lr[6:18, 11:23])
+    assert (near.patches[0].get_x(), near.patches[0].get_y()) == (3.5, 3.5)
     with pytest.raises(HatlibError, match="at least one result"):
         plotting.attributions(lr, {})
 
@@ -96,3 +99,11 @@ def test_comparison_shows_the_pictures_and_their_middles():
     np.testing.assert_array_equal(middles[2], hr[90:150, 150:210] // 2)
     np.testing.assert_array_equal(axes[0].images[0].get_array()[::4, ::4], lr)
     assert middles[0].shape == (60, 60, 3)
+
+
+def test_a_scatter_marks_each_group_and_its_mean():
+    figure = plotting.scatter({"a": (np.array([1, 3]), np.array([2, 6])), "b": (np.ones(4), np.zeros(4))}, "DI", "dB")
+    ax = figure.axes[0]
+    assert [len(points.get_offsets()) for points in ax.collections] == [2, 1, 4, 1]
+    assert ax.collections[1].get_offsets().tolist() == [[2, 4]]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b"]
