@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from hatlib import checkpoints, datasets, evaluation, models, overview, recipes, recorded
@@ -41,14 +43,14 @@ def test_the_comparison_of_the_three_is_fair() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_each_measures_what_is_recorded(name: str, needs_data) -> None:
     needs_data("set5")
-    table = recorded.table("trained")
+    table: Any = recorded.table("trained")
     row = table[(table["name"] == name) & (table["data"] == "set5")].iloc[0]
     mean = evaluation.evaluate(checkpoints.load(name), datasets.load("set5"))[["psnr", "ssim"]].mean()
     assert mean.psnr == pytest.approx(row.psnr, abs=0.005) and mean.ssim == pytest.approx(row.ssim, abs=0.0002)
 
 
 def test_what_is_recorded_is_in_the_cards_and_beats_bicubic_and_srcnn() -> None:
-    table = recorded.table("trained").set_index(["name", "data"])
+    table: Any = recorded.table("trained").set_index(["name", "data"])
     cards = (checkpoints.TRAINED / "README.md").read_text(encoding="utf-8")
     for (_, data), row in table.iterrows():
         assert f"| {data} | {row.images} | {row.psnr:.2f} | {row.ssim:.4f} |" in cards

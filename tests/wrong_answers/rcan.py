@@ -47,7 +47,7 @@ def _rcab_without_relu(x, first, second, attention):
     return x + attention(F.conv2d(F.conv2d(x, *first, padding=1), *second, padding=1))
 
 
-def _count(groups, blocks, features, reduction, scale, ends=True, attention=True, biases=True, steps=None):
+def _count(groups, blocks, features, reduction, scale, *, ends=True, attention=True, biases=True, steps=None):
     def convolution(side, channels_in, channels_out):
         return side * side * channels_in * channels_out + biases * channels_out
 
@@ -109,7 +109,7 @@ WRONG = {
         (lambda *size: _count(*size, steps=[size[-1]]), "two steps of ×2"),
         (lambda *size: _count(*size, steps=[2]), "twice"),
         (lambda *size: count_rcan(*size) + 24, "mean shifts"),
-        (lambda *size: count_rcan(*size[:4], 4), "not at ×2"),
+        (lambda *size: count_rcan(size[0], size[1], size[2], size[3], 4), "not at ×2"),
         (lambda *size: count_rcan(10, 20, 64, 16, size[-1]), "other sizes"),
     ],
     "04.6": [
