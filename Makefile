@@ -33,7 +33,7 @@ run: $(READY) ## the whole course: runs every notebook, writes build/index.html
 test: $(READY) $(WIDGETS_7) ## all tests: ruff, mypy, the unit tests, every notebook
 	@echo "ruff:" && $(BIN)/python -m ruff check .
 	@echo "mypy:" && $(BIN)/python -m mypy
-	@echo "pytest, tests/ and notebooks/ (about 5 minutes on two cores):"
+	@echo "pytest, tests/ and notebooks/ (about 10 minutes on two cores):"
 	@HATLIB_PROFILE=quick $(PYTEST) tests notebooks $(NOTEBOOKS)
 
 check: $(READY) $(WIDGETS_7) ## the quick part of the tests: all but the notebooks
