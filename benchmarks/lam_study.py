@@ -17,7 +17,6 @@ prints the summary and draws the figure. Published weights that are here already
 from __future__ import annotations
 
 import argparse
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -90,11 +89,8 @@ def measure(model: models.Network, place: Place, steps: int) -> dict[str, Any]:
 
 
 def fingerprint(model: models.Network) -> str:
-    """A few characters that change with the weights."""
-    digest = hashlib.sha256()
-    for key, value in sorted(model.state_dict().items()):
-        digest.update(key.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-    return f"sha256:{digest.hexdigest()[:8]}"  # with a word in it, so that no table takes it for a number
+    """A few characters that change with the weights, and a word, so that no table takes them for a number."""
+    return f"sha256:{checkpoints.fingerprint(model)[:8]}"
 
 
 def networks(names: Sequence[str], untrained: bool) -> dict[str, models.Network]:

@@ -8,6 +8,7 @@ too, under which they are fetched: see `hatlib.weights`.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 import json
 import os
@@ -159,6 +160,17 @@ def _empty(make: Callable[..., models.Network], *args: Any, **options: Any) -> m
     """A network whose weights take no memory and no time, until a file's are put in their place."""
     with torch.device("meta"):
         return make(*args, **options)
+
+
+def fingerprint(model: models.Network) -> str:
+    """SHA-256 of a network's tensors by name, whatever file they came in; "" for one without any."""
+    state = model.state_dict()
+    digest = hashlib.sha256()
+    for key in sorted(state):
+        tensor = state[key].detach().cpu().contiguous()
+        digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest() if state else ""
 
 
 # --- reading files ----------------------------------------------------------------------------------------------------

@@ -95,7 +95,7 @@ def run(models: Sequence[str], data: Sequence[str] = ("urban100",), out: str | o
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise HatlibError(f"cannot write to the folder {folder}: {error.strerror or error}") from None
-    hashes = {name: fingerprint(model) for name, model in networks.items()}
+    hashes = {name: checkpoints.fingerprint(model) for name, model in networks.items()}
     rows: list[Row] = []
     for test in benchmarks:
         _measure(test, networks, hashes, folder, precision, progress)
@@ -130,17 +130,6 @@ def open_set(name: str, scale: int = 4, limit: int | None = None) -> Benchmark:
     folder = (datasets.ucla_folder() if name == "ucla" else None) or Path(name)
     photos = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in list_images(folder)]
     return Benchmark(name, "UCLA" if name == "ucla" else name, pairs, repr(photos), limit is None)
-
-
-def fingerprint(model: Network) -> str:
-    """SHA-256 of a network's tensors by name, whatever file they came in; "" for one without any."""
-    state = model.state_dict()
-    digest = hashlib.sha256()
-    for key in sorted(state):
-        tensor = state[key].detach().cpu().contiguous()
-        digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)} ".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest() if state else ""
 
 
 # ---- image by image -------------------------------------------------------------------------------------------------

@@ -34,8 +34,8 @@ def profile() -> str:
 
 
 def fast_bfloat16(where: torch.device | str | None = None) -> bool:
-    """Whether bfloat16 arithmetic is faster than float32 there: a CPU with AMX tiles or AVX-512's bfloat16 products
-    (the networks gain a factor of about 1.5 even from those), a CUDA GPU from Ampere on."""
+    """Whether bfloat16 arithmetic is faster than float32 there: a CPU with AMX tiles or AVX-512's bfloat16 products,
+    a CUDA GPU from Ampere on. `benchmarks/speed.py` and `benchmarks/throughput.py` print by how much."""
     import torch
 
     kind = torch.device(where or device()).type

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator
+from typing import IO
 
 import numpy as np
 import torch
@@ -91,7 +92,7 @@ def _stored(images: Iterable[np.ndarray], scale: int, patch: int, device: torch.
     """All pixels of HR and of LR, uint8, image after image, and (rows, columns) of each LR image."""
     limit = runtime.free_memory(torch.device("cpu")) // 2 if memory is None else memory
     limits = max(1, limit - limit // 16), max(1, limit // 16)  # of HR and LR; at ×4 the one is 16 times the other
-    hr_bytes, lr_bytes = (tempfile.SpooledTemporaryFile(size) for size in limits)  # noqa: SIM115  (used below)
+    hr_bytes, lr_bytes = Bytes(limits[0]), Bytes(limits[1])
     sides: list[tuple[int, int]] = []
     shortest: list[int] = []
     for image in images:
@@ -104,21 +105,38 @@ def _stored(images: Iterable[np.ndarray], scale: int, patch: int, device: torch.
             lr = imresize(hr, 1 / scale)
             sides.append(lr.shape[:2])
             for store, pixels in ((hr_bytes, hr), (lr_bytes, lr)):
-                store.write(pixels.transpose(2, 0, 1).tobytes())
+                store.add(pixels.transpose(2, 0, 1).tobytes())
     _check_sizes(shortest, scale, patch)
-    hr_pixels, lr_pixels = _pixels(hr_bytes, limits[0]), _pixels(lr_bytes, limits[1])
+    hr_pixels, lr_pixels = hr_bytes.tensor(), lr_bytes.tensor()
     if device.type != "cpu" and len(hr_pixels) + len(lr_pixels) < runtime.free_memory(device) // 2:
         hr_pixels, lr_pixels = hr_pixels.to(device), lr_pixels.to(device)
     return hr_pixels, lr_pixels, np.array(sides)
 
 
-def _pixels(store: tempfile.SpooledTemporaryFile[bytes], limit: int) -> torch.Tensor:
-    """The bytes written so far: a tensor in memory, or one that the system reads from the file where it is used."""
-    size = store.tell()
-    if size > limit:  # it has become a file on disk
-        return torch.from_numpy(np.memmap(store, np.uint8, "r+", shape=(size,)))
-    store.seek(0)
-    return torch.frombuffer(bytearray(store.read()), dtype=torch.uint8)
+class Bytes:
+    """Bytes that are added one after another: in memory up to a limit, then in a temporary file; never held twice."""
+
+    def __init__(self, limit: int):
+        self.limit, self.size, self.memory = limit, 0, bytearray()
+        self.file: IO[bytes] | None = None
+
+    def add(self, more: bytes) -> None:
+        self.size += len(more)
+        if self.size > self.limit and self.file is None:
+            self.file = tempfile.TemporaryFile()  # noqa: SIM115  (open as long as the tensor is used)
+            self.file.write(self.memory)
+            self.memory.clear()
+        if self.file is None:
+            self.memory += more
+        else:
+            self.file.write(more)
+
+    def tensor(self) -> torch.Tensor:
+        """(size,) uint8: the memory itself, or one that the system reads from the file where it is used."""
+        if self.file is None:
+            return torch.frombuffer(self.memory, dtype=torch.uint8)
+        self.file.flush()
+        return torch.from_numpy(np.memmap(self.file, np.uint8, "r+", shape=(self.size,)))
 
 
 def _three_channels(image: np.ndarray) -> np.ndarray:

@@ -237,13 +237,13 @@ class Snapshots:
         if self.path.is_file():
             run.restore(self.path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.written, self.last = time.monotonic(), run.step
+        self.written = time.monotonic()
 
     def __call__(self, run: Run) -> None:
         due = time.monotonic() - self.written >= self.seconds
         if self.writes and (due or run.step == run.recipe.steps or _stopping.is_set()):
             run.save(self.path)
-            self.written, self.last = time.monotonic(), run.step
+            self.written = time.monotonic()
 
 
 # --- inside -----------------------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ def test_the_means_are_those_of_evaluate(photos: Path, weights: Path, tmp_path: 
     record = json.loads((out / "reproduce.json").read_text(encoding="utf-8"))
     assert record["rows"][1]["psnr"] == mine.psnr and record["machine"]["torch"] == torch.__version__
     assert record["weights"]["bicubic"]["tensors_sha256"] == ""
-    assert record["weights"][str(weights)]["tensors_sha256"] == reproduction.fingerprint(checkpoints.load(weights))
+    assert record["weights"][str(weights)]["tensors_sha256"] == checkpoints.fingerprint(checkpoints.load(weights))
     text = (out / "reproduce.md").read_text(encoding="utf-8")
     assert "3 images" in text and evaluation.protocol(4) in text and f"| {mine.psnr:.2f} | {mine.ssim:.4f} |" in text
 
