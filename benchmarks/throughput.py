@@ -5,7 +5,7 @@
 The usual way: HR and LR files decoded by a DataLoader with two workers, cropped and flipped there, and the published
 arithmetic computed step by step (`plain.py`), float32. Ours: `hatlib.training.fit` as it is, in float32 and in the
 precision that it chooses. Same network, patch, batch, loss and optimiser. Each measurement has its own process, the
-usual way with OpenMP's own settings and ours with hatlib's; the cases take turns, so that whatever else the machine
+usual way with the system's own settings and ours with hatlib's; the cases take turns, so that whatever else the machine
 does meets all of them; the numbers are medians of the rounds.
 """
 
@@ -27,7 +27,7 @@ from typing import Any
 import hatlib  # before torch: settles how waiting threads wait  # isort: skip
 import numpy as np
 import torch
-from plain import Plain
+from plain import ENVIRONMENT, Plain
 from torch.utils.data import DataLoader, Dataset
 
 from hatlib import files, models, training
@@ -38,7 +38,6 @@ from hatlib.runtime import device, hardware
 
 WORKERS = 2
 WARM_UP = 3  # steps before the clock starts
-SPINS = "300000"  # what libgomp takes where nothing is set; hatlib sets less
 
 
 class Files(Dataset):
@@ -104,9 +103,9 @@ def measure(name: str, case: str, steps: int) -> tuple[float, float | None]:
 
 def in_a_process(name: str, case: str, steps: int) -> tuple[float, float | None]:
     """One measurement, in a process of its own."""
-    setting = {"GOMP_SPINCOUNT": SPINS} if case == "usual" else {}
-    done = subprocess.run([sys.executable, __file__, "--networks", name, "--steps", str(steps), "--case", case],
-                          env={**os.environ, **setting}, check=True, capture_output=True, text=True)
+    command = [sys.executable, __file__, "--networks", name, "--steps", str(steps), "--case", case]
+    settings = ENVIRONMENT if case == "usual" else {}
+    done = subprocess.run(command, env={**os.environ, **settings}, check=True, capture_output=True, text=True)
     seconds, share = json.loads(done.stdout.splitlines()[-1])
     return seconds, share
 
