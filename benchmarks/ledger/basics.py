@@ -31,7 +31,8 @@ PHOTOS = ("facade-7", "cat", "coffee")  # a façade, fine hair, smooth surfaces
 def spatial_range() -> Numbers:
     found = {}
     for short in ("rcan", "swinir"):
-        energy = sum(np.bincount(*_by_distance(network(f"{short}-nano-x4"), name)) for name in PHOTOS)
+        energies = [np.bincount(*_by_distance(network(f"{short}-nano-x4"), name)) for name in PHOTOS]
+        energy = np.sum(energies, axis=0)
         found[short] = int(np.argmax(np.cumsum(energy) >= 0.99 * energy.sum()))
         found[f"{short}_reach"] = int(np.nonzero(energy)[0].max())
     return found
@@ -55,7 +56,8 @@ def _by_distance(model: models.Network, name: str, side: int = 72, place: int = 
        "image, one pixel is kept”: for the bicubic LR of the experiments, too",
        test="MATLAB's bicubic against blur and keep, in floats; holds if they are equal to 1e-9 for any k, with a "
             "correction if it takes a certain k",
-       found="with k of {taps}×{taps} pixels equal to {error:.0e}; with no blur: off by {without:.2f} (HR from 0 to 1)",
+       found="with a k of {taps}×{taps} pixels they are equal to {error:.0e}; without any, {without:.2f} apart (HR "
+             "from 0 to 1)",
        judge=lambda n: graded(n.without < 1e-9, n.error <= 1e-9),
        shown=["01 Which k and which phase is \"bicubic\"?", "01 ↓s: keep one pixel of each s × s"],
        remarks={CORRECTED: "The sentence has to say which k and which of the s × s pixels"})
@@ -66,8 +68,8 @@ def classical_model() -> Numbers:
     return {"taps": len(kernel), "error": within(error), "without": without}
 
 
-@claim("real-degradation", INTRODUCTION, "the “difficulty with earlier attempts” was “the simplistic classical model of "
-       "image degradation that these models relied on”; real degradation is “much more complex”",
+@claim("real-degradation", INTRODUCTION, "the “difficulty with earlier attempts” was “the simplistic classical model "
+       "of image degradation that these models relied on”; real degradation is “much more complex”",
        test="gain over bicubic of `swinir-nano`, trained on that model's LR as all networks of the survey are, on such "
             "LR and on LR from a random chain of blur, noise, JPEG and resizing (three built-in pictures). Holds, of "
             "earlier attempts alone, if the network keeps 80 % of its gain",
@@ -108,7 +110,8 @@ def ssim_range() -> Numbers:
 @claim("ssim-structure", INTRODUCTION, "SSIM, unlike PSNR, “measures the structural similarity”, taking luminance and "
        "structure into account",
        test="a photo made brighter, and one with noise, at the same MSE; holds if the noise costs 0.1 more SSIM",
-       found="PSNR {psnr_brighter:.2f} and {psnr_noisy:.2f} dB, SSIM {brighter:.2f} brighter and {noisy:.2f} with noise",
+       found="PSNR {psnr_brighter:.2f} and {psnr_noisy:.2f} dB, SSIM {brighter:.2f} brighter and {noisy:.2f} with "
+             "noise",
        judge=lambda n: graded(abs(n.psnr_brighter - n.psnr_noisy) < 0.05 and n.brighter - n.noisy > 0.1),
        shown=["02 Seven pictures of exactly the same PSNR", "02 SSIM by hand"])
 def ssim_structure() -> Numbers:
@@ -124,10 +127,10 @@ def ssim_structure() -> Numbers:
 
 @claim("srcnn-date", SRCNN, "“SRCNN was developed in 2014”, with arXiv 1501.00092 as the source",
        test="the number of an arXiv article begins with year and month; holds if the year is 2014",
-       found="the cited article is of {year}, month {month}",
+       found="the cited article is of {year}-{month:02}",
        judge=lambda n: graded(n.year == 2014, n.year == 2015),
        shown=["03 The idea"],
-       remarks={CORRECTED: "2014 is the conference paper (ECCV); the tables that the survey shows are of the later one"})
+       remarks={CORRECTED: "2014 is the conference paper (ECCV); the survey's table is of the later one"})
 def srcnn_date() -> Numbers:
     return dict(zip(("year", "month"), arxiv_date("1501.00092"), strict=True))
 
@@ -137,9 +140,10 @@ def arxiv_date(number: str) -> tuple[int, int]:
     return 2000 + int(number[:2]), int(number[2:4])
 
 
-@claim("srcnn-layers", SRCNN, "patch extraction, mapping and reconstruction are “implemented using convolutional layers”",
-       test="layers of `srcnn`, and weights of the paper's 9-1-5; holds if there are three, all convolutions, and 8,032 "
-            "weights as published",
+@claim("srcnn-layers", SRCNN, "patch extraction, mapping and reconstruction are “implemented using convolutional "
+       "layers”",
+       test="layers of `srcnn`, and weights of the paper's 9-1-5; holds if there are three, all convolutions, and "
+            "8,032 weights as published",
        found="{layers} convolutions, {others} other layers with weights; {weights:,} weights",
        judge=lambda n: graded((n.layers, n.others, n.weights) == (3, 0, 8032)),
        shown=["03 Patch extraction is a convolution", "03 The whole network, by hand"])
@@ -166,8 +170,8 @@ def averaging() -> Numbers:
 
 
 @claim("mapping-cost", SRCNN, "a larger mapping “increases the training time”",
-       test="multiply-adds of 9-1-5, 9-3-5 and 9-5-5 for an LR image of 64×64, of which training does about three times "
-            "as many a step; holds if they rise",
+       test="multiply-adds of 9-1-5, 9-3-5 and 9-5-5 for an LR image of 64×64, of which training does about three "
+            "times as many a step; holds if they rise",
        found="{a:.2f}, {b:.2f} and {c:.2f} G",
        judge=lambda n: graded(n.a < n.b < n.c), shown=["03 9-1-5 against 9-5-5"])
 def mapping_cost() -> Numbers:
@@ -176,8 +180,8 @@ def mapping_cost() -> Numbers:
 
 
 @claim("mse-psnr", SRCNN, "MSE is the loss “because MSE favors a high PSNR”",
-       test="for one image PSNR is a function of MSE; for a set, PSNR of the mean MSE against the mean PSNR that tables "
-            "have (bicubic, three built-in pictures). Holds if they agree to 0.1 dB",
+       test="for one image PSNR is a function of MSE; for a set, PSNR of the mean MSE against the mean PSNR that "
+            "tables have (bicubic, three built-in pictures). Holds if they agree to 0.1 dB",
        found="{of_mean:.2f} dB against {mean:.2f} dB",
        judge=lambda n: graded(n.mean - n.of_mean < 0.1, n.mean > n.of_mean),
        shown=["02 The mean of decibels is not the decibels of the mean", "03 Training, in ten lines"],
@@ -189,8 +193,8 @@ def mse_psnr() -> Numbers:
 
 @claim("srcnn-gain", SRCNN, "“average gains on PSNR up to 0.17 dB higher than the next approach as shown in the table” "
        "of Set5",
-       test="SRCNN less the best of the other methods, at each scale of that table (SRCNN's paper). Holds if the largest "
-            "is 0.17 dB",
+       test="SRCNN less the best of the other methods, at each scale of that table (SRCNN's paper). Holds if the "
+            "largest is 0.17 dB",
        found="{x2:.2f} (×2), {x3:.2f} (×3), {x4:.2f} dB (×4), next each time: {next}",
        judge=lambda n: graded(abs(max(n.x2, n.x3, n.x4) - 0.17) < 0.005, min(n.x2, n.x3, n.x4) > 0),
        shown=["03 Next to the paper"],
@@ -219,8 +223,8 @@ def srcnn_most() -> Numbers:
 
 
 @claim("srcnn-consistent", SRCNN, "“This improvement was consistent across other datasets”",
-       test="SRCNN less A+ on Set14, B100 and Urban100 at ×2, ×3, ×4 (the table of EDSR's paper); holds if all are above "
-            "zero",
+       test="SRCNN less A+ on Set14, B100 and Urban100 at ×2, ×3, ×4 (the table of EDSR's paper); holds if all are "
+            "above zero",
        found="{ahead} of {entries} above zero, {least:+.2f} to {most:+.2f} dB",
        judge=lambda n: graded(n.ahead == n.entries, n.ahead > n.entries / 2), shown=["03 Next to the paper"])
 def srcnn_consistent() -> Numbers:
@@ -230,8 +234,8 @@ def srcnn_consistent() -> Numbers:
 
 @claim("srcnn-limits", SRCNN, "SRCNN's limitations “can be addressed with … residual blocks, dense blocks, and "
        "attention”",
-       test="PSNR of the course's networks on Urban100, over its SRCNN, and their multiply-adds (`benchmarks.cards`; no "
-            "dense network among them). Holds if residual blocks and attention gain at least 0.5 dB for less work",
+       test="PSNR of the course's networks on Urban100, over its SRCNN, and their multiply-adds (`benchmarks.cards`; "
+            "no dense network among them). Holds if residual blocks and attention gain at least 0.5 dB for less work",
        found="RCAN nano {rcan:+.2f}, SwinIR nano {swinir:+.2f} dB; {rcan_work:.2f} and {swinir_work:.2f} G "
              "multiply-adds instead of {srcnn_work:.2f} G",
        judge=lambda n: graded(min(n.rcan, n.swinir) > 0.5 and max(n.rcan_work, n.swinir_work) < n.srcnn_work,

@@ -34,7 +34,7 @@ VERDICTS = {
     HOLDS: "what was measured, or published, is what the survey says",
     CORRECTED: "the core is right; a number, a name or a condition is not, or is missing",
     FAILS: "what was measured, or published, says otherwise",
-    NOT_HERE: "it needs weights, photos or data that were not at hand where this was measured",
+    NOT_HERE: "it needs weights, photos, data or time that were not at hand",
     NOT_YET: "the measurement is planned, and its table is not in the package",
 }
 
@@ -163,7 +163,7 @@ def page(rows: Sequence[Row]) -> str:
     return "".join(parts)
 
 
-HEAD = "| | the survey | tested by | measured | verdict | shown in |\n| --- | --- | --- | --- | --- | --- |"
+HEAD = "| | the survey | tested by | found | verdict | shown in |\n| --- | --- | --- | --- | --- | --- |"
 
 
 def line(number: int, row: Row) -> str:
@@ -190,8 +190,7 @@ under "tested by". A test writes the page again and compares.
 | --- | --- | --- |
 {legend}
 
-Two things to keep in mind. "Measured" on the course's own networks (nano: a hundredth of the published size, a few
-hours of training on a CPU) is a statement about those; where a published network could decide otherwise, the row says
-so. And a statement that does not hold as it is written is, more often than not, a slip of the pen in a text that is
-otherwise right: the survey got its readers, and this course, to HAT.
+What is found with the course's own networks (nano: a few hundred thousand parameters, trained on a CPU) is found of
+those; the row says so. And a statement that does not hold as it is written is, more often than not, a slip of the pen
+in a text that got its readers, and this course, to HAT.
 """

@@ -13,7 +13,7 @@ from hatlib import attribution, pictures
 from hatlib.exercises.hab import hab_findings
 from hatlib.images import to_tensor
 from hatlib.models import counting, create
-from hatlib.models.hat import CAB, HAB, HAT, OCAB, PRESETS, HATConfig
+from hatlib.models.hat import HAB, OCAB, PRESETS, HATConfig
 from hatlib.models.layers import ChannelAttention, conv3x3
 from hatlib.models.windows import OverlappingAttention, WindowAttention
 from hatlib.resize import imresize
@@ -37,12 +37,12 @@ def windows_of(column: str) -> dict[str, np.ndarray]:
     return {short: wide[f"{short}-nano-x4"].to_numpy() for short in ("rcan", "swinir", "hat")}
 
 
-@claim("swinir-activates", HAT_WHY, "by LAM, “SwinIR activates the same if not less pixels compared to CNN-based networks "
-       "like RCAN”",
-       test="diffusion index (DI) of the nano networks in one window of each picture of Urban100 (`benchmarks.lam_study`): "
-            "SwinIR's less RCAN's. Holds if the 95 % interval of the mean is not above zero",
-       found="mean DI {swinir:.2f} (SwinIR) and {rcan:.2f} (RCAN); difference {mean:+.2f}, {low:+.2f} to {high:+.2f}, in "
-             "{windows} windows",
+@claim("swinir-activates", HAT_WHY, "by LAM, “SwinIR activates the same if not less pixels compared to CNN-based "
+       "networks like RCAN”",
+       test="diffusion index (DI) of the nano networks in one window of each picture of Urban100 "
+            "(`benchmarks.lam_study`): SwinIR's less RCAN's. Holds if the 95 % interval of the mean is not above zero",
+       found="mean DI {swinir:.2f} (SwinIR) and {rcan:.2f} (RCAN); difference {mean:+.2f}, {low:+.2f} to {high:+.2f}, "
+             "in {windows} windows",
        judge=lambda n: graded(n.low <= 0), shown=["07 A hundred windows instead of one"],
        remarks={HOLDS: "At nano size"})
 def swinir_activates() -> Numbers:
@@ -52,15 +52,15 @@ def swinir_activates() -> Numbers:
 
 
 @claim("blocking", HAT_WHY, "SwinIR's “shift window mechanism causes blocking artifacts”",
-       test="`swinir-nano`, three built-in pictures, eight crops of each a pixel apart, so that all pixel pairs lie once at "
-            "each place of a window: step across the window border over the step inside, in what the first attention "
-            "gives, in the last features and in the picture. Holds if it is over 1.02 in the picture, with a correction "
-            "if in one of the others",
+       test="`swinir-nano`, three built-in pictures, eight crops of each a pixel apart, so that all pixel pairs lie "
+            "once at each place of a window: step across the window border over the step inside, in what the first "
+            "attention gives, in the last features and in the picture. Holds if it is over 1.02 in the picture, with "
+            "a correction if in one of the others",
        found="{attention:.2f} in the attention, {features:.3f} in the last features, {picture:.3f} in the picture",
        judge=lambda n: graded(n.picture > 1.02, max(n.attention, n.features) > 1.02),
        shown=["06 Do the windows show?"],
-       remarks={CORRECTED: "Inside the network, as HAT's paper has it; and before any shift, so the windows are the cause "
-                           "and not their shifting"})
+       remarks={CORRECTED: "Inside the network, as HAT's paper has it; and before any shift, so the windows are the "
+                           "cause and not their shifting"})
 def blocking() -> Numbers:
     model, kept, found = network("swinir-nano-x4"), {}, dict[str, np.ndarray]()
     blocks = model.layers[0].residual_group.blocks
@@ -106,8 +106,8 @@ def three_attentions() -> Numbers:
 
 @claim("cross-window", HAT_WHY, "HAT “improves the ability of sliding window transformers to perform cross-window "
        "information interaction”",
-       test="square of tokens on which one token depends after one attention: SwinIR's, HAT's, and HAT's overlapping one. "
-            "Holds if the last one is larger than its window",
+       test="square of tokens on which one token depends after one attention: SwinIR's, HAT's, and HAT's overlapping "
+            "one. Holds if the last one is larger than its window",
        found="{swinir}×{swinir}, {hat}×{hat} and {ocab}×{ocab}",
        judge=lambda n: graded(n.ocab > n.hat), shown=["08 OCAB: keys from windows that overlap"])
 def cross_window() -> Numbers:
@@ -121,14 +121,14 @@ def cross_window() -> Numbers:
 
 
 @claim("lam-sum", LAM, "LAM is the sum over k = 1 … m of the gradient times “γ(k/m) − γ((k+1)/m)”",
-       test="`swinir-nano`, a window on a façade, m = 10: the sum as printed (without k = m, which needs a point past the "
-            "path's end) and with γ(k/m) − γ((k−1)/m), against the change of detail that it has to add up to. Holds if "
-            "the printed one is within a quarter",
+       test="`swinir-nano`, a window on a façade, m = 10: the sum as printed (without k = m, which needs a point past "
+            "the path's end) and with γ(k/m) − γ((k−1)/m), against the change of detail that it has to add up to. "
+            "Holds if the printed one is within a quarter",
        found="printed {printed:+.1f}, repaired {repaired:+.1f}, to add up to {change:+.1f}",
        judge=lambda n: graded(abs(n.printed / n.change - 1) < 0.25, abs(n.printed / n.change + 1) < 0.25
                               and abs(n.repaired / n.change - 1) < 0.25),
        shown=["07 The sum, as printed and as it works"],
-       remarks={CORRECTED: "The other sign, and an index that ends at m. The LAM paper prints it so; its code does not"})
+       remarks={CORRECTED: "The other sign, and an index that ends at m. The LAM paper prints it so, too"})
 def lam_sum() -> Numbers:
     model, steps = network("swinir-nano-x4"), 10
     lr = imresize(pictures.builtin("facade-6")[96:352, 200:456], 1 / 4)
@@ -154,10 +154,10 @@ def di_range() -> Numbers:
 
 
 @claim("hat-activates", LAM, "“HAT … activates significantly more pixels than previous models”",
-       test="diffusion index of the nano networks in the same windows, HAT's less the others'. Holds if both 95 % intervals "
-            "of the mean are above zero, with a correction if one is",
-       found="less SwinIR's {over_swinir:+.2f} ({swinir_low:+.2f} to {swinir_high:+.2f}), less RCAN's {over_rcan:+.2f} "
-             "({rcan_low:+.2f} to {rcan_high:+.2f}), in {windows} windows",
+       test="diffusion index of the nano networks in the same windows, HAT's less the others'. Holds if both 95 % "
+            "intervals of the mean are above zero, with a correction if one is",
+       found="HAT's less SwinIR's {over_swinir:+.2f} ({swinir_low:+.2f} to {swinir_high:+.2f}), less RCAN's "
+             "{over_rcan:+.2f} ({rcan_low:+.2f} to {rcan_high:+.2f}), in {windows} windows",
        judge=lambda n: graded(min(n.swinir_low, n.rcan_low) > 0, max(n.swinir_low, n.rcan_low) > 0),
        shown=["07 A hundred windows instead of one", "07 The maps"],
        remarks={CORRECTED: "True of one of the two, at nano size; published weights were not at hand",
@@ -172,14 +172,14 @@ def hat_activates() -> Numbers:
 
 @claim("structure", LAM, "“a convolution layer to extract shallow features”, “a series of” RHAGs, “another convolution "
        "layer”, “a global residual connection”",
-       test="HAT with all groups and the convolution after them set to zero has to give what shallow features alone give. "
-            "Holds if it does, to 1e-6, and there is more than one group",
+       test="HAT with all groups and the convolution after them set to zero has to give what shallow features alone "
+            "give. Holds if it does, to 1e-6, and there is more than one group",
        found="{groups} groups; equal to {error:.0e}",
        judge=lambda n: graded(n.groups > 1 and n.error <= 1e-6),
        shown=["08 The plan of HAT", "08 RHAG and HAT"])
 def structure() -> Numbers:
     model, lr = network("hat-nano-x4"), to_tensor(pair("cat")[0][:32, :32].copy())
-    kept = {}
+    kept: dict[str, torch.Tensor] = {}
     hooks = [model.conv_first.register_forward_hook(lambda _, given, made: kept.update(given=given[0], shallow=made)),
              model.conv_after_body.register_forward_hook(lambda _, given, made: torch.zeros_like(made))]
     with torch.inference_mode():
@@ -191,13 +191,14 @@ def structure() -> Numbers:
 
 
 @claim("transposed", LAM, "“at the end, transpose convolution layers are used to reconstruct the image”",
-       test="modules of HAT ×4, and a 3×3 convolution with pixel shuffle against one transposed convolution of 12×12 with "
-            "the same weights. Holds if there are transposed convolutions, with a correction if the two are equal to 1e-5",
+       test="modules of HAT ×4, and a 3×3 convolution with pixel shuffle against one transposed convolution of 12×12 "
+            "with the same weights. Holds if there are transposed convolutions, with a correction if the two are "
+            "equal to 1e-5",
        found="{transposed} transposed convolutions, {shuffles} pixel shuffles; as functions the two are equal to "
              "{error:.0e}",
        judge=lambda n: graded(n.transposed > 0, n.shuffles > 0 and n.error < 1e-5),
        shown=["04 It is a transposed convolution"],
-       remarks={CORRECTED: "The layers are convolution and pixel shuffle, which a certain transposed convolution equals"})
+       remarks={CORRECTED: "The layers are convolution and pixel shuffle; a transposed convolution can equal them"})
 def transposed() -> Numbers:
     torch.manual_seed(0)
     layer, scale = conv3x3(16, 3 * 16).double(), 4
@@ -223,8 +224,8 @@ def listing() -> Numbers:
 
 
 @claim("then", BLOCK, "window attention “and then … a channel attention block”",
-       test="what the two are given in a HAB; holds if the CAB is given what attention made, with a correction if both are "
-            "given the same normed map",
+       test="what the two are given in a HAB; holds if the CAB is given what attention made, with a correction if "
+            "both are given the same normed map",
        found="the CAB is given {given}",
        judge=lambda n: graded(n.given == "what attention made", n.given == "the map that attention is given"),
        shown=["08 HAB by hand"], remarks={CORRECTED: "Side by side, and added"})
@@ -253,8 +254,8 @@ def learnable() -> Numbers:
 
 
 @claim("cyclic-shift", BLOCK, "“cyclic shift to improve information flow across windows”",
-       test="square of tokens on which one token depends after two HABs (windows of 16, the second one shifted by 8), with "
-            "the CABs taken out. Holds if it is larger than one window",
+       test="square of tokens on which one token depends after two HABs (windows of 16, the second one shifted by 8), "
+            "with the CABs taken out. Holds if it is larger than one window",
        found="{shifted}×{shifted}; without the shift {plain}×{plain}",
        judge=lambda n: graded(n.shifted > n.plain == 16),
        shown=["08 A shift that is silently 0", "05 What windows cannot see"])
@@ -284,9 +285,9 @@ def channel_attention() -> Numbers:
 
 
 @claim("squeeze", BLOCK, "“squeeze_factor=16” in that listing",
-       test="squeeze factor of HAT, and parameters of HAT ×4 with it and with 16, against the published 20.8 M. Holds if "
-            "it is 16",
-       found="HAT has {squeeze}; {parameters:,} parameters, and with 16 {more:,} more, which no published file fits",
+       test="squeeze factor of HAT, and parameters of HAT ×4 with it and with 16, against the published 20.8 M. Holds "
+            "if it is 16",
+       found="HAT has {squeeze}, and {parameters:,} parameters; with 16 there would be {more:,} more",
        judge=lambda n: graded(n.squeeze == 16, n.more > 0),
        shown=["08 CAB: convolutions that see the whole channel"],
        remarks={CORRECTED: "16 is RCAN's, and the default of the published class"})
@@ -298,9 +299,10 @@ def squeeze() -> Numbers:
 
 
 @claim("ocab", BLOCK, "OCAB “establish[es] connections across windows by computing cross-attention”",
-       test="queries and keys of HAT's overlapping attention; holds if keys come from beyond the window and there is one in "
-            "every group. The survey lists no code for it",
-       found="{queries} queries of a {window}×{window} window, {keys} keys of {side}×{side}; {blocks} in {groups} groups",
+       test="queries and keys of HAT's overlapping attention; holds if keys come from beyond the window and there is "
+            "one in every group. The survey lists no code for it",
+       found="{queries} queries of a {window}×{window} window, {keys} keys of {side}×{side}; {blocks} in {groups} "
+             "groups",
        judge=lambda n: graded(n.keys > n.queries and n.blocks == n.groups),
        shown=["08 OCAB: keys from windows that overlap", "08 The quirk of the index"])
 def ocab() -> Numbers:

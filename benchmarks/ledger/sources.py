@@ -27,12 +27,12 @@ SETS = ["Set5", "Set14", "B100", "Urban100", "Manga109"]
 
 
 @cache
-def published() -> pd.DataFrame:
+def published() -> Any:
     """All published values: method, scale, training_data, dataset, psnr (dB), ssim, source."""
     return pd.read_csv(Path(hatlib.__file__).parent / "published.csv")
 
 
-def values(method: str, training: str | None = None, column: str = "psnr", **only: Any) -> pd.Series:
+def values(method: str, training: str | None = None, column: str = "psnr", **only: Any) -> Any:
     """A method's published values by (scale, dataset), those that are there.
 
     Args:
@@ -131,5 +131,6 @@ def depends_on(layers: nn.Module, channels: int, side: int = 48, place: int = 20
 
 
 def within(error: float) -> float:
-    """The first of 1e-9, 1e-6, 1e-3 and 1 that an error does not exceed: what is printed of it on every machine alike."""
+    """The first of 1e-9, 1e-6, 1e-3 and 1 that an error does not exceed: what is printed of it on every machine "
+    "alike."""
     return next((bound for bound in (1e-9, 1e-6, 1e-3) if error <= bound), 1.0)
