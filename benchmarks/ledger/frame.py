@@ -152,10 +152,9 @@ def link(place: str) -> str:
 def page(rows: Sequence[Row]) -> str:
     """All of it in Markdown."""
     counts = Counter(row.verdict for row in rows)
-    total = ", ".join(f"{counts[name]} {name}" for name in VERDICTS if counts[name])
     legend = "\n".join(f"| {name} | {counts[name]} | {meaning} |" for name, meaning in VERDICTS.items()
                        if counts[name])
-    parts = [INTRODUCTION.format(claims=len(rows), total=total, legend=legend)]
+    parts = [INTRODUCTION.format(claims=len(rows), legend=legend)]
     numbered = list(enumerate(rows, start=1))
     for where in dict.fromkeys(row.claim.where for row in rows):
         lines = [line(number, row) for number, row in numbered if row.claim.where == where]
@@ -179,7 +178,7 @@ INTRODUCTION = """# What the survey says, and what was measured
 
 The course follows the survey "Super Resolution" (Eliot Yoon, Yubo Zhang, Ben Liang, William Park; UCLA, December 2024),
 which goes from SRCNN over SwinIR to HAT. This page takes its statements one by one, as far as they can be checked: how
-each is tested, what came out, and the place in the course that shows it. {claims} statements: {total}.
+each is tested, what came out, and the place in the course that shows it. {claims} statements.
 
 `python -m benchmarks.ledger` writes this page. Every number on it is computed when the command runs: from the package
 itself (networks, weights, pictures), from the tables in `hatlib/recorded/`, each of which has its own command, or from
