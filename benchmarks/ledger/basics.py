@@ -24,7 +24,8 @@ PHOTOS = ("facade-7", "cat", "coffee")  # a façade, fine hair, smooth surfaces
        test="gradient of 4×4 SR pixels with respect to LR, `rcan-nano` and `swinir-nano` on three built-in pictures: "
             "how far it reaches, and within how many LR pixels 99 % of its energy lie. Holds if it does not reach 16 "
             "pixels; with a correction if it does and 99 % lie within 8",
-       found="it reaches {rcan_reach} (RCAN) and {swinir_reach} pixels (SwinIR); 99 % lie within {rcan} and {swinir}",
+       found="in a crop of 72×72 it reaches {rcan_reach} (RCAN) and {swinir_reach} pixels (SwinIR); 99 % lie within "
+             "{rcan} and {swinir}",
        judge=lambda n: graded(max(n.rcan_reach, n.swinir_reach) < 16, max(n.rcan, n.swinir) <= 8),
        shown=["06 How far does it look?"],
        remarks={CORRECTED: "Both can see far; what they were trained to use is near"})
