@@ -97,11 +97,11 @@ def test_unknown_weights_name_the_nearest() -> None:
 def test_published_values_are_plausible_and_unique() -> None:
     rows = evaluation._published()
     for (_, _, data, scale), value in rows.items():
-        assert data in evaluation.SET_TITLES.values() and scale in models.SCALES
+        assert data in (*evaluation.SET_TITLES.values(), "Manga109") and scale in models.SCALES
         assert 23 < value.psnr < 40 and value.source
-        assert value.ssim is None or 0.65 < value.ssim < 0.97
+        assert value.ssim is None or 0.65 < value.ssim < 0.98
     lines = Path(evaluation.__file__).with_name("published.csv").read_text(encoding="utf-8").splitlines()
-    assert len(lines) - 1 == len(rows) == 108  # no row hides another
+    assert len(lines) - 1 == len(rows) == 261  # no row hides another
     assert not any("eye" in line or "measured" in line for line in lines)
 
 
