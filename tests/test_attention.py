@@ -62,8 +62,9 @@ def test_bfloat16_stays_bfloat16_under_autocast_and_is_close() -> None:
 
 
 @pytest.mark.parametrize("shift", [0, 2])
-def test_a_layer_has_the_gradients_of_shift_and_mask(shift: int) -> None:
-    """Unshifted there is no mask; shifted there is one in the spelled-out version and smaller windows in ours."""
+@pytest.mark.parametrize("windows", [1, 4, 13, 99], ids="{} windows a group".format)  # of the 6 of each image
+def test_a_layer_has_the_gradients_of_shift_and_mask(windows: int, shift: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core, "GROUP", windows * 2 * 16 * 16 * 4)
     torch.manual_seed(0)
     layer = WindowAttention(12, 2, 4, shift)
     torch.nn.init.normal_(layer.relative_position_bias_table)
@@ -74,9 +75,10 @@ def test_a_layer_has_the_gradients_of_shift_and_mask(shift: int) -> None:
         assert relative(ours, theirs) < 1e-4
 
 
-def test_overlapping_windows_too() -> None:
+@pytest.mark.parametrize("side", [4, 6, 8, 10])  # from no overlap to windows that reach beyond their neighbours
+def test_overlapping_windows_too(side: int) -> None:
     torch.manual_seed(0)
-    layer = OverlappingAttention(12, 2, 4, 6)
+    layer = OverlappingAttention(12, 2, 4, side)
     torch.nn.init.normal_(layer.relative_position_bias_table)
     x = torch.randn(2, 8, 12, 12, requires_grad=True)
     wanted = [x, *layer.parameters()]
