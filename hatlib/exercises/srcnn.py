@@ -57,7 +57,6 @@ def _convolve_valid(attempt: Callable[..., np.ndarray]) -> None:
     rng = np.random.default_rng(0)
     image, kernel = rng.random((6, 7)), rng.random((3, 3))
     got = attempt(image.copy(), kernel.copy())
-    expect(got is not None, "the function returned nothing")
     got = np.asarray(got)
     expect(got.shape != image.shape, "the image was padded; without padding it shrinks by f − 1")
     expect(got.shape == (4, 5), f"a (6, 7) image and a (3, 3) kernel give (4, 5), not {got.shape}")
