@@ -100,7 +100,8 @@ def _watched(attempt: Callable[..., Any]) -> Callable[..., Any]:
             raise
         except Exception as error:
             reason = (str(error).splitlines() or ["no message"])[0]
-            raise Wrong(f"the function stopped{_place(attempt, error)} with {type(error).__name__}: {reason}") from error
+            kind = type(error).__name__
+            raise Wrong(f"the function stopped{_place(attempt, error)} with {kind}: {reason}") from error
         expect(result is not None, "the function returned nothing: does it end with `return`?")
         return result
 

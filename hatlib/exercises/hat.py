@@ -16,7 +16,7 @@ __all__ = ["hab_checks", "hab_findings"]
 
 
 def cab_parameters(channels: int, compress_ratio: int, squeeze_factor: int) -> int:
-    """Weights and biases of a CAB: two 3×3 convolutions, then the two 1×1 convolutions of the channel attention."""
+    """Weights and biases of a CAB: two 3×3 convolutions, then the two 1×1 of its attention."""
     between, squeezed = channels // compress_ratio, channels // squeeze_factor
     convolutions = (9 * channels + 1) * between + (9 * between + 1) * channels
     attention = (channels + 1) * squeezed + (squeezed + 1) * channels
@@ -44,9 +44,9 @@ def _cab_parameters(attempt: Callable[..., int]) -> None:
 Layer = Callable[[torch.Tensor], torch.Tensor]
 
 
-def hybrid_block(x: torch.Tensor, norm1: Layer, attention: Layer, cab: Layer, norm2: Layer, mlp: Layer, alpha: float,
-                 drop_path: Layer) -> torch.Tensor:
-    """The HAB in its own words: which branch sees what, what α weighs, and what stochastic depth may leave out."""
+def hybrid_block(x: torch.Tensor, norm1: Layer, attention: Layer, cab: Layer, norm2: Layer,
+                 mlp: Layer, alpha: float, drop_path: Layer) -> torch.Tensor:
+    """The HAB: which branch sees what, what α weighs, what stochastic depth may leave out."""
     normed = norm1(x)
     x = x + drop_path(attention(normed)) + alpha * cab(normed)
     return x + drop_path(mlp(norm2(x)))
@@ -99,9 +99,13 @@ def _hybrid_block(attempt: Callable[..., torch.Tensor]) -> None:
 
 
 def overlapping_windows(x: torch.Tensor, window: int, side: int) -> torch.Tensor:
-    """(N, H, W, C) → (B, S, C): around each window of w×w the larger one of side×side, zeros outside the map."""
-    channels = x.shape[-1]
-    columns = F.unfold(x.permute(0, 3, 1, 2), side, stride=window, padding=(side - window) // 2)  # (N, C·S, windows)
+    """(N, H, W, C) → (B, S, C): around each window of w×w the larger one of side×side.
+
+    Outside the map are zeros; the windows of all images stand in a row, in reading order.
+    """
+    channels, margin = x.shape[-1], (side - window) // 2
+    # (N, C·S, windows)
+    columns = F.unfold(x.permute(0, 3, 1, 2), side, stride=window, padding=margin)
     return columns.unflatten(1, (channels, side * side)).permute(0, 3, 2, 1).flatten(0, 1)
 
 
@@ -145,7 +149,10 @@ def _overlapping_windows(attempt: Callable[..., torch.Tensor]) -> None:
 
 
 def oca_index(window: int, side: int) -> torch.Tensor:
-    """Rows of the published bias table for w×w queries and side×side keys: int64 (T, S), none of them negative."""
+    """Rows of the published bias table for w×w queries and side×side keys: int64 (T, S).
+
+    None of them is negative.
+    """
     y, x = torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")
     key_y, key_x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
     start, row = window - side + 1, window + side - 1
@@ -185,7 +192,7 @@ def _oca_index(attempt: Callable[..., torch.Tensor]) -> None:
 
 
 def attention_cost(channels: int, window: int, overlap_ratio: float) -> int:
-    """Multiply-adds of one token in overlapping attention: four linear maps, scores, and the weighted sum of values."""
+    """Multiply-adds of a token in overlapping attention: four linear maps, scores, weighted sum."""
     keys = int((1 + overlap_ratio) * window) ** 2
     return 4 * channels**2 + 2 * keys * channels
 

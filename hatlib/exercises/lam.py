@@ -11,9 +11,12 @@ import torch.nn.functional as F
 from hatlib.exercises import close, exercise, expect, recognise
 
 
-def integrated_gradients(gradient: Callable[[np.ndarray], np.ndarray], start: np.ndarray, end: np.ndarray,
-                         steps: int = 50) -> np.ndarray:
-    """What each of n numbers contributed on the straight way from start (n,) to end (n,): midpoint rule, (n,)."""
+def integrated_gradients(gradient: Callable[[np.ndarray], np.ndarray], start: np.ndarray,
+                         end: np.ndarray, steps: int = 50) -> np.ndarray:
+    """What each of n numbers contributed on the straight way from start (n,) to end (n,): (n,).
+
+    By the midpoint rule.
+    """
     middles = (np.arange(steps) + 0.5) / steps
     slopes = [gradient(start + t * (end - start)) for t in middles]
     return np.mean(slopes, axis=0) * (end - start)
@@ -47,16 +50,18 @@ def _integrated_gradients(attempt: Callable[..., np.ndarray]) -> None:
         "each number has a mean gradient of its own: take the mean over the steps only, axis=0":
             np.mean(slopes) * (end - start),
         "how far each number moved is end − start, not end": np.mean(slopes, axis=0) * end,
-        "that is one step for the whole way; `steps` of them were asked for": _twisted((start + end) / 2) * (end - start),
+        "that is one step for the whole way; `steps` of them were asked for":
+            _twisted((start + end) / 2) * (end - start),
     })
     expect(not close(got, integrated_gradients(_twisted, start, end)), "steps is not used: it is not always 50")
     expect(close(got, want), f"from (1, −1) to (3, 1) in 4 steps it is {want.round(3)}, not {np.round(got, 3)}")
 
 
 def detail(sr: torch.Tensor, top: int, left: int, side: int) -> torch.Tensor:
-    """Σ √(dx² + dy² + 1e-8) over the pixels of a window and all channels, sr (1, C, H, W); a number with a gradient.
+    """Σ √(dx² + dy² + 1e-8) over the pixels of a window of sr (1, C, H, W) and all channels.
 
-    dx and dy are the differences to the next pixel on the right and below, which may lie just outside the window.
+    dx and dy are the differences to the next pixel on the right and below, which may lie just
+    outside the window. A tensor of one number, with a gradient.
     """
     part = sr[..., top : top + side + 1, left : left + side + 1]
     down = part[..., 1:, :-1] - part[..., :-1, :-1]
@@ -97,9 +102,9 @@ def _detail(attempt: Callable[..., torch.Tensor]) -> None:
 
 
 def path_point(image: torch.Tensor, t: float, sigma: float = 1.2) -> torch.Tensor:
-    """γ(t): image (1, C, H, W) blurred with a 9×9 Gaussian of width σ·(1 − t); γ(1) is the image itself.
+    """γ(t): image (1, C, H, W) blurred with a 9×9 Gaussian of width σ·(1 − t).
 
-    At its border the image is mirrored without the edge pixel: mode="reflect".
+    γ(1) is the image itself. At its border it is mirrored without the edge pixel: mode="reflect".
     """
     width = sigma * (1 - t)
     if width == 0:
@@ -107,7 +112,8 @@ def path_point(image: torch.Tensor, t: float, sigma: float = 1.2) -> torch.Tenso
     line = torch.exp(-0.5 * (torch.arange(-4, 5, dtype=image.dtype) / width) ** 2)
     kernel = torch.outer(line, line) / line.sum() ** 2
     channels = image.shape[1]
-    return F.conv2d(F.pad(image, [4] * 4, mode="reflect"), kernel.expand(channels, 1, 9, 9), groups=channels)
+    padded = F.pad(image, [4] * 4, mode="reflect")
+    return F.conv2d(padded, kernel.expand(channels, 1, 9, 9), groups=channels)
 
 
 @exercise("07.3", "A point of the path", difficulty=3, minutes=15, solution=path_point)
@@ -171,7 +177,7 @@ def _attributed(attempt: Callable[..., np.ndarray]) -> None:
 
 
 def diffusion_index(values: np.ndarray) -> float:
-    """DI = 100·(1 − G), G = Σ (2i − n − 1)·xᵢ / (n·Σ xᵢ) with x sorted from small to large and i = 1 … n."""
+    """DI = 100·(1 − G) with G = Σ (2i − n − 1)·xᵢ / (n·Σ xᵢ), i = 1 … n, x from small to large."""
     x = np.sort(values.ravel())
     n = len(x)
     rank = np.arange(1, n + 1)

@@ -11,12 +11,13 @@ from hatlib.exercises import close, exercise, expect, recognise
 
 
 def early_over_late(kernels: Sequence[int], features: Sequence[int], scale: int) -> float:
-    """How many times as many multiply-adds SRCNN takes as the same layers at LR size that give s² values a pixel.
+    """How many times as many multiply-adds SRCNN takes as the same layers at LR size.
 
     Args:
         kernels: f1, f2, f3; all layers keep the size of the picture.
         features: n1, n2. The network sees one channel, the luma.
-        scale: s. The late version's last layer gives s² values for each LR pixel, which are then put in place.
+        scale: s. The late version's last layer gives s² values for each LR pixel, which are then
+            put in place.
     """
     f1, f2, f3 = kernels
     n1, n2 = features
@@ -48,7 +49,10 @@ def _early_over_late(attempt: Callable[..., float]) -> None:
 
 
 def pixel_shuffle(x: torch.Tensor, scale: int) -> torch.Tensor:
-    """(N, C·s², H, W) → (N, C, s·H, s·W): channel c·s² + i·s + j becomes row i, column j of the s×s pixels."""
+    """(N, C·s², H, W) → (N, C, s·H, s·W).
+
+    Channel c·s² + i·s + j becomes row i, column j of the s×s pixels.
+    """
     n, channels, height, width = x.shape
     x = x.reshape(n, channels // scale**2, scale, scale, height, width)  # (N, C, i, j, H, W)
     return x.permute(0, 1, 4, 2, 5, 3).reshape(n, -1, height * scale, width * scale)
@@ -75,7 +79,7 @@ def _pixel_shuffle(attempt: Callable[..., torch.Tensor]) -> None:
 
 def channel_attention(x: torch.Tensor, squeeze: tuple[torch.Tensor, torch.Tensor],
                       expand: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-    """RCAN's channel attention (§3.3): feature maps (N, C, H, W) → the same, each map times its gate.
+    """RCAN's channel attention (§3.3): feature maps (N, C, H, W) → each map times its gate.
 
     Args:
         squeeze: weight (C/r, C) and bias (C/r,) of the layer before the ReLU.
@@ -133,8 +137,8 @@ def _channel_attention(attempt: Callable[..., torch.Tensor]) -> None:
 Convolution = tuple[torch.Tensor, torch.Tensor]  # weight (C, C, 3, 3), bias (C,)
 
 
-def rcab(x: torch.Tensor, first: Convolution, second: Convolution, attention: Callable[[torch.Tensor], torch.Tensor]
-         ) -> torch.Tensor:
+def rcab(x: torch.Tensor, first: Convolution, second: Convolution,
+         attention: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
     """RCAN's residual channel attention block (§3.4): (N, C, H, W) → the same shape.
 
     Args:
@@ -192,9 +196,10 @@ def _rcab(attempt: Callable[..., torch.Tensor]) -> None:
 def count_rcan(groups: int, blocks: int, features: int, reduction: int, scale: int) -> int:
     """Weights and biases of RCAN at scale 2, 3 or 4, those of the fixed mean shifts not counted.
 
-    Head: 3×3, RGB → features. Block: two 3×3 convolutions; two 1×1, features → features / reduction → features.
-    Group: blocks and one 3×3. Body: groups and one 3×3. Tail: features → features·4 and a pixel shuffle, once at ×2
-    and twice at ×4; at ×3 features → features·9, once; then 3×3, features → RGB.
+    Head: 3×3, RGB → features. Block: two 3×3 convolutions, then two 1×1, features →
+    features / reduction → features. Group: blocks and one 3×3. Body: groups and one 3×3.
+    Tail: 3×3, features → features·4, and a pixel shuffle, once at ×2 and twice at ×4 (at ×3 once,
+    features → features·9); then 3×3, features → RGB.
     """
     def convolution(side: int, channels_in: int, channels_out: int) -> int:
         return side * side * channels_in * channels_out + channels_out
@@ -203,8 +208,9 @@ def count_rcan(groups: int, blocks: int, features: int, reduction: int, scale: i
     attention = convolution(1, features, squeezed) + convolution(1, squeezed, features)
     group = blocks * (2 * same + attention) + same
     steps = {2: [2], 3: [3], 4: [2, 2]}[scale]
-    tail = sum(convolution(3, features, features * step**2) for step in steps) + convolution(3, features, 3)
-    return convolution(3, 3, features) + groups * group + same + tail
+    tail = sum(convolution(3, features, features * step**2) for step in steps)
+    ends = convolution(3, 3, features) + convolution(3, features, 3)
+    return ends + groups * group + same + tail
 
 
 @exercise("04.5", "Count the parameters of RCAN", difficulty=3, minutes=20, solution=count_rcan)
@@ -236,10 +242,11 @@ def _count_rcan(attempt: Callable[..., int]) -> None:
 
 
 def transposed_weights(weight: torch.Tensor, scale: int) -> torch.Tensor:
-    """The weights with which a transposed convolution does what a 3×3 convolution and a pixel shuffle do.
+    """With these weights a transposed convolution does what a 3×3 one and a pixel shuffle do.
 
     Args:
-        weight: of the convolution, (C·s², channels in, 3, 3), zeros around the border (padding 1), no bias.
+        weight: of the convolution, (C·s², channels in, 3, 3); zeros around the border (padding 1),
+            no bias.
         scale: s.
     Returns:
         (channels in, C, 3·s, 3·s), for F.conv_transpose2d with stride s and padding s.

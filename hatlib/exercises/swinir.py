@@ -11,7 +11,8 @@ from torch import nn
 from hatlib.exercises import close, exercise, expect, recognise
 
 
-def stl_parameters(channels: int, heads: int, window: int, mlp_ratio: float = 2.0, tables: bool = True) -> int:
+def stl_parameters(channels: int, heads: int, window: int, mlp_ratio: float = 2.0,
+                   tables: bool = True) -> int:
     """Parameters of one Swin transformer layer, biases included.
 
     Args:
@@ -22,7 +23,7 @@ def stl_parameters(channels: int, heads: int, window: int, mlp_ratio: float = 2.
         tables: whether the relative position bias counts; SwinIR's paper leaves it out.
     """
     norms = 2 * 2 * channels  # a scale and an offset for each channel, twice
-    attention = (channels + 1) * 3 * channels + (channels + 1) * channels  # q, k, v; then the projection
+    attention = (channels + 1) * (3 * channels + channels)  # q, k, v; then the projection
     hidden = round(mlp_ratio * channels)
     mlp = (channels + 1) * hidden + (hidden + 1) * channels
     table = (2 * window - 1) ** 2 * heads
@@ -110,16 +111,16 @@ def _rstb(attempt: Callable[..., torch.Tensor]) -> None:
 
 
 def tail_multiply_adds(kind: str, channels: int, height: int, width: int) -> int:
-    """Multiply-adds of SwinIR's reconstruction at scale 4, from (C, height, width) to RGB, biases not counted.
+    """Multiply-adds of SwinIR's reconstruction at ×4, (C, height, width) to RGB, without biases.
 
     Args:
-        kind: "pixelshuffle" (3×3 convolutions C → 64, 64 → 256, shuffle ×2, 64 → 256, shuffle ×2, 64 → 3) or
-            "pixelshuffledirect" (one, C → 48, shuffle ×4).
+        kind: "pixelshuffle" (3×3 convolutions C → 64, 64 → 256, shuffle ×2, 64 → 256, shuffle ×2,
+            64 → 3) or "pixelshuffledirect" (one, C → 48, shuffle ×4).
     """
     pixels = height * width
     if kind == "pixelshuffledirect":
         return 9 * channels * 48 * pixels
-    return 9 * (channels * 64 * pixels + 64 * 256 * pixels + 64 * 256 * 4 * pixels + 64 * 3 * 16 * pixels)
+    return 9 * pixels * (channels * 64 + 64 * 256 + 4 * 64 * 256 + 16 * 64 * 3)
 
 
 @exercise("06.3", "What the tail costs", difficulty=2, minutes=10, solution=tail_multiply_adds)
@@ -155,8 +156,8 @@ def energy_within(gradient: np.ndarray, row: int, column: int, radius: int) -> f
     """The share of a gradient's energy in the square of 2·radius + 1 pixels around a pixel.
 
     Args:
-        gradient: of one output pixel with respect to the LR image, (3, h, w). Its energy at a pixel is the sum of the
-            squares of its three numbers.
+        gradient: of one output pixel with respect to the LR image, (3, h, w). Its energy at a pixel
+            is the sum of the squares of its three numbers.
         row, column: the pixel; the square is cut where the image ends.
     Returns:
         Between 0 and 1.
@@ -200,16 +201,19 @@ def _energy_within(attempt: Callable[..., float]) -> None:
 
 
 def border_ratio(features: np.ndarray, window: int, shift: int) -> float:
-    """How much larger steps across window borders are than steps inside windows; 1 if borders do not show.
+    """How much larger steps across window borders are than steps inside windows; 1: not at all.
 
     Args:
-        features: (H, W, C). A step is the absolute difference between a pixel and its right neighbour.
+        features: (H, W, C). A step is the absolute difference between a pixel and its right
+            neighbour.
         window: w.
-        shift: how far the windows are moved to the right; their borders lie before columns shift, shift + w, …
+        shift: how far the windows are moved to the right; their borders lie before columns shift,
+            shift + w, …
     Returns:
         Mean of the steps across borders / mean of the other steps.
     """
-    steps = np.abs(np.diff(features, axis=1)).mean(axis=(0, 2))  # (W − 1,): step j is from column j to column j + 1
+    # (W − 1,): step j is from column j to column j + 1
+    steps = np.abs(np.diff(features, axis=1)).mean(axis=(0, 2))
     across = (np.arange(len(steps)) + 1 - shift) % window == 0
     return float(steps[across].mean() / steps[~across].mean())
 

@@ -43,9 +43,10 @@ def _attend(attempt: Callable[..., torch.Tensor]) -> None:
 
 
 def attention_multiply_adds(height: int, width: int, channels: int, window: int) -> int:
-    """Multiplications with addition of one layer of window attention on an H×W map (Swin, equation 2).
+    """Multiply-adds of one layer of window attention on an H×W map (Swin, equation 2).
 
-    The projections to q, k, v and back, then q·kᵀ and weights·v; one window as large as the map is global attention.
+    The projections to q, k, v and back, then q·kᵀ and weights·v. One window as large as the map is
+    global attention.
     """
     tokens = height * width
     projections = 4 * tokens * channels**2
@@ -76,7 +77,8 @@ def _attention_multiply_adds(attempt: Callable[..., int]) -> None:
 
 def reverse_windows(windows: torch.Tensor, window: int, height: int, width: int) -> torch.Tensor:
     """Windows (B, T, C), in reading order, back into the map (H, W, C) that they were cut from."""
-    grid = windows.view(height // window, width // window, window, window, -1)  # (H/w, W/w, w, w, C)
+    # (H/w, W/w, w, w, C)
+    grid = windows.view(height // window, width // window, window, window, -1)
     return grid.transpose(1, 2).reshape(height, width, -1)
 
 
@@ -99,12 +101,15 @@ def _reverse_windows(attempt: Callable[..., torch.Tensor]) -> None:
 
 
 def offset_of_row(row: int, window: int) -> tuple[int, int]:
-    """Which offset (down, right) from key to query a row of the bias table stands for, each −(w−1) … w−1."""
+    """The offset (down, right) from key to query that a row of the bias table stands for.
+
+    Each of the two is −(w−1) … w−1.
+    """
     down, right = divmod(row, 2 * window - 1)
     return down - (window - 1), right - (window - 1)
 
 
-def _two_numbers(got: Any, which: str) -> tuple[Any, Any]:
+def _two_numbers(got: Any, which: str) -> tuple[Any, ...]:
     expect(np.shape(got) == (2,), f"two numbers were expected, {which}, not {got}")
     return got[0], got[1]
 
@@ -126,11 +131,13 @@ def _offset_of_row(attempt: Callable[..., tuple[int, int]]) -> None:
 
 
 def may_see(length: int, window: int, shift: int) -> np.ndarray:
-    """Which tokens of each window of a cyclically shifted line may see each other: bool (length/w, w, w).
+    """Which tokens of each window of a shifted line may see each other: bool (length/w, w, w).
 
-    The line has been rolled by `shift` to the left, so its last window ends with tokens from the line's beginning.
+    The line has been rolled by `shift` to the left, so its last window ends with tokens from the
+    line's beginning.
     """
-    place = np.roll(np.arange(length), -shift).reshape(-1, window)  # where the tokens of each window came from
+    # where the tokens of each window came from
+    place = np.roll(np.arange(length), -shift).reshape(-1, window)
     return np.abs(place[:, :, None] - place[:, None, :]) < window
 
 
@@ -166,7 +173,7 @@ def reach(place: int, shifts: Sequence[int], window: int, length: int) -> tuple[
         shifts: of the blocks, first block first; windows end at the ends of the line.
     """
     first = last = place
-    for shift in reversed(shifts):  # the output depends on one window of the last block, and that on …
+    for shift in reversed(shifts):  # a window of the last block, those that it depends on, …
         first = max(0, (first - shift) // window * window + shift)
         last = min(length, ((last - shift) // window + 1) * window + shift) - 1
     return first, last

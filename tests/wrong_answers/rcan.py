@@ -116,7 +116,7 @@ WRONG = {
         (lambda k, n, s: early_over_late((9, 5, 5), (64, 32), 4), "9-1-5 at ×2"),
         (_ratio(_layers, lambda s: s), "s² outputs, not s"),
         (_ratio(lambda f, n: (f[0] ** 2 * n[0], f[1] ** 2 * n[1], f[2] ** 2), lambda s: s**2), "channels that come in"),
-        (_ratio(lambda f, n: (3 * _layers(f, n)[0], _layers(f, n)[1], 3 * _layers(f, n)[2]), lambda s: s**2), "not three"),
+        (_ratio(lambda f, n: [k * m for k, m in zip((3, 1, 3), _layers(f, n), strict=True)], lambda s: s**2), "three"),
         (_ratio(lambda f, n: (f[0] * n[0], n[0] * f[1] * n[1], n[1] * f[2]), lambda s: s**2), "f · f weights"),
     ],
     "04.2": [

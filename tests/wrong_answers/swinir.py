@@ -18,6 +18,10 @@ def _one_table(c, h, w, ratio=2.0, tables=True):
     return stl_parameters(c, h, w, ratio, False) + tables * (2 * w - 1) ** 2
 
 
+def _one_row_a_pixel(c, h, w, ratio=2.0, tables=True):
+    return stl_parameters(c, h, w, ratio, False) + tables * w**2 * h
+
+
 def _through(x, layers):
     for layer in layers:
         x = layer(x)
@@ -104,7 +108,7 @@ WRONG = {
         (_less(lambda c: 3 * c), "some biases"),
         (lambda c, h, w, ratio=2.0, tables=True: stl_parameters(c, h, w, 4.0, tables), "here that is 2"),
         (lambda c, h, w, ratio=2.0, tables=True: stl_parameters(c, h, w, ratio, False), "has to be counted"),
-        (lambda c, h, w, ratio=2.0, tables=True: stl_parameters(c, h, w, ratio, False) + tables * w**2 * h, "(2w−1)² rows"),
+        (_one_row_a_pixel, "(2w−1)² rows"),
         (lambda c, h, w, ratio=2.0, tables=True: stl_parameters(60, 6, 8, 2.0, tables), "this layer only"),
     ],
     "06.2": [
