@@ -60,7 +60,8 @@ def test_an_error_in_the_learners_function_is_told_in_one_line(capsys):
     exercises.check("00.1", lambda image, scale: 1 / 0)
     assert capsys.readouterr().out.count("\n") == 1
     _, message = exercises.verdict("00.1", lambda image, scale: 1 / 0)
-    assert message == "the check stopped with ZeroDivisionError: division by zero"
+    assert message == "the function stopped at `_, message = exercises.verdict(\"00.1\", lambda image, scale: 1 / 0)`" \
+                      " with ZeroDivisionError: division by zero"
 
 
 def test_an_unknown_exercise_is_told_the_nearest():

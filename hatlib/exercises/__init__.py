@@ -7,10 +7,12 @@ solutions and the checks; a check is a function that takes an attempt and raises
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,7 +79,7 @@ def get(id: str) -> Exercise:
 def verdict(id: str, attempt: Callable[..., Any]) -> tuple[str, str]:
     """("passed" | "open" | "wrong", message) for a learner's function."""
     try:
-        get(id).test(attempt)
+        get(id).test(_watched(attempt))
     except NotImplementedError:
         return "open", "not done yet: write the function's body, then run this cell again"
     except Wrong as mistake:
@@ -85,6 +87,32 @@ def verdict(id: str, attempt: Callable[..., Any]) -> tuple[str, str]:
     except Exception as error:
         return "wrong", f"the check stopped with {type(error).__name__}: {error}"
     return "passed", get(id).title
+
+
+def _watched(attempt: Callable[..., Any]) -> Callable[..., Any]:
+    """The learner's function; when it fails or returns nothing, that is `Wrong`, told with the line where it failed."""
+
+    @functools.wraps(attempt)
+    def watched(*arguments: Any, **named: Any) -> Any:
+        try:
+            result = attempt(*arguments, **named)
+        except (NotImplementedError, Wrong):
+            raise
+        except Exception as error:
+            reason = (str(error).splitlines() or ["no message"])[0]
+            kind = type(error).__name__
+            raise Wrong(f"the function stopped{_place(attempt, error)} with {kind}: {reason}") from error
+        expect(result is not None, "the function returned nothing: does it end with `return`?")
+        return result
+
+    return watched
+
+
+def _place(attempt: Callable[..., Any], error: Exception) -> str:
+    """" at `the line of the learner's file where it failed`", or nothing where that line can't be found."""
+    file = getattr(getattr(attempt, "__code__", None), "co_filename", None)
+    lines = [frame.line for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return f" at `{lines[-1]}`" if lines and lines[-1] else ""
 
 
 def check(id: str, attempt: Callable[..., Any]) -> None:
@@ -126,6 +154,12 @@ def expect(condition: bool, mistake: str) -> None:
     """Raises Wrong(mistake) unless the condition holds."""
     if not condition:
         raise Wrong(mistake)
+
+
+def recognise(got: Any, mistakes: Mapping[str, Any], tolerance: float = 1e-6) -> None:
+    """Raises Wrong with the mistake whose result `got` is."""
+    for mistake, result in mistakes.items():
+        expect(not close(got, result, tolerance), mistake)
 
 
 def close(actual: Any, expected: Any, tolerance: float = 1e-6) -> bool:
