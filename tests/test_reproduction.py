@@ -104,7 +104,7 @@ def test_ucla_is_the_folder_or_a_stand_in_that_is_named(photos: Path, tmp_path: 
     with pytest.raises(HatlibError, match=r"put them, or photos of another campus, into .*ucla"):
         datasets.load("ucla")
     (row,) = reproduction.run(["bicubic"], ["ucla"], tmp_path / "out", limit=1)
-    assert row.data == "stand-in for UCLA (built-in pictures)" and row.survey is None
+    assert row.data == "stand-in for UCLA (built-in pictures), the beginning" and row.survey is None
     photos.rename(tmp_path / "ucla")
     assert datasets.load("ucla").names == ["cat", "coffee", "rocket"]
     (row,) = reproduction.run(["bicubic"], ["ucla"], tmp_path / "out")
@@ -114,7 +114,7 @@ def test_ucla_is_the_folder_or_a_stand_in_that_is_named(photos: Path, tmp_path: 
 def test_values_of_others_stand_beside_whole_sets_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
                                                        photos: Path) -> None:
     pairs = datasets.load(photos)
-    monkeypatch.setattr(datasets, "load", lambda name, scale, limit=None: pairs[:limit])
+    monkeypatch.setattr(datasets, "load", lambda name, scale, limit=None, **_: pairs[:limit])
     monkeypatch.setitem(datasets.CATALOGUE, "urban100", datasets.CATALOGUE["urban100"].__class__(
         **{**vars(datasets.CATALOGUE["urban100"]), "files": 3}))
     (row,) = reproduction.run(["bicubic"], ["urban100"], tmp_path / "out")
@@ -122,8 +122,45 @@ def test_values_of_others_stand_beside_whole_sets_only(monkeypatch: pytest.Monke
     assert reproduction.cells(row)[5:7] == ["23.14 / 0.6577", f"{row.psnr - 23.14:+.2f} / {row.ssim - 0.6577:+.4f}"]
     assert "psnr_bi" in (tmp_path / "out" / "reproduce.md").read_text(encoding="utf-8")
     (row,) = reproduction.run(["bicubic"], ["urban100"], tmp_path / "out", limit=2)
-    assert row.published is None and row.images == 2
+    assert row.published is None and row.images == 2 and row.data == "Urban100, the beginning"
+    text = (tmp_path / "out" / "reproduce.md").read_text(encoding="utf-8")
+    assert "## Urban100, the beginning: 2 images" in text and "papers" not in text  # a column without values
     assert reproduction.SURVEY["hat-x4-imagenet", "urban100"].psnr == 28.3642
+
+
+def test_a_part_of_a_set_has_rows_that_the_whole_goes_on_with(photos: Path, tmp_path: Path) -> None:
+    out, said = tmp_path / "out", []
+
+    def count(items, title):
+        said.append((len(items), title))
+        return items
+
+    (part,) = reproduction.run(["bicubic"], [str(photos)], out, every=2, progress=count)
+    assert (part.data, part.images) == (f"{photos}, one image in 2", 2)
+    (whole,) = reproduction.run(["bicubic"], [str(photos)], out, progress=count)
+    assert said == [(2, f"{photos}: 2 of 2 images to measure"), (1, f"{photos}: 1 of 3 images to measure")]
+    assert whole.images == 3 and [row["name"] for row in by_image(out, "bicubic")] == ["cat", "rocket", "coffee"]
+    with pytest.raises(HatlibError, match="every is 1 for all images, 10 for each tenth, got 0"):
+        reproduction.run(["bicubic"], [str(photos)], out, every=0)
+
+
+def test_another_way_to_make_lr_has_files_and_a_protocol_of_its_own(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (usual,) = reproduction.run(["bicubic"], [str(photos)], out)
+    (row,) = reproduction.run(["bicubic"], [str(photos)], out, lr="torch")
+    assert "LR torch bicubic as it is" in row.protocol and "LR MATLAB bicubic" in usual.protocol
+    assert row.psnr < usual.psnr, "LR without antialias is full of aliasing"
+    assert len(list(out.glob("*-lr-torch-bicubic.csv"))) == 1 and len(list(out.glob("*.csv"))) == 2
+
+
+def test_rows_of_other_code_do_not_count(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    reproduction.run(["bicubic"], [str(photos)], out, limit=1)
+    conditions = by_image(out, "bicubic")[0]["conditions"]
+    monkeypatch.setattr(reproduction, "_code", lambda: "another")
+    reproduction.run(["bicubic"], [str(photos)], out, limit=1)
+    (row,) = by_image(out, "bicubic")
+    assert row["conditions"] != conditions
 
 
 def test_strips_are_drawn_once_and_again_when_they_are_gone(photos: Path, tmp_path: Path) -> None:
