@@ -397,7 +397,8 @@ def reproduce_command(
         for name, *numbers in lines:
             table.add_row(terminal.plain(name), *numbers)
         terminal.console().print(table)
-    terminal.say(f"{rows[0].protocol}\nrows by image, strips and this table: {out}")
+    terminal.say(f"{rows[0].protocol}\n{sum(row.minutes for row in rows):.1f} min in the networks; rows by image, "
+                 f"strips and this table: {out}")
     terminal.write_json(json_file, [row.record() for row in rows])
 
 

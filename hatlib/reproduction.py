@@ -18,7 +18,7 @@ import json
 import os
 import platform
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,6 +35,7 @@ from hatlib.models import Network
 
 BASELINE = "bicubic"
 FIELDS = ("name", "psnr", "ssim", "seconds", "conditions")
+ALL_FIELDS = ("data", "lr", "image", "model", "weights", "psnr", "ssim", "gain", "seconds")
 SURVEY = {  # (weights, set): what the survey measured, its Fig. 11
     ("hat-x4-imagenet", "urban100"): Published(28.3642, 0.8445, "survey, Fig. 11"),
     ("hat-x4-imagenet", "ucla"): Published(27.0516, 0.7833, "survey, Fig. 11"),
@@ -66,7 +67,8 @@ class Row:
     psnr: float  # dB
     ssim: float
     gain: float  # dB over bicubic, on the same images
-    seconds: float  # an image
+    seconds: float  # an image, the median: one during which the machine slept does not count
+    minutes: float  # all images
     protocol: str
     published: Published | None  # where the whole set was measured
     survey: Published | None
@@ -84,8 +86,8 @@ def run(models: Sequence[str], data: Sequence[str] = ("urban100",), out: str | o
     """Measures networks on sets by the protocol of the papers, and writes the results to a folder.
 
     A row in an earlier run's files counts if weights, protocol, precision, files, hatlib's code and torch are the same.
-    Written are SET-MODEL.csv, a row an image; SET-IMAGE.png, strips of the middle; reproduce.json and reproduce.md, the
-    table.
+    Written are SET-MODEL.csv, a row an image; reproduce.csv, all of them together; SET-IMAGE.png, strips of the middle;
+    reproduce.json and reproduce.md, the table of means.
 
     Args:
         models: names of `checkpoints.names()` or files; bicubic is measured in any case.
@@ -107,10 +109,13 @@ def run(models: Sequence[str], data: Sequence[str] = ("urban100",), out: str | o
         raise HatlibError(f"cannot write to the folder {folder}: {error.strerror or error}") from None
     hashes = {name: checkpoints.fingerprint(model) for name, model in networks.items()}
     rows: list[Row] = []
+    images: list[tuple[object, ...]] = []
     for test in benchmarks:
         logs = {name: Log(folder, test, name, hashes[name], precision) for name in networks}
         _measure(test, networks, logs, folder, precision, progress)
         rows += _rows(test, logs, precision)
+        images += _by_image(test, logs, hashes)
+    files.write_text(folder / "reproduce.csv", "".join(map(_line, [ALL_FIELDS, *images])))
     record = {"machine": _machine(), "weights": {name: _weights(name, hashes) for name in hashes},
               "rows": [row.record() for row in rows]}
     files.write_text(folder / "reproduce.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
@@ -250,14 +255,25 @@ def _rows(test: Benchmark, logs: Mapping[str, Log], precision: str) -> list[Row]
     values = {name: np.array([log.rows[image] for image in names]) for name, log in logs.items()}
     rows = []
     for name, of_images in values.items():
-        psnr, ssim, seconds = (float(value) for value in of_images.mean(axis=0))
+        psnr, ssim = (float(value) for value in of_images[:, :2].mean(axis=0))
+        seconds, minutes = float(np.median(of_images[:, 2])), float(of_images[:, 2].sum() / 60)
         gain = float((of_images - values[BASELINE])[:, 0].mean())
         published = evaluation.published(name, test.name, scale) if test.whole else None
         survey = SURVEY.get((name, test.name)) if test.whole else None
         title = test.title + (f", {test.part}" if test.part else "")
-        rows.append(Row(title, name, len(names), psnr, ssim, gain, seconds, _protocol(test, precision), published,
-                        survey))
+        rows.append(Row(title, name, len(names), psnr, ssim, gain, seconds, minutes, _protocol(test, precision),
+                        published, survey))
     return rows
+
+
+def _by_image(test: Benchmark, logs: Mapping[str, Log], hashes: Mapping[str, str]) -> Iterator[tuple[object, ...]]:
+    """ALL_FIELDS of each image and network; weights are the first characters of their SHA-256."""
+    for name, log in logs.items():
+        weights = f"sha256:{hashes[name][:8]}" if hashes[name] else ""
+        for image in test.pairs.names:
+            psnr, ssim, seconds = log.rows[image]
+            gain = psnr - logs[BASELINE].rows[image][0]
+            yield test.title, test.pairs.way, image, name, weights, psnr, ssim, gain, seconds
 
 
 def markdown(rows: Sequence[Row]) -> str:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -424,7 +425,7 @@ def test_reproduce_says_what_is_left_and_how_to_go_on(folder: Path, capfd: pytes
     (folder / "set" / "broken.png").unlink()
     command, calls, evaluate = "reproduce --models srcnn-x4 --data set --out out", [], evaluation.evaluate
 
-    def stops(*arguments: object, **options: object) -> object:
+    def stops(*arguments: Any, **options: Any) -> Any:
         calls.append(1)
         if len(calls) == 3:
             signal.raise_signal(signal.SIGINT)

@@ -45,6 +45,10 @@ def test_the_means_are_those_of_evaluate(photos: Path, weights: Path, tmp_path: 
         assert row.psnr == pytest.approx(mean.psnr, abs=1e-9) and row.ssim == pytest.approx(mean.ssim, abs=1e-9)
     assert baseline.gain == 0 and mine.gain == pytest.approx(mine.psnr - baseline.psnr) and mine.gain != 0
     assert [row["name"] for row in by_image(out, "mine")] == ["cat", "coffee", "rocket"]
+    everything = list(csv.DictReader((out / "reproduce.csv").read_text(encoding="utf-8").splitlines()))
+    assert [(row["image"], row["lr"]) for row in everything] == 2 * [(name, "matlab") for name in pairs.names]
+    assert np.mean([float(row["gain"]) for row in everything[3:]]) == pytest.approx(mine.gain)
+    assert {row["weights"] for row in everything[:3]} == {""} and everything[3]["weights"].startswith("sha256:")
     record = json.loads((out / "reproduce.json").read_text(encoding="utf-8"))
     assert record["rows"][1]["psnr"] == mine.psnr and record["machine"]["torch"] == torch.__version__
     assert record["weights"]["bicubic"]["tensors_sha256"] == ""

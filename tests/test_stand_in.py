@@ -89,7 +89,7 @@ def test_a_file_that_is_there_is_left_alone(stand_in: Any, photos: Path) -> None
 
 
 def test_it_is_the_same_file_each_time(stand_in: Any, photos: Path, tmp_path: Path) -> None:
-    found = []
+    found: list[str] = []
     for name in ("a.pth", "b.pth"):
         torch.manual_seed(len(found))
         np.random.seed(len(found))
