@@ -9,37 +9,13 @@ import numpy as np
 from hatlib.exercises import close, exercise, expect
 
 
-def mean_gain(network: dict[str, float], bicubic: dict[str, float]) -> float:
-    """Mean gain in dB of a network over bicubic, on the images that both were measured on (name → PSNR in dB)."""
-    both = network.keys() & bicubic.keys()
-    return float(np.mean([network[name] - bicubic[name] for name in both]))
-
-
-@exercise("10.1", "The same images", difficulty=1, minutes=8, solution=mean_gain)
-def _mean_gain(attempt: Callable[..., float]) -> None:
-    network = {"façade": 25.0, "cat": 33.0, "coffee": 30.0}
-    bicubic = {"coffee": 29.0, "façade": 22.0, "brick": 18.0, "rocket": 35.0}
-    got = attempt(dict(network), dict(bicubic))
-    expect(got is not None, "the function returned nothing")
-    expect(not close(got, np.mean(list(network.values())) - np.mean(list(bicubic.values()))),
-           "each mean is over its own images: the cat was measured with the network only, brick with bicubic only")
-    expect(not close(got, np.mean([a - b for a, b in zip(network.values(), bicubic.values(), strict=False)])),
-           "the values are paired by their place; the names say which belong together")
-    expect(not close(got, np.mean([value - bicubic.get(name, 0) for name, value in network.items()])),
-           "an image that bicubic was not measured on counts as 0 dB; leave it out")
-    expect(not close(got, -2), "the sign: a gain is the network's PSNR less that of bicubic")
-    expect(not close(got, 4), "that is the sum of the gains, not their mean")
-    expect(not close(got, 4 / 3) and not close(got, 1), "divide by the number of images that both have")
-    expect(close(got, 2), f"façade +3 dB and coffee +1 dB are +2 dB on average, not {got}")
-
-
 def agrees(measured: float, printed: str) -> bool:
     """Whether a measurement is what somebody printed, such as "28.37": off by half a unit of the last digit at most."""
     decimals = len(printed.partition(".")[2])
     return abs(measured - float(printed)) <= 0.5 * 10**-decimals + 1e-9
 
 
-@exercise("10.2", "Is that the same number?", difficulty=2, minutes=8, solution=agrees)
+@exercise("10.1", "Is that the same number?", difficulty=2, minutes=8, solution=agrees)
 def _agrees(attempt: Callable[..., bool]) -> None:
     def says(measured: float, printed: str) -> bool:
         got = attempt(measured, printed)
@@ -66,7 +42,7 @@ def left_to_measure(text: str, names: list[str], conditions: str) -> list[str]:
     return [name for name in names if name not in done]
 
 
-@exercise("10.3", "Where it stopped", difficulty=2, minutes=12, solution=left_to_measure)
+@exercise("10.2", "Where it stopped", difficulty=2, minutes=12, solution=left_to_measure)
 def _left_to_measure(attempt: Callable[..., list[str]]) -> None:
     names = ["cat", "coffee", "rocket", "tissue", "hubble"]
     header = "image,psnr,conditions\n"
@@ -86,6 +62,30 @@ def _left_to_measure(attempt: Callable[..., list[str]]) -> None:
     expect(got == names[1:], f"left are {names[1:]}, not {got}")
     got = list(attempt(header + "cat,30.91,a1\ncoffee,31.20,a1", list(names), "a12"))
     expect(got == names, "of conditions, too, only the whole text counts")
+
+
+def mean_gain(network: dict[str, float], bicubic: dict[str, float]) -> float:
+    """Mean gain in dB of a network over bicubic, on the images that both were measured on (name → PSNR in dB)."""
+    both = network.keys() & bicubic.keys()
+    return float(np.mean([network[name] - bicubic[name] for name in both]))
+
+
+@exercise("10.3", "The same images", difficulty=1, minutes=8, solution=mean_gain)
+def _mean_gain(attempt: Callable[..., float]) -> None:
+    network = {"façade": 25.0, "cat": 33.0, "coffee": 30.0}
+    bicubic = {"coffee": 29.0, "façade": 22.0, "brick": 18.0, "rocket": 35.0}
+    got = attempt(dict(network), dict(bicubic))
+    expect(got is not None, "the function returned nothing")
+    expect(not close(got, np.mean(list(network.values())) - np.mean(list(bicubic.values()))),
+           "each mean is over its own images: the cat was measured with the network only, brick with bicubic only")
+    expect(not close(got, np.mean([a - b for a, b in zip(network.values(), bicubic.values(), strict=False)])),
+           "the values are paired by their place; the names say which belong together")
+    expect(not close(got, np.mean([value - bicubic.get(name, 0) for name, value in network.items()])),
+           "an image that bicubic was not measured on counts as 0 dB; leave it out")
+    expect(not close(got, -2), "the sign: a gain is the network's PSNR less that of bicubic")
+    expect(not close(got, 4), "that is the sum of the gains, not their mean")
+    expect(not close(got, 4 / 3) and not close(got, 1), "divide by the number of images that both have")
+    expect(close(got, 2), f"façade +3 dB and coffee +1 dB are +2 dB on average, not {got}")
 
 
 def paired_interval(a: np.ndarray, b: np.ndarray, draws: int = 2000) -> tuple[float, float, float]:

@@ -35,19 +35,6 @@ def _standard_error(a, b, draws=2000):
 
 WRONG = {
     "10.1": [
-        (lambda network, bicubic: np.mean(list(network.values())) - np.mean(list(bicubic.values())), "its own images"),
-        (lambda network, bicubic: np.mean([a - b for a, b in zip(network.values(), bicubic.values(), strict=False)]),
-         "by their place"),
-        (lambda network, bicubic: np.mean([value - bicubic.get(name, 0) for name, value in network.items()]),
-         "counts as 0 dB"),
-        (lambda network, bicubic: mean_gain(bicubic, network), "the sign"),
-        (lambda network, bicubic: sum(network[n] - bicubic[n] for n in network if n in bicubic), "not their mean"),
-        (lambda network, bicubic: sum(network[n] - bicubic[n] for n in network if n in bicubic) / len(network),
-         "divide by the number"),
-        (lambda network, bicubic: np.mean([network[name] - bicubic[name] for name in network]), "KeyError"),
-        (lambda network, bicubic: None, "nothing"),
-    ],
-    "10.2": [
         (lambda measured, printed: measured == float(printed), "no difference"),
         (lambda measured, printed: str(measured).startswith(printed), "rounded, not cut off"),
         (lambda measured, printed: abs(measured - float(printed)) <= 0.01, "half a unit of the last digit"),
@@ -60,7 +47,7 @@ WRONG = {
         (lambda measured, printed: agrees(abs(measured), printed.lstrip("-")), "have a sign"),
         (lambda measured, printed: None, "nothing"),
     ],
-    "10.3": [
+    "10.2": [
         (lambda text, names, conditions: names[1:], "all images are left"),
         (lambda text, names, conditions: [n for n in names if n not in left_to_measure(text, names, conditions)]
          or names, "the others are asked for"),
@@ -75,6 +62,19 @@ WRONG = {
         (lambda text, names, conditions: [n for n in names if n not in {
             row[0] for row in _rows(text) if len(row) == 3 and conditions.startswith(row[2])}], "only the whole text"),
         (lambda text, names, conditions: None, "nothing"),
+    ],
+    "10.3": [
+        (lambda network, bicubic: np.mean(list(network.values())) - np.mean(list(bicubic.values())), "its own images"),
+        (lambda network, bicubic: np.mean([a - b for a, b in zip(network.values(), bicubic.values(), strict=False)]),
+         "by their place"),
+        (lambda network, bicubic: np.mean([value - bicubic.get(name, 0) for name, value in network.items()]),
+         "counts as 0 dB"),
+        (lambda network, bicubic: mean_gain(bicubic, network), "the sign"),
+        (lambda network, bicubic: sum(network[n] - bicubic[n] for n in network if n in bicubic), "not their mean"),
+        (lambda network, bicubic: sum(network[n] - bicubic[n] for n in network if n in bicubic) / len(network),
+         "divide by the number"),
+        (lambda network, bicubic: np.mean([network[name] - bicubic[name] for name in network]), "KeyError"),
+        (lambda network, bicubic: None, "nothing"),
     ],
     "10.4": [
         (lambda a, b, draws=2000: paired_interval(b, a, draws), "the sign"),
