@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
-from hatlib import HatlibError, checkpoints, datasets, evaluation, images, models, pictures, reproduction
+from hatlib import HatlibError, checkpoints, datasets, evaluation, images, models, pictures, recorded, reproduction
 
 
 @pytest.fixture
@@ -184,3 +187,47 @@ def test_another_scale_is_refused(tmp_path: Path) -> None:
     checkpoints.save(models.create("srcnn", 2), tmp_path / "two.safetensors", "srcnn")
     with pytest.raises(HatlibError, match=r"two.safetensors enlarges ×2, and ×4 is measured"):
         reproduction.run([str(tmp_path / "two.safetensors")], ["builtin"], tmp_path / "out")
+
+
+# --- what is kept in the package --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def command() -> Any:
+    """benchmarks/reproduce.py."""
+    spec = importlib.util.spec_from_file_location("reproduce", Path(__file__).parent.parent / "benchmarks/reproduce.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_recorded_table_grows_and_what_is_measured_anew_takes_the_place_of_the_old(
+        command: Any, photos: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "PLAN", (((str(photos), "set5"), 1, ("matlab", "torch")),))
+    out = tmp_path / "table.csv"
+
+    def record(models: str) -> pd.DataFrame:
+        command.main(["--models", models, "--data", str(photos), "--folder", str(tmp_path / "run"), "--out", str(out)])
+        return pd.read_csv(out)
+
+    first = record("bicubic")
+    assert list(first.columns) == ["data", "lr", "image", "model", "weights", "psnr", "ssim"]
+    assert list(first.lr) == 3 * ["matlab"] + 3 * ["torch"] and list(first.image) == 2 * ["cat", "coffee", "rocket"]
+    both = record(str(weights))
+    assert len(both) == 12 and both[both.model == "bicubic"].psnr.tolist() == first.psnr.tolist()
+    images.save_image(photos / "cat.png", pictures.builtin("cat")[50:98, 100:164])
+    again = record("bicubic")
+    assert len(again) == 12 and (again.psnr != both.psnr).sum() == 2, "bicubic's two rows of the cat, and no other"
+
+
+def test_what_is_recorded_is_the_whole_set_and_the_weights_that_are_in_the_package() -> None:
+    table = recorded.table("reproduction")
+    whole = table[(table.data == "Urban100") & (table.lr == "matlab")]
+    assert set(whole.model) >= {"bicubic", *checkpoints.trained()} and (whole.groupby("model").size() == 100).all()
+    assert whole[whole.model == "bicubic"].psnr.mean() == pytest.approx(23.14, abs=0.005)
+    for name in checkpoints.trained():
+        (found,) = table[table.model == name].weights.unique()
+        assert found == f"sha256:{checkpoints.fingerprint(checkpoints.load(name))[:8]}", f"measure {name} again"
+    measured = recorded.table("trained").query("data == 'urban100'").set_index("name").psnr
+    assert whole.groupby("model").psnr.mean()[measured.index].to_numpy() == pytest.approx(measured.to_numpy(), abs=1e-3)
