@@ -28,6 +28,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False,
 JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the table to FILE.")]
 ScaleOption = Annotated[int, typer.Option(min=1, help="HR side / LR side.")]
 LR_HELP = "matlab, published (×4 files of the set), or other programs' bicubic: float, pil, torch, torch-antialias."
+MEASURED = 5  # columns of the table of reproduce; the others do not fit a narrow terminal, and follow as lines
 MODEL_HELP = "bicubic, nearest, weights by name (hat-nano-x4; see hatlib models), or a file of weights."
 In = Annotated[Path, typer.Argument(metavar="IN", help="An image, or a folder of images.")]
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="The file to write, or the folder.")]
@@ -393,10 +394,13 @@ def reproduce_command(
         raise
     for title, columns, lines in reproduction.tables(rows):
         terminal.say(title)
-        table = terminal.new_table(columns[0], right=columns[1:])
+        table = terminal.new_table(columns[0], right=columns[1:MEASURED])
         for name, *numbers in lines:
-            table.add_row(terminal.plain(name), *numbers)
+            table.add_row(terminal.plain(name), *numbers[: MEASURED - 1])
         terminal.console().print(table)
+    for row in rows:
+        for note in reproduction.beside(row):
+            terminal.say(f"{row.data}, {row.model}: {note}")
     terminal.say(f"{rows[0].protocol}\n{sum(row.minutes for row in rows):.1f} min in the networks; rows by image, "
                  f"strips and this table: {out}")
     terminal.write_json(json_file, [row.record() for row in rows])

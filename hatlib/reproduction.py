@@ -308,6 +308,12 @@ def cells(row: Row) -> list[str]:
     return [row.model, f"{row.psnr:.2f}", f"{row.ssim:.4f}", f"{row.gain:+.2f}", f"{row.seconds:.2f}", *beside]
 
 
+def beside(row: Row) -> list[str]:
+    """What others have, in words: "papers 23.14 / 0.6577, here +0.00 / +0.0005"."""
+    sources = {"papers": row.published, "survey": row.survey}
+    return [f"{who} {_value(source)}, here {_difference(row, source)}" for who, source in sources.items() if source]
+
+
 def _value(source: Published | None) -> str:
     """28.37 / .8447, or nothing."""
     if source is None:

@@ -60,8 +60,8 @@ def test_the_whole_path_with_a_file_of_full_size(stand_in: Any, photos: Path, tm
     (bicubic, row), said = json.loads(table.read_text(encoding="utf-8")), capfd.readouterr().out
     assert (row["model"], row["images"], row["published"]["psnr"], row["survey"]["psnr"]) == (NAME, 3, 28.37, 28.3642)
     assert row["gain"] == pytest.approx(row["psnr"] - bicubic["psnr"]) and bicubic["published"]["psnr"] == 23.14
-    for number in ("28.37 / 0.8447", "28.36 / 0.8445", f"{row['psnr'] - 28.37:+.2f}", f"{row['psnr'] - 28.3642:+.2f}"):
-        assert number in said
+    for source, values, decibels in (("papers", "28.37 / 0.8447", 28.37), ("survey", "28.36 / 0.8445", 28.3642)):
+        assert f"{NAME}: {source} {values}, here {row['psnr'] - decibels:+.2f} / " in said
     record = json.loads((out / "reproduce.json").read_text(encoding="utf-8"))["weights"][NAME]
     assert record == {"tensors_sha256": checkpoints.fingerprint(network), "file_sha256": entry.sha256}
     strips = sorted(path.name for path in out.glob("*.png"))
