@@ -3,10 +3,10 @@
     python -m benchmarks.stand_in [--weights hat-x4-imagenet] [--data urban100] [--every 10] [--precision auto]
 
 Writes a file of HAT's full size in the published layout ({"params_ema": …}, with the index tables) to where the weights
-belong, has this process take its SHA-256 for the right one, and measures it as `hatlib reproduce` would measure the
-published file: reading, checking, all images, tables and strips. In the end the file is removed. What it tells is
-whether the path works and how long it takes; the PSNR of random weights says nothing. An interrupted run goes on, since
-the random numbers are always the same.
+belong, has this process take its SHA-256 for the right one (any other refuses the file), and measures it as `hatlib
+reproduce` would measure the published file: reading, checking, all images, tables and strips. In the end the file is
+removed. What it tells is whether the path works and how long it takes; the PSNR of random weights says nothing. An
+interrupted run goes on, since the random numbers are always the same.
 """
 
 from __future__ import annotations
