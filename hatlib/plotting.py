@@ -35,6 +35,7 @@ STYLE: dict[str, Any] = {
     "image.interpolation": "nearest",  # pixels are the subject here: never let matplotlib blur them
     "legend.frameon": False,
 }
+SMALL: dict[str, Any] = {"interpolation": "antialiased"}  # of a picture that is larger than its place in the figure
 Box = tuple[int, int, int, int]  # top, left, height, width in pixels
 
 
@@ -60,7 +61,7 @@ def show_image(axes: Axes, image: np.ndarray, title: str = "", box: Box | None =
     options = {"cmap": "gray", **options} if image.ndim == 2 else options
     if image.ndim == 2 and image.dtype == np.uint8:
         options = {"vmin": 0, "vmax": 255, **options}
-    axes.imshow(image, interpolation="nearest", **options)
+    axes.imshow(image, **{"interpolation": "nearest", **options})
     axes.set_title(title)
     axes.set_axis_off()
     if box:
@@ -118,7 +119,7 @@ def strip(hr: np.ndarray, results: Mapping[str, np.ndarray], box: Box, captions:
     height = (width - 0.1 * len(ratios)) / sum(ratios) + 0.4
     figure, axes = new_figure(1, len(ratios), width, height, width_ratios=ratios)
     check_image(hr)
-    show_image(axes[0, 0], hr, "HR", box=box)
+    show_image(axes[0, 0], hr, "HR", box=box, **SMALL)
     for ax, (name, image) in zip(axes[0, 1:], crops.items(), strict=True):
         caption = (captions or {}).get(name, "")
         show_image(ax, image, f"{name}\n{caption}" if captions else name)
@@ -146,7 +147,7 @@ def comparison(lr: np.ndarray, results: Mapping[str, np.ndarray], hr: np.ndarray
                               height_ratios=[height / across, 1])
     for (name, image), (above, below) in zip(pictures.items(), axes.T, strict=True):
         caption = (captions or {}).get(name, "")
-        show_image(above, image, f"{name}\n{caption}" if captions else name, box=box)
+        show_image(above, image, f"{name}\n{caption}" if captions else name, box=box, **SMALL)
         show_image(below, crop(image, box))
     return figure
 

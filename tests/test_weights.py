@@ -321,6 +321,14 @@ def test_a_mirror_takes_the_place_of_the_network(server: Server, mirror: Path, e
     assert server.asked == []
 
 
+def test_what_is_present_is_in_the_data_folder_or_in_the_mirror(mirror: Path, content: bytes) -> None:
+    assert weights.present(4) == []
+    (mirror / weights.info("hat-l-x4-imagenet").file).write_bytes(content)
+    by_hand(weights.info("swinir-x4-df2k"), content)
+    by_hand(weights.info("swinir-x2-df2k"), content)
+    assert weights.present(4) == ["hat-l-x4-imagenet", "swinir-x4-df2k"]
+
+
 def test_a_file_without_a_known_hash_may_be_in_the_mirror(mirror: Path, content: bytes,
                                                           monkeypatch: pytest.MonkeyPatch) -> None:
     entry = put(monkeypatch, "rcan-x4", model="hat-nano")
