@@ -2,7 +2,7 @@
 
     python -m benchmarks.pretraining --steps 840 [--seeds 0 1] [--stages t91 plain plain-t91] [--sets set5 urban25]
 
-Networks with the recipe of hat-nano-x4. The first question is that of HAT's ImageNet → DF2K (arXiv 2205.04437, §3.3):
+Networks with the recipe of hat-nano-x4. The first question is that of HAT's ImageNet → DF2K (arXiv 2205.04437):
 three quarters of the steps on BSDS500 (JPEG files) and façades that hatlib draws, then a quarter on the 91 uncompressed
 pictures of T91 with a small learning rate, against all of the steps on T91 and all of them on everything together. The
 second is that of the published ×4 recipes, which go on from a network for ×2: two thirds of the steps at ×2, then a
@@ -52,7 +52,7 @@ STAGES = {
     "together": Stage(),
     "t91": Stage(BETTER),
     "plain": Stage(PLAIN, 3 / 4),
-    "plain-t91": Stage(BETTER, 1 / 4, start="plain", rate=1 / 20),  # HAT fine-tunes with 1e-5 after 2e-4
+    "plain-t91": Stage(BETTER, 1 / 4, start="plain", rate=1 / 20),  # as HAT: 2e-4, then 1e-5
     "plain-t91-fast": Stage(BETTER, 1 / 4, start="plain", rate=1 / 4),
     "x2": Stage(share=2 / 3, scale=2),
     "x2-x4": Stage(share=1 / 3, start="x2", rate=1 / 2),

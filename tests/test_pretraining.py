@@ -51,8 +51,8 @@ def test_stages_differ_in_nothing_but_what_they_say(pretraining):
     ours = training.recipe("hat-nano-x4")
     for name, stage in pretraining.STAGES.items():
         plan = pretraining.recipe(name, 3, 840)
-        same = dataclasses.replace(plan, data=ours.data, scale=4, steps=ours.steps, seed=ours.seed, warm_up=ours.warm_up,
-                                   learning_rate=ours.learning_rate)
+        same = dataclasses.replace(plan, data=ours.data, scale=4, steps=ours.steps, seed=ours.seed,
+                                   warm_up=ours.warm_up, learning_rate=ours.learning_rate)
         assert same == ours and plan.scale == stage.scale
         assert (plan.seed == 3) == (stage.start is None), "a second stage would see the first one's patches again"
     assert pretraining.recipe("plain-t91", 0, 840).learning_rate == pytest.approx(ours.learning_rate / 20)
