@@ -170,7 +170,7 @@ def _gradient_in_parts(attempt: Callable[..., Any]) -> None:
     expect(max(network.seen) <= 2, f"{max(network.seen)} images at once, and no more than 2 fit into memory")
     expect(not equal(parts[-1]), "only the last part counts: set the gradients to zero once, before the first part")
     expect(not equal([w + 1 for w in whole]), "gradients of the step before are still there: set them to zero first")
-    sums = [sum(part[k] for part in parts) for k in range(2)]
+    sums = [torch.stack([part[k] for part in parts]).sum(dim=0) for k in range(2)]
     expect(not equal(sums), "the parts' gradients are added up; the loss is a mean over the whole batch")
     expect(not equal([total / 3 for total in sums]),
            "each part counts the same, and the last one has fewer images: weigh it by its share of them")

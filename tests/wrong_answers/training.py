@@ -89,7 +89,7 @@ WRONG = {
     ],
     "09.3": [
         (lambda gs, limit: [g.clamp(-limit, limit) for g in gs], "changes the direction"),
-        (lambda gs, limit: [g * min(1, limit / float(g.norm())) for g in gs], "by itself; the length"),
+        (lambda gs, limit: [g * min(1, limit / float(g.norm())) for g in gs], "by itself; it is the length"),
         (lambda gs, limit: [g * limit / sum(float(g.norm()) for g in gs) for g in gs], "do not add up"),
         (lambda gs, limit: [g * limit / _length(gs) ** 2 for g in gs], "the root is missing"),
         (_always_as_long, "stays as it is"),
