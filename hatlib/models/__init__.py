@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from hatlib import runtime
 from hatlib.errors import HatlibError, unknown
 from hatlib.models import drct, hat, rcan, swinir
 from hatlib.models.base import Network, Padding
@@ -30,6 +31,7 @@ CONFIGURED: dict[str, tuple[Callable[..., Network], Any]] = {
     for name, config in presets.items()
 }
 
+runtime.keep_memory()
 
 def names() -> list[str]:
     """The names that `create` knows."""
