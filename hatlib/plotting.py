@@ -204,6 +204,38 @@ def scatter(groups: Mapping[str, tuple[np.ndarray, np.ndarray]], x: str, y: str,
     return figure
 
 
+def intervals(series: Mapping[str, Mapping[str, tuple[float, float, float]]], x: str,
+              points: Mapping[str, Mapping[str, Sequence[float]]] | None = None, width: float = 7.0) -> Figure:
+    """Values with their intervals, a line a label, coloured by series: such as a gain by content and network.
+
+    Args:
+        series: name → label → (value, low, high).
+        x: the axis label, with units.
+        points: name → label → values that are drawn small beside the interval, such as those of single seeds.
+        width: of the figure, in inches; its height follows from the lines.
+    """
+    labels = list(dict.fromkeys(label for rows in series.values() for label in rows))
+    if not labels:
+        raise HatlibError("intervals needs at least one value")
+    figure, axes = new_figure(1, 1, width, 0.8 + len(labels) * (0.2 + 0.16 * len(series)))
+    ax = axes[0, 0]
+    for k, (name, rows) in enumerate(series.items()):
+        colour, shift = COLOURS[k % len(COLOURS)], (k - (len(series) - 1) / 2) * 0.7 / len(series)
+        places = {label: labels.index(label) + shift for label in rows}
+        values, low, high = np.array(list(rows.values()), dtype=float).reshape(-1, 3).T
+        ax.hlines(list(places.values()), low, high, color=colour, linewidth=1.6)
+        ax.scatter(values, list(places.values()), s=34, color=colour, label=name, zorder=3)
+        for label, single in ((points or {}).get(name) or {}).items():
+            ax.scatter(single, [places[label]] * len(single), s=26, marker="|", color="black", linewidths=0.9, zorder=4)
+    ax.axvline(0, color="#777777", linewidth=0.8)
+    ax.set_yticks(range(len(labels)), labels)
+    ax.set_ylim(len(labels) - 0.5, -0.5)  # the first label on top
+    ax.set_xlabel(x)
+    ax.grid(True, axis="x", color="#dddddd", linewidth=0.6)
+    ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
 def mosaic(maps: np.ndarray, columns: int = 8, width: float = 9.0) -> Figure:
     """Small signed maps, such as filters, in a grid, each on its own scale: blue negative, white zero, red positive.
 
