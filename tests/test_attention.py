@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hatlib.models import attention as core
-from hatlib.models.attention import GroupedAttention, attention, attention_spelled_out
+from hatlib.models.attention import attention, attention_spelled_out
 from hatlib.models.windows import OverlappingAttention, WindowAttention
 
 
@@ -33,14 +33,14 @@ def relative(a: torch.Tensor, b: torch.Tensor) -> float:
 def test_gradients_are_those_of_the_one_spelled_out(keys: int, group: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(core, "GROUP", group)  # one window a group, two or three, all of them
     tensors = inputs(keys)
-    assert torch.allclose(GroupedAttention.apply(*tensors), attention_spelled_out(*tensors), atol=1e-6)
+    assert torch.allclose(attention(*tensors), attention_spelled_out(*tensors), atol=1e-6)
     for ours, theirs in zip(gradients(attention, tensors), gradients(attention_spelled_out, tensors), strict=True):
         assert relative(ours, theirs) < 1e-5
 
 
 def test_numerical_gradients_agree() -> None:
     tensors = [x.detach().double().requires_grad_() for x in inputs(9, windows=2)]
-    assert torch.autograd.gradcheck(GroupedAttention.apply, tensors)
+    assert torch.autograd.gradcheck(attention, tensors)
 
 
 def test_only_the_gradients_that_are_wanted() -> None:

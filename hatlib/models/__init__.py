@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from hatlib import runtime
 from hatlib.errors import HatlibError, unknown
 from hatlib.models import drct, hat, rcan, swinir
 from hatlib.models.base import Network, Padding
@@ -28,6 +29,7 @@ CONFIGURED: dict[str, tuple[Callable[..., Network], Any]] = {
     for name, config in presets.items()
 }
 
+runtime.keep_memory()
 
 def names() -> list[str]:
     """The names that `create` knows."""
