@@ -39,6 +39,7 @@ class Exercise:
     minutes: int
     solution: Callable[..., Any]
     test: Callable[[Callable[..., Any]], None]
+    none_is_an_answer: bool = False  # elsewhere a function that returns None has forgotten its `return`
 
     @property
     def source(self) -> str:
@@ -49,12 +50,12 @@ class Exercise:
 _exercises: dict[str, Exercise] = {}
 
 
-def exercise(id: str, title: str, *, difficulty: int, minutes: int, solution: Callable[..., Any]
-             ) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def exercise(id: str, title: str, *, difficulty: int, minutes: int, solution: Callable[..., Any],
+             none_is_an_answer: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Registers the decorated function as the check of an exercise."""
 
     def register(test: Callable[..., None]) -> Callable[..., None]:
-        _exercises[id] = Exercise(id, title, difficulty, minutes, solution, test)
+        _exercises[id] = Exercise(id, title, difficulty, minutes, solution, test, none_is_an_answer)
         return test
 
     return register
@@ -79,7 +80,7 @@ def get(id: str) -> Exercise:
 def verdict(id: str, attempt: Callable[..., Any]) -> tuple[str, str]:
     """("passed" | "open" | "wrong", message) for a learner's function."""
     try:
-        get(id).test(_watched(attempt))
+        get(id).test(_watched(attempt, get(id).none_is_an_answer))
     except NotImplementedError:
         return "open", "not done yet: write the function's body, then run this cell again"
     except Wrong as mistake:
@@ -89,7 +90,7 @@ def verdict(id: str, attempt: Callable[..., Any]) -> tuple[str, str]:
     return "passed", get(id).title
 
 
-def _watched(attempt: Callable[..., Any]) -> Callable[..., Any]:
+def _watched(attempt: Callable[..., Any], none_is_an_answer: bool) -> Callable[..., Any]:
     """The learner's function; when it fails or returns nothing, that is `Wrong`, told with the line where it failed."""
 
     @functools.wraps(attempt)
@@ -102,7 +103,7 @@ def _watched(attempt: Callable[..., Any]) -> Callable[..., Any]:
             reason = (str(error).splitlines() or ["no message"])[0]
             kind = type(error).__name__
             raise Wrong(f"the function stopped{_place(attempt, error)} with {kind}: {reason}") from error
-        expect(result is not None, "the function returned nothing: does it end with `return`?")
+        expect(none_is_an_answer or result is not None, "the function returned nothing: does it end with `return`?")
         return result
 
     return watched

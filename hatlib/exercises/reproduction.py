@@ -10,7 +10,10 @@ from hatlib.exercises import close, exercise, expect
 
 
 def agrees(measured: float, printed: str) -> bool:
-    """Whether a measurement is what somebody printed, such as "28.37": off by half a unit of the last digit at most."""
+    """Whether a measurement is what somebody printed, such as "28.37".
+
+    It may be off by half a unit of the last digit at most.
+    """
     decimals = len(printed.partition(".")[2])
     return abs(measured - float(printed)) <= 0.5 * 10**-decimals + 1e-9
 
@@ -32,9 +35,10 @@ def _agrees(attempt: Callable[..., bool]) -> None:
 
 
 def left_to_measure(text: str, names: list[str], conditions: str) -> list[str]:
-    """The images, in the order of `names`, that lack a row in the text of a table image,psnr,conditions.
+    """The images, in the order of `names`, that lack a row in a table's text.
 
-    A row counts if its line is whole (ends in a newline) and its conditions are these. The first line is the header.
+    The table has the columns image,psnr,conditions; the first line is the header. A row counts if
+    its line is whole (ends in a newline) and its conditions are these.
     """
     lines = text[: text.rfind("\n") + 1].splitlines()[1:]
     rows = [line.split(",") for line in lines]
@@ -65,7 +69,10 @@ def _left_to_measure(attempt: Callable[..., list[str]]) -> None:
 
 
 def mean_gain(network: dict[str, float], bicubic: dict[str, float]) -> float:
-    """Mean gain in dB of a network over bicubic, on the images that both were measured on (name → PSNR in dB)."""
+    """Mean gain in dB of a network over bicubic, on the images that both were measured on.
+
+    network, bicubic: name of the image → PSNR in dB.
+    """
     both = network.keys() & bicubic.keys()
     return float(np.mean([network[name] - bicubic[name] for name in both]))
 
@@ -89,7 +96,9 @@ def _mean_gain(attempt: Callable[..., float]) -> None:
 
 
 def paired_interval(a: np.ndarray, b: np.ndarray, draws: int = 2000) -> tuple[float, float, float]:
-    """The mean of a − b and its 95 % interval (mean, low, high), by drawing the images again with replacement.
+    """The mean of a − b and its 95 % interval (mean, low, high).
+
+    The interval comes from drawing the images again with replacement.
 
     a, b: PSNR in dB of two networks on the same n images, float64 (n,).
     """
@@ -125,7 +134,10 @@ def _paired_interval(attempt: Callable[..., tuple[float, float, float]]) -> None
 
 
 def middle(height: int, width: int, side: int, scale: int) -> tuple[int, int]:
-    """Top row and left column of the middle side×side pixels of an HR image, moved up and left to whole LR pixels."""
+    """Top row and left column of the middle side×side pixels of an HR image.
+
+    Moved up and left to whole LR pixels.
+    """
     return (height - side) // 2 // scale * scale, (width - side) // 2 // scale * scale
 
 

@@ -20,8 +20,10 @@ def learning_rate(step: int, steps: int, peak: float, warm_up: int, cooldown: fl
     Args:
         steps: of the whole run; the last one is steps − 1.
         peak: the rate between rise and fall.
-        warm_up: steps of the rise, a straight line; the last of them has the peak, the first already learns.
-        cooldown: share of all steps in which the rate falls, in a straight line that would be 0 at step `steps`.
+        warm_up: steps of the rise, a straight line; the last of them has the peak, the first
+            already learns.
+        cooldown: share of all steps in which the rate falls, in a straight line that would be 0
+            at step `steps`.
     """
     if step < warm_up:
         return peak * (step + 1) / warm_up
@@ -51,7 +53,8 @@ def follow(average: torch.Tensor, weights: torch.Tensor, step: int, decay: float
 
     Args:
         average: of the weights until now; weights: after the step. Of one shape.
-        decay: d, what stays of the old average; in early steps no more than (1 + step) / (10 + step).
+        decay: d, what stays of the old average; in early steps no more than
+            (1 + step) / (10 + step).
     """
     kept = min(decay, (1 + step) / (10 + step))
     return kept * average + (1 - kept) * weights
@@ -82,15 +85,16 @@ def clipped(gradients: Sequence[torch.Tensor], limit: float) -> list[torch.Tenso
         gradients: of all weights of a network, one tensor each.
         limit: largest length (root of the sum of all squares, over all tensors).
     Returns:
-        The gradients, all shortened by the same factor where they are longer; None where one is infinite or NaN.
+        The gradients, all shortened by the same factor where they are longer; None where one is
+        infinite or NaN.
     """
-    length = math.sqrt(sum(float((gradient**2).sum()) for gradient in gradients))
-    if not math.isfinite(length):
+    length = sum(float((gradient**2).sum()) for gradient in gradients) ** 0.5
+    if not np.isfinite(length):
         return None
     return [gradient * min(1.0, limit / length) if length else gradient for gradient in gradients]
 
 
-@exercise("09.3", "Not too long, not infinite", difficulty=3, minutes=15, solution=clipped)
+@exercise("09.3", "Not too long, not infinite", difficulty=3, minutes=15, solution=clipped, none_is_an_answer=True)
 def _clipped(attempt: Callable[..., Any]) -> None:
     gradients = [torch.tensor([3.0, 0.0]), torch.tensor([[0.0, 4.0], [0.0, 12.0]])]  # together 13 long
 
@@ -118,8 +122,9 @@ def _clipped(attempt: Callable[..., Any]) -> None:
     expect(zero is not None and close(zero[0], torch.zeros(2)), "a gradient of zeros is a valid one; don't divide by 0")
 
 
-def gradient_in_parts(network: nn.Module, lr: torch.Tensor, hr: torch.Tensor, size: int) -> list[torch.Tensor]:
-    """Gradients of F.l1_loss(network(lr), hr), by parameter, with no more than `size` images in memory at a time.
+def gradient_in_parts(network: nn.Module, lr: torch.Tensor, hr: torch.Tensor,
+                      size: int) -> list[torch.Tensor]:
+    """Gradients of F.l1_loss(network(lr), hr), by parameter, never more than `size` images at once.
 
     Args:
         lr, hr: a batch, (N, 3, h, w) and (N, 3, s·h, s·w); N need not be a multiple of `size`.
@@ -177,7 +182,8 @@ def _gradient_in_parts(attempt: Callable[..., Any]) -> None:
     expect(equal(whole), "the gradients are not those of the whole batch")
 
 
-def fitting(source: Mapping[str, torch.Tensor], target: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def fitting(source: Mapping[str, torch.Tensor],
+            target: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The weights of one network that another can take: by the same name, of the same shape.
 
     Args:
@@ -206,10 +212,12 @@ def _fitting(attempt: Callable[..., Any]) -> None:
 
 
 def paired_difference(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
-    """How much better the second way is, and how sure that is: mean difference and its standard error, both in dB.
+    """How much better the second way is, and how sure that is.
 
     Args:
         first, second: PSNR of two ways to train, by seed, in one order; at least two seeds.
+    Returns:
+        The mean difference and its standard error, both in dB.
     """
     differences = np.subtract(second, first)
     return float(differences.mean()), float(differences.std(ddof=1) / len(differences) ** 0.5)
