@@ -20,7 +20,7 @@ from hatlib.errors import unknown
 from hatlib.exercises import record
 
 MODULES = {"00": "start", "01": "degradation", "02": "metrics", "03": "srcnn", "04": "rcan", "05": "windows",
-           "06": "swinir", "07": "lam", "08": "hat"}
+           "06": "swinir", "07": "lam", "08": "hat", "11": "photos"}
 
 
 class Wrong(Exception):
