@@ -54,6 +54,8 @@ def _still(model: Mapping[str, Any]) -> str:
         width = (values.get("width") or "").removesuffix("px")
         size = f' width="{width}"' if width.isdigit() else ""
         return f'<img src="data:image/{values["format"]};base64,{picture}"{size} alt="the explorer\'s first picture">'
+    if kind == "FileUploadModel":
+        return f"<button disabled>{label}</button>"
     if kind in ("HTMLModel", "HTMLMathModel", "LabelModel"):
         return f"<div>{values.get('value', '')}</div>"
     if kind == "OutputModel":
@@ -85,12 +87,11 @@ def _output(output: Mapping[str, Any]) -> str:
 
 def fallback(model_id: str, state: Mapping[str, Any]) -> dict[str, str]:
     """What is stored in a notebook in a widget's place: its first picture, if it has one, and a line of text."""
-    data = {"text/plain": "explorer: run the cell to use its controls"}
+    explorer = "explorer: run the cell to use its controls"
     for model in _family(model_id, state):
         if picture := _picture(model):
-            data[f"image/{model['state']['format']}"] = picture
-            break
+            return {"text/plain": explorer, f"image/{model['state']['format']}": picture}
         for output in model["state"].get("outputs", []):
             if "image/png" in output.get("data", {}):
-                data["image/png"] = output["data"]["image/png"]
-    return data
+                return {"text/plain": explorer, "image/png": output["data"]["image/png"]}
+    return {"text/plain": "a widget: run the cell to use it"}

@@ -9,12 +9,15 @@ import inspect
 from collections.abc import Iterator
 from functools import partial
 from operator import eq, ne
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from browsing import ROOT, Notebook, Server, installed_browser, launch, write_notebook
 
 from hatlib import widgets
+from hatlib.images import save_image
+from hatlib.pictures import builtin
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator
@@ -63,7 +66,11 @@ def explorers() -> dict[str, str]:
     return calls
 
 
-SOURCES = [IMPORTS, *explorers().values(), *WRONG.values()]
+# A photo is chosen, and looked at in the next cell.
+UPLOAD = ("button = widgets.upload_button()\nbutton", """
+name, image = widgets.your_photo(button=button)
+print(name, image.shape, "the same:", np.array_equal(image, pictures.builtin("cat")))""")
+SOURCES = [IMPORTS, *explorers().values(), *WRONG.values(), *UPLOAD]
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +162,17 @@ def test_an_explorer_answers_to_the_keyboard(notebook: Notebook, name: str) -> N
 @pytest.mark.parametrize("expected", WRONG)
 def test_a_broken_explorer_is_noticed(notebook: Notebook, expected: str) -> None:
     assert expected in (fault(notebook, WRONG[expected]) or "nothing")
+
+
+def test_a_photo_goes_from_the_browser_into_the_kernel(notebook: Notebook, tmp_path: Path) -> None:
+    save_image(tmp_path / "mine.png", builtin("cat"))
+    button = notebook.run(SOURCES.index(UPLOAD[0]))
+    photograph(notebook, button, "upload_button")
+    with notebook.page.expect_file_chooser() as chooser:
+        button.get_by_role("button").click()
+    chooser.value.set_files(tmp_path / "mine.png")
+    button.get_by_text("(1)").wait_for()  # the page has read the file, and sent it
+    assert "mine.png (300, 451, 3) the same: True" in notebook.run(SOURCES.index(UPLOAD[1])).inner_text()
 
 
 def test_every_explorer_is_found() -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hatlib import HatlibError, cli, course, execution, pages, runtime
+from hatlib import HatlibError, cli, course, execution, pages, runtime, stills
 from hatlib.course import Result
 
 pytest.importorskip("nbclient", reason="the course needs the extra `notebooks`")
@@ -185,6 +185,12 @@ def test_explorers_are_shown_still(page: Any, ran: tuple[Path, list[Result], str
     assert "one 3.5" in still.get_text()
     stored = cells(ran[0] / "build" / "00_blur.ipynb")[2]["outputs"][0]["data"]
     assert stored.keys() == {"image/png", "text/plain"}  # what a viewer without a kernel can show
+
+
+def test_an_upload_button_is_shown_still() -> None:
+    state = {"a": {"state": {"_model_name": "FileUploadModel", "description": "Choose <a> photo", "value": []}}}
+    assert "<button disabled>Choose &lt;a&gt; photo</button>" in stills.as_html("a", state)
+    assert stills.fallback("a", state) == {"text/plain": "a widget: run the cell to use it"}
 
 
 def test_index(ran: tuple[Path, list[Result], str]) -> None:

@@ -22,7 +22,7 @@ from hatlib.errors import unknown
 from hatlib.exercises import record
 
 MODULES = {"00": "start", "01": "degradation", "02": "metrics", "03": "srcnn", "04": "rcan", "05": "windows",
-           "06": "swinir", "07": "lam", "08": "hat", "09": "training", "10": "reproduction"}
+           "06": "swinir", "07": "lam", "08": "hat", "09": "training", "10": "reproduction", "11": "photos"}
 
 
 class Wrong(Exception):

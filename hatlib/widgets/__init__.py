@@ -15,9 +15,11 @@ from hatlib.widgets.metrics import metrics_explorer
 from hatlib.widgets.overlap import overlap_explorer
 from hatlib.widgets.query import query_explorer
 from hatlib.widgets.srcnn import srcnn_explorer
+from hatlib.widgets.uploading import Photo, ask_on_colab, upload_button, uploaded, your_photo
 from hatlib.widgets.windows import windows_explorer
 from hatlib.widgets.wiping import wipe
 
-__all__ = ["bias_explorer", "choice", "conv_scale_explorer", "degradation_explorer", "explorer", "float_slider",
-           "gates_explorer", "hat_cost_explorer", "int_slider", "lam_explorer", "metrics_explorer", "overlap_explorer",
-           "query_explorer", "srcnn_explorer", "stops", "switch", "windows_explorer", "wipe"]
+__all__ = ["Photo", "ask_on_colab", "bias_explorer", "choice", "conv_scale_explorer", "degradation_explorer",
+           "explorer", "float_slider", "gates_explorer", "hat_cost_explorer", "int_slider", "lam_explorer",
+           "metrics_explorer", "overlap_explorer", "query_explorer", "srcnn_explorer", "stops", "switch",
+           "upload_button", "uploaded", "windows_explorer", "wipe", "your_photo"]

@@ -17,7 +17,7 @@ import pytest
 HERE = Path(__file__).resolve().parent
 FOLDER = HERE.parent.parent / ".venv" / "ipywidgets-7"
 # Those that make widgets; the arithmetic is the same under both versions.
-WITH_WIDGETS = "explorer or sliders or wipe or test_frame"
+WITH_WIDGETS = "explorer or sliders or wipe or test_frame or test_upload"
 RUN = """
 import sys
 import ipywidgets, pytest
