@@ -1,9 +1,10 @@
 """How long an attribution map takes: steps of the path in batches, as `lam` chooses them, and one at a time.
 
-    python -m benchmarks.attribution [--models hat-nano-x4 …] [--side 64] [--steps 50] [--rounds 3]
+    python -m benchmarks.attribution [--models hat-nano-x4 …] [--side 64] [--steps 50] [--rule right] [--rounds 3]
 
-The two take turns; times are medians. A name that has no weights here stands for a network with random ones, whose
-time is the same.
+The two take turns; times are medians. The error is what the map's sum lacks of what it has to be (`completeness`), as a
+share of that: 20 steps of the midpoint rule come closer than the paper's 50 of the other, in less than half the time.
+A name that has no weights here stands for a network with random ones, whose time is the same.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ def network(name: str) -> models.Network:
         return models.create(stem, int(scale[:1] or 4)).eval()
 
 
-def seconds(model: models.Network, side: int, steps: int, batch: int | None) -> float:
-    """Of one map, for the window in the middle of the built-in façade."""
+def measure(model: models.Network, side: int, steps: int, rule: str, batch: int | None) -> tuple[float, float]:
+    """Seconds and error of one map, for the window in the middle of the built-in façade."""
     lr = imresize(pictures.builtin("facade-5")[: 4 * side, : 4 * side], 1 / 4)
     window = (model.scale * side // 2 - 8, model.scale * side // 2 - 8, 16)
     start = time.perf_counter()
-    attribution.lam(model, lr, window, steps, batch=batch)
-    return time.perf_counter() - start
+    found, wanted = attribution.lam(model, lr, window, steps, rule=rule, batch=batch).completeness
+    return time.perf_counter() - start, abs(found - wanted) / abs(wanted)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -43,20 +44,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--models", nargs="+", default=["rcan-nano-x4", "swinir-nano-x4", "hat-nano-x4"])
     parser.add_argument("--side", type=int, default=64, help="of the LR image, in pixels; at most 96")
     parser.add_argument("--steps", type=int, default=attribution.STEPS)
+    parser.add_argument("--rule", choices=attribution.RULES, default="right")
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args(arguments)
     where = runtime.device()
     print(f"hatlib {hatlib.__version__}, torch {torch.__version__}, {where.type}, {torch.get_num_threads()} threads; "
-          f"LR {asked.side}×{asked.side}, {asked.steps} steps, medians of {asked.rounds}")
-    print(f"{'network':<18}{'in batches, s':>14}{'one at a time, s':>18}{'ratio':>8}")
+          f"LR {asked.side}×{asked.side}, {asked.steps} steps, rule {asked.rule}, medians of {asked.rounds}")
+    print(f"{'network':<18}{'in batches, s':>14}{'one at a time, s':>18}{'ratio':>8}{'error':>9}")
     for name in asked.models:
         model = network(name).to(where)
         times: dict[int | None, list[float]] = {None: [], 1: []}
         for _ in range(asked.rounds):
             for batch, measured in times.items():
-                measured.append(seconds(model, asked.side, asked.steps, batch))
+                taken, error = measure(model, asked.side, asked.steps, asked.rule, batch)
+                measured.append(taken)
         batched, single = (statistics.median(measured) for measured in times.values())
-        print(f"{name:<18}{batched:14.2f}{single:18.2f}{single / batched:8.2f}", flush=True)
+        print(f"{name:<18}{batched:14.2f}{single:18.2f}{single / batched:8.2f}{error:9.2%}", flush=True)
 
 
 if __name__ == "__main__":

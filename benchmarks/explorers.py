@@ -21,7 +21,7 @@ from hatlib import HatlibError, files, widgets
 
 EXPLORERS = [name for name in widgets.__all__ if name.endswith("_explorer") or name == "wipe"]
 QUICK = 100  # ms
-BUDGETS = {"query_explorer": 1000, "gates_explorer": 1000, "conv_scale_explorer": 1000, "lam_explorer": 3000}
+BUDGETS = {"query_explorer": 1000, "gates_explorer": 1000, "conv_scale_explorer": 1000, "lam_explorer": 1000}
 
 
 def values(control: Any, count: int = 7) -> list[Any]:

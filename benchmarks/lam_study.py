@@ -95,9 +95,7 @@ def fingerprint(model: models.Network) -> str:
 
 def networks(names: Sequence[str], untrained: bool) -> dict[str, models.Network]:
     """Those asked for; by default the nano networks and the published ×4 weights that are on this machine."""
-    here = [entry.name for entry in map(catalogue.info, catalogue.names())
-            if entry.scale == SCALE and catalogue.state(entry) == "here"]
-    wanted = names or [*NANO, *here]
+    wanted = names or [*NANO, *catalogue.present(SCALE)]
     if not untrained:
         return {name: checkpoints.load(name) for name in wanted}
     runtime.seed_everything(0)

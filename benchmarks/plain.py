@@ -29,6 +29,10 @@ from hatlib.models.windows import (
 
 Size = tuple[int, int]  # (H, W)
 
+# The environment of a program that does not know hatlib: how long OpenMP's threads look out for work is libgomp's own
+# choice, and `hatlib.runtime.keep_memory` leaves the C library alone.
+ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "300000", "GLIBC_TUNABLES": ""}
+
 
 class Plain(nn.Module):
     """LR RGB (N, 3, H, W), both sides multiples of the window → SR (N, 3, s·H, s·W)."""

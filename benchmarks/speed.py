@@ -3,11 +3,11 @@
     python benchmarks/speed.py [--networks hat hat-s swinir] [--sizes 64x64 256x192] [--rounds 3] [--json FILE]
     python benchmarks/speed.py --accuracy [--weights FILE…] [--json FILE]
 
-The cases take turns in one process, once in each round, so that whatever else the machine does meets all of them;
-times are medians and ratios are to the published arithmetic in float32. "of peak" is the share of the speed of a large
-matrix product, measured before. Peak memory is that of a process of its own, Python and torch included. Where spandrel
-can be imported (0.4.2 is what the parity tests come from), it runs
-too. On a GPU there are also TF32 and `torch.compile`.
+Each measurement has its own process, the published arithmetic with the system's own settings and ours with hatlib's.
+The cases take turns, once in each round, so that whatever else the machine does meets all of them; times are medians
+and ratios are to the published arithmetic in float32. "of peak" is the share of the speed of a large matrix product,
+measured before. Peak memory has Python and torch in it. Where spandrel can be imported (0.4.2 is what the parity tests
+come from), it runs too. On a GPU there are also TF32 and `torch.compile`.
 
 Networks have random weights: speed does not depend on them. Accuracy does: see `accuracy`.
 """
@@ -18,10 +18,12 @@ import argparse
 import contextlib
 import importlib.util
 import json
+import os
 import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +31,8 @@ from typing import Any
 
 import hatlib  # before torch: settles how waiting threads wait  # isort: skip
 import torch
-from plain import Plain
+from plain import ENVIRONMENT, Plain
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from hatlib import HatlibError, checkpoints, datasets, files, metrics, models, upscale
@@ -102,12 +105,14 @@ def matrix_product(dtype: torch.dtype) -> float:
 
 def compare(name: str, size: tuple[int, int], cases: list[str], rounds: int, peaks: dict[str, float]) -> list[Row]:
     """A row for each case: median seconds over the rounds, ratio, GFLOP/s, difference from plain, peak memory."""
-    made = {case: prepare(name, size, case) for case in cases}
-    results = {case: once().float() for case, once in made.items()}  # also warms up
-    times: dict[str, list[float]] = {case: [] for case in cases}
-    for _ in range(rounds):
-        for case, once in made.items():
-            times[case].append(seconds(once))
+    measured: dict[str, list[tuple[float, float]]] = {case: [] for case in cases}
+    results: dict[str, torch.Tensor] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(rounds):
+            for case in cases:
+                measured[case].append(in_a_process(name, size, case, Path(folder) / "result.safetensors"))
+                results[case] = load_file(Path(folder) / "result.safetensors")["result"]
+    times = {case: [seconds for seconds, _ in values] for case, values in measured.items()}
     work = 2 * counting.multiply_adds(models.create(name, 4), *size) / 1e9  # GFLOP
     rows = []
     for case in cases:
@@ -116,20 +121,33 @@ def compare(name: str, size: tuple[int, int], cases: list[str], rounds: int, pea
         rows.append({
             "network": name, "size": f"{size[0]}x{size[1]}", "case": case, "seconds": median,
             "ratio": statistics.median(times["plain fp32"]) / median, "gflops": work / median,
-            "of_peak": work / median / peak, "times": times[case],
+            "of_peak": work / median / peak, "times": times[case], "mib": max(mib for _, mib in measured[case]),
             "difference": float((results[case] - results["plain fp32"]).abs().max()),
         })
     return rows
 
 
-def peak_memory(name: str, size: tuple[int, int], case: str) -> float:
-    """MiB at most in use by a process that runs a case once; on a GPU those of its memory."""
-    command = [sys.executable, __file__, "--peak", name, f"{size[0]}x{size[1]}", case]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
+def in_a_process(name: str, size: tuple[int, int], case: str, result: Path) -> tuple[float, float]:
+    """Seconds and peak memory in MiB of one run in a new process, which writes what the network made."""
+    command = [sys.executable, __file__, "--one", name, f"{size[0]}x{size[1]}", case, str(result)]
+    settings = {} if case.startswith("ours") else ENVIRONMENT
+    done = subprocess.run(command, env={**os.environ, **settings}, capture_output=True, text=True, check=True)
+    time_taken, mib = done.stdout.split()[-2:]
+    return float(time_taken), float(mib)
 
 
-def own_peak(name: str, size: str, case: str) -> float:
-    prepare(name, parse_size(size), case)()
+def one(name: str, size: str, case: str, result: str) -> None:
+    """What `in_a_process` starts. A small image is enough to warm up on a CPU, where nothing is compiled."""
+    once = prepare(name, parse_size(size), case)
+    (once if WHERE.type == "cuda" else prepare(name, (64, 64), case))()
+    start = time.perf_counter()
+    made = once()
+    print(time.perf_counter() - start, peak_memory())
+    save_file({"result": made.float().cpu().contiguous()}, result)
+
+
+def peak_memory() -> float:
+    """MiB at most in use by this process; on a GPU those of its memory."""
     if WHERE.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
     status = Path("/proc/self/status")
@@ -191,10 +209,10 @@ def main() -> None:
     parser.add_argument("--accuracy", action="store_true", help="PSNR of float32 and bfloat16 instead of times")
     parser.add_argument("--weights", nargs="+", default=[], help="for --accuracy: checkpoints")
     parser.add_argument("--json", help="also write the numbers to this file")
-    parser.add_argument("--peak", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.peak:
-        print(own_peak(*arguments.peak))
+    if arguments.one:
+        one(*arguments.one)
         return
     if arguments.accuracy:
         rows = accuracy(arguments.weights)
@@ -222,7 +240,6 @@ def table(networks: list[str], sizes: list[tuple[int, int]], rounds: int) -> lis
         for name in networks:
             compared = compare(name, size, cases, rounds, peaks)
             for row in compared:
-                row["mib"] = peak_memory(name, size, row["case"])
                 print(f"{name:<9}{row['size']:<9}{row['case']:<20}{row['seconds']:8.3f}{row['ratio']:7.2f}"
                       f"{row['gflops']:9.0f}{row['of_peak']:9.2f}{row['mib']:7.0f}"
                       f"{row['mib'] / compared[0]['mib']:10.2f}{row['difference']:12.1e}", flush=True)

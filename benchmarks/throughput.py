@@ -4,8 +4,9 @@
 
 The usual way: HR and LR files decoded by a DataLoader with two workers, cropped and flipped there, and the published
 arithmetic computed step by step (`plain.py`), float32. Ours: `hatlib.training.fit` as it is, in float32 and in the
-precision that it chooses. Same network, patch, batch, loss and optimiser. The cases take turns, so that whatever else
-the machine does meets all of them; the numbers are medians of the rounds.
+precision that it chooses. Same network, patch, batch, loss and optimiser. Each measurement has its own process, the
+usual way with the system's own settings and ours with hatlib's; the cases take turns, so that whatever else the machine
+does meets all of them; the numbers are medians of the rounds.
 """
 
 from __future__ import annotations
@@ -13,26 +14,30 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import hatlib  # before torch: settles how waiting threads wait  # isort: skip
 import numpy as np
 import torch
-from plain import Plain
+from plain import ENVIRONMENT, Plain
 from torch.utils.data import DataLoader, Dataset
 
 from hatlib import files, models, training
-from hatlib.images import load_image, save_image
+from hatlib.images import crop_to_multiple, load_image, save_image
 from hatlib.models.swinir import WindowNetwork
 from hatlib.resize import imresize
 from hatlib.runtime import device, hardware
 
 WORKERS = 2
+WARM_UP = 3  # steps before the clock starts
 
 
 class Files(Dataset):
@@ -57,20 +62,11 @@ class Files(Dataset):
         return torch.from_numpy(low.transpose(2, 0, 1)), torch.from_numpy(high.transpose(2, 0, 1))
 
 
-def usual(recipe: training.Recipe, folder: Path, steps: int) -> Callable[[], float]:
-    """A function that trains for some steps the usual way and returns the seconds."""
+def usual(recipe: training.Recipe, steps: int) -> tuple[float, float | None]:
+    """Trains for some steps the usual way; seconds, and nothing about the share that was not arithmetic."""
     network = models.create(recipe.model, recipe.scale).train().to(device())
     plain: Any = Plain(network) if isinstance(network, WindowNetwork) else network
     optimiser = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
-    pairs = Files(folder, recipe, 10**6)
-
-    def run() -> float:
-        loader = iter(DataLoader(pairs, recipe.batch, shuffle=True, num_workers=WORKERS))
-        step(*next(loader))  # the workers have started
-        start = time.perf_counter()
-        for _ in range(steps):
-            step(*next(loader))
-        return time.perf_counter() - start
 
     def step(lr: torch.Tensor, hr: torch.Tensor) -> None:
         loss = (plain(lr.to(device())) - hr.to(device())).abs().mean()
@@ -79,49 +75,58 @@ def usual(recipe: training.Recipe, folder: Path, steps: int) -> Callable[[], flo
         optimiser.step()
         loss.item()
 
-    return run
+    with photographs(photos()) as folder:
+        loader = iter(DataLoader(Files(folder, recipe, 10**6), recipe.batch, shuffle=True, num_workers=WORKERS))
+        for _ in range(WARM_UP):
+            step(*next(loader))
+        start = time.perf_counter()
+        for _ in range(steps):
+            step(*next(loader))
+        return time.perf_counter() - start, None
 
 
-def ours(recipe: training.Recipe, images: list[np.ndarray], steps: int, waiting: list[float]) -> Callable[[], float]:
-    """The same with `training.fit`; notes the share of time that was not arithmetic."""
-    def run() -> float:
-        done = training.fit(recipe, images, progress=False, listeners=[moments.append_time])
-        waiting.append(done.waiting / done.seconds)
-        return moments.seconds(steps)
-
-    moments = Moments()
-    return run
+def ours(recipe: training.Recipe, steps: int) -> tuple[float, float | None]:
+    """The same with `training.fit`, and the share of time that was not arithmetic."""
+    ends: list[float] = []
+    done = training.fit(recipe, photos(), progress=False, listeners=[lambda run: ends.append(time.perf_counter())])
+    return ends[-1] - ends[-1 - steps], done.waiting / done.seconds
 
 
-class Moments:
-    """When steps ended."""
-
-    def __init__(self) -> None:
-        self.times: list[float] = []
-
-    def append_time(self, run: training.Run) -> None:
-        self.times.append(time.perf_counter())
-
-    def seconds(self, steps: int) -> float:
-        """Of the last so many steps."""
-        return self.times[-1] - self.times[-1 - steps]
+CASES = {"usual": {}, "ours, fp32": {"precision": "fp32"}, "ours": {}}
 
 
-def compare(name: str, steps: int, rounds: int, folder: Path, images: list[np.ndarray]) -> list[dict[str, Any]]:
-    recipe = training.recipe(f"{name}-x4", steps=steps + 1, warm_up=1)
-    exact = training.recipe(f"{name}-x4", steps=steps + 1, warm_up=1, precision="fp32")
-    shares: dict[str, list[float]] = {"ours, fp32": [], "ours": []}
-    cases = {"usual": usual(recipe, folder, steps), "ours, fp32": ours(exact, images, steps, shares["ours, fp32"]),
-             "ours": ours(recipe, images, steps, shares["ours"])}
-    seconds: dict[str, list[float]] = {case: [] for case in cases}
+def measure(name: str, case: str, steps: int) -> tuple[float, float | None]:
+    """One measurement, in this process."""
+    recipe = training.recipe(f"{name}-x4", steps=steps + WARM_UP, warm_up=1, **CASES[case])
+    return usual(recipe, steps) if case == "usual" else ours(recipe, steps)
+
+
+def in_a_process(name: str, case: str, steps: int) -> tuple[float, float | None]:
+    """One measurement, in a process of its own."""
+    command = [sys.executable, __file__, "--networks", name, "--steps", str(steps), "--case", case]
+    settings = ENVIRONMENT if case == "usual" else {}
+    done = subprocess.run(command, env={**os.environ, **settings}, check=True, capture_output=True, text=True)
+    seconds, share = json.loads(done.stdout.splitlines()[-1])
+    return seconds, share
+
+
+def compare(name: str, steps: int, rounds: int) -> list[dict[str, Any]]:
+    measured: dict[str, list[tuple[float, float | None]]] = {case: [] for case in CASES}
     for _ in range(rounds):
-        for case, run in cases.items():
-            seconds[case].append(run())
-    speed = {case: steps * recipe.batch / statistics.median(times) for case, times in seconds.items()}
+        for case in CASES:
+            measured[case].append(in_a_process(name, case, steps))
+    batch = training.recipe(f"{name}-x4").batch
+    speed = {case: steps * batch / statistics.median(seconds for seconds, _ in measured[case]) for case in CASES}
+    shares = {case: [share for _, share in measured[case] if share is not None] for case in CASES}
     return [{"network": name, "case": case, "patches_a_second": round(speed[case], 1),
              "times_the_usual": round(speed[case] / speed["usual"], 2),
-             "outside_arithmetic": round(statistics.median(shares[case]), 4) if case in shares else None}
-            for case in cases]
+             "outside_arithmetic": round(statistics.median(shares[case]), 4) if shares[case] else None}
+            for case in CASES]
+
+
+def photos() -> list[np.ndarray]:
+    """Photographs whose sides are multiples of the scale."""
+    return [crop_to_multiple(image, 4) for image in hatlib.datasets.hr_images("bsds500", limit=40)]
 
 
 @contextlib.contextmanager
@@ -142,11 +147,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--case", choices=list(CASES), help="only this one, once, in this process: its seconds")
     asked = parser.parse_args()
-    images = [image[: image.shape[0] // 4 * 4, : image.shape[1] // 4 * 4]
-              for image in hatlib.datasets.hr_images("bsds500", limit=40)]
-    with photographs(images) as folder:
-        rows = [row for name in asked.networks for row in compare(name, asked.steps, asked.rounds, folder, images)]
+    if asked.case:
+        print(json.dumps(measure(asked.networks[0], asked.case, asked.steps)))
+        return
+    rows = [row for name in asked.networks for row in compare(name, asked.steps, asked.rounds)]
     print(f"{hardware()}; batch 8, LR patch 32, ×4; {asked.steps} steps a round, medians of {asked.rounds} rounds")
     print(pd.DataFrame(rows).to_string(index=False))
     if asked.json:

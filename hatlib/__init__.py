@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-# Threads that wait for work sleep instead of spinning. On an idle machine this costs nothing; beside a second busy
-# process (another notebook, a browser) spinning made training up to four times slower. Read when torch is imported.
+# Threads that wait for work look out for it for a moment and then sleep. Without the moment, the small operations of
+# small networks get nothing from a second core; without the sleep, training beside a second busy process (another
+# notebook, a browser) was up to four times slower. Read when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "4000")
 
 # name that users type → module that defines it
 _NAMES = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,6 +27,8 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False,
                   help="Single-image super-resolution: a trusted evaluation protocol, compact networks, the course.")
 JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the table to FILE.")]
 ScaleOption = Annotated[int, typer.Option(min=1, help="HR side / LR side.")]
+LR_HELP = "matlab, published (×4 files of the set), or other programs' bicubic: float, pil, torch, torch-antialias."
+MEASURED = 5  # columns of the table of reproduce; the others do not fit a narrow terminal, and follow as lines
 MODEL_HELP = "bicubic, nearest, weights by name (hat-nano-x4; see hatlib models), or a file of weights."
 In = Annotated[Path, typer.Argument(metavar="IN", help="An image, or a folder of images.")]
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="The file to write, or the folder.")]
@@ -282,8 +284,7 @@ def evaluate(model: Annotated[str, typer.Option(help=MODEL_HELP)],
              scale: ScaleOption = 4,
              limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many images.")] = None,
              save_images: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep the results there.")] = None,
-             lr: Annotated[str, typer.Option(help="matlab (made from HR) or published (×4 files of the set).")
-                           ] = "matlab",
+             lr: Annotated[str, typer.Option(help=LR_HELP)] = "matlab",
              gray: Annotated[str, typer.Option(help="One-channel files: keep, or rgb.")] = "keep",
              json_file: JsonOption = None) -> None:
     """Measure a network on a data set by the protocol of the papers, next to the published value where there is one."""
@@ -306,7 +307,7 @@ def evaluate(model: Annotated[str, typer.Option(help=MODEL_HELP)],
     line = evaluation.protocol(scale, lr, gray)
     terminal.say(f"{model} on {data} {line}")
     whole_set = len(pairs) == set_size(data)
-    reference = evaluation.published(model, data, scale) if whole_set else None
+    reference = evaluation.published(model, data, scale) if whole_set and lr in ("matlab", "published") else None
     if reference:
         psnr, ssim, where = reference
         structure, difference = ("", "") if ssim is None else (f", {ssim:.4f}", f", {mean.ssim - ssim:+.4f}")
@@ -367,29 +368,48 @@ def train(recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe
 
 @app.command("reproduce")
 def reproduce_command(
-        models: Annotated[str, typer.Option(metavar="NAME,…", help="Networks: " + MODEL_HELP)],
+        models: Annotated[str | None, typer.Option(metavar="NAME,…", help="Networks: " + MODEL_HELP,
+                                                   show_default="bicubic and the course's own")] = None,
         data: Annotated[str, typer.Option(metavar="NAME,…", help="Sets by name, folders, or ucla.")] = "urban100,ucla",
         limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many images of each set.")] = None,
+        every: Annotated[int, typer.Option(min=1, help="10: only each tenth image of each set.")] = 1,
         scale: ScaleOption = 4,
+        lr: Annotated[str, typer.Option(help=LR_HELP)] = "matlab",
         precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "fp32",
         out: Annotated[Path, typer.Option(metavar="DIR", help="Where the results go; an interrupted run goes on there."
                                           )] = Path("build/reproduce"),
         json_file: JsonOption = None) -> None:
-    """Measure networks on whole sets next to the papers' and the survey's values; writes tables and strips."""
-    from hatlib import reproduction
+    """Measure networks on whole sets next to the papers' and the survey's values; writes tables and strips.
+
+    Each image is written down as it is measured: after an interruption the same command goes on.
+    """
+    from hatlib import checkpoints, reproduction
 
     terminal.check_file(json_file)
-    rows = reproduction.run(_names(models), _names(data), out, limit, scale, precision, terminal.progress)
-    table = terminal.new_table("set", "network", right=("images", "PSNR dB", "SSIM", "gain dB", "seconds", "papers",
-                                                        "difference", "survey", "difference"))
+    networks = checkpoints.trained() if models is None else _names(models)
+    try:
+        rows = reproduction.run(networks, _names(data), out, limit, scale, precision, _announced, every, lr)
+    except KeyboardInterrupt:
+        terminal.say(f"stopped; {out} keeps what was measured, and the same command goes on with it")
+        raise
+    for title, columns, lines in reproduction.tables(rows):
+        terminal.say(title)
+        table = terminal.new_table(columns[0], right=columns[1:MEASURED])
+        for name, *numbers in lines:
+            table.add_row(terminal.plain(name), *numbers[: MEASURED - 1])
+        terminal.console().print(table)
     for row in rows:
-        name, *numbers = reproduction.cells(row)
-        table.add_row(terminal.plain(row.data), terminal.plain(name), str(row.images), *numbers)
-    terminal.console().print(table)
-    for line in sorted({f"{row.data}: {row.protocol}" for row in rows}):
-        terminal.say(line)
-    terminal.say(f"rows by image, strips and the table: {out}")
+        for note in reproduction.beside(row):
+            terminal.say(f"{row.data}, {row.model}: {note}")
+    terminal.say(f"{rows[0].protocol}\n{sum(row.minutes for row in rows):.1f} min in the networks; rows by image, "
+                 f"strips and this table: {out}")
     terminal.write_json(json_file, [row.record() for row in rows])
+
+
+def _announced(items: Sequence[Any], title: str) -> Iterator[Any]:
+    """The items, with a bar; and a line before, for those who look at it hours later."""
+    terminal.say(title)
+    return terminal.progress(items, title)
 
 
 def _names(text: str) -> list[str]:

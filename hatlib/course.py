@@ -37,7 +37,7 @@ class Result:
     title: str
     promise: str  # the notebook's first paragraph, as Markdown
     cells: int  # code cells that are not empty
-    state: str = "waiting"  # waiting, running, passed, failed
+    state: str = "waiting"  # waiting, running, passed, failed, or absent: neither asked for nor there from before
     done: int = 0
     seconds: float = 0.0
     error: str = ""  # the last line of what went wrong
@@ -180,6 +180,9 @@ def run(out: str | Path = "build", only: Iterable[str] = (), store: bool = False
     folder = Path(out).expanduser()
     terminal.make_folder(folder)
     remember(results.values(), folder)
+    for path in everything:
+        if path not in chosen and results[path].state == "waiting":
+            results[path].state = "absent"
     facts = {**doctor.machine(), "profile": profile}
     board = Board(console or Console(), [results[path] for path in chosen])
     tidy: dict[Path, NotebookNode] = {}

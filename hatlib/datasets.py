@@ -17,9 +17,10 @@ import numpy as np
 
 from hatlib import downloads, pictures, runtime
 from hatlib.catalogue import CATALOGUE, DataSet, info, names
+from hatlib.degradation import SHRINKS, shrink
 from hatlib.errors import HatlibError, unknown
 from hatlib.images import SUFFIXES, crop_to_multiple, list_images, load_image
-from hatlib.resize import BORDERS, imresize
+from hatlib.resize import BORDERS
 from hatlib.sampling import PatchSampler
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "table",
 ]
 SCALES = (2, 3, 4, 8)
+LR_WAYS = (*SHRINKS, "published")  # how LR is made, or that it is read
 
 
 def table() -> list[dict[str, Any]]:
@@ -43,13 +45,13 @@ def table() -> list[dict[str, Any]]:
     return rows
 
 
-def fetch(name: str, published_lr: bool = False, limit: int | None = None) -> list[Path]:
+def fetch(name: str, published_lr: bool = False, limit: int | None = None, every: int = 1) -> list[Path]:
     """Downloads what is missing or damaged of a set.
 
     Args:
         name: a name of the catalogue.
         published_lr: also the ×4 LR files that were published with it.
-        limit: only the first so many images.
+        limit, every: only a part of the images, as in `load`.
     Returns:
         The paths of the HR files (and then the LR files); none for "builtin".
     Raises:
@@ -57,10 +59,10 @@ def fetch(name: str, published_lr: bool = False, limit: int | None = None) -> li
     """
     entry = info(name)
     remotes = downloads.registry().get(name, ())
-    if limit is not None:
-        remotes = tuple(remote for remote in remotes if remote.path not in entry.left_out)[:limit]
+    if limit is not None or every > 1:
+        remotes = tuple(remote for remote in remotes if remote.path not in entry.left_out)[::every][:limit]
     if published_lr:
-        remotes += downloads.registry()[_lr_section(entry)][:limit]
+        remotes += downloads.registry()[_lr_section(entry)][::every][:limit]
     return downloads.fetch(remotes, entry.name)
 
 
@@ -91,15 +93,18 @@ def _source(name: str, path: Path, lr_path: Path | None = None) -> Source:
     return Source(name, partial(load_image, path), partial(load_image, lr_path) if lr_path else None)
 
 
-def _sources(name_or_folder: str | os.PathLike[str], published: bool = False, limit: int | None = None) -> list[Source]:
+def _sources(name_or_folder: str | os.PathLike[str], published: bool = False, limit: int | None = None,
+             every: int = 1) -> list[Source]:
     """The images of a set or a folder, unread. Fetches what is missing."""
     if limit is not None and limit < 1:
         raise HatlibError(f"limit is how many images to take, at least 1, got {limit}")
+    if every < 1:
+        raise HatlibError(f"every is 1 for all images, 10 for each tenth, got {every}")
     name = os.fspath(name_or_folder)
     if name == "ucla":
         name = str(ucla_folder() or _no_ucla())
     if name in CATALOGUE:
-        return _set_sources(CATALOGUE[name], published, limit)
+        return _set_sources(CATALOGUE[name], published, limit, every)
     folder = Path(name).expanduser()
     if folder.is_file():
         raise HatlibError(f"{name} is a file; a data set is a folder of images or one of {', '.join(names())}")
@@ -107,7 +112,7 @@ def _sources(name_or_folder: str | os.PathLike[str], published: bool = False, li
         raise unknown("data set (or folder)", name, names())
     if published:
         raise HatlibError(f"a folder of images has no published LR files, got lr='published' for {name}")
-    files = list_images(folder)[:limit]
+    files = list_images(folder)[::every][:limit]
     stems = Counter(path.stem for path in files)
     return [_source(path.stem if stems[path.stem] == 1 else path.name, path) for path in files]
 
@@ -130,15 +135,15 @@ def _builtin(name: str, gray: str) -> np.ndarray:
     return image[..., 0] if gray == "keep" and name in pictures.GRAY else image
 
 
-def _set_sources(entry: DataSet, published: bool, limit: int | None) -> list[Source]:
+def _set_sources(entry: DataSet, published: bool, limit: int | None, every: int) -> list[Source]:
     if published:
         _lr_section(entry)
     if entry.name == "builtin":
-        return [Source(label, partial(_builtin, label)) for label in pictures.builtin_names()[:limit]]
-    paths = fetch(entry.name, published, limit)
+        return [Source(label, partial(_builtin, label)) for label in pictures.builtin_names()[::every][:limit]]
+    paths = fetch(entry.name, published, limit, every)
     count = len(paths) // 2 if published else len(paths)
     lr_paths: Sequence[Path | None] = paths[count:] or [None] * count
-    labels = entry.labels or [path.stem.removesuffix("_SRF_4_HR") for path in paths[:count]]
+    labels = entry.labels[::every] or [path.stem.removesuffix("_SRF_4_HR") for path in paths[:count]]
     left_out = {runtime.data_folder() / path for path in entry.left_out}
     triples = zip(labels, paths[:count], lr_paths, strict=False)  # `limit` cuts the paths, not the labels
     return [_source(*triple) for triple in triples if triple[1] not in left_out]
@@ -147,8 +152,8 @@ def _set_sources(entry: DataSet, published: bool, limit: int | None) -> list[Sou
 class Pairs(Sequence[Pair]):
     """HR/LR pairs that are decoded when they are asked for; what `load` returns. Slices are Pairs too."""
 
-    def __init__(self, sources: Sequence[Source], scale: int, gray: str, border: str) -> None:
-        self.sources, self.scale, self.gray, self.border = list(sources), scale, gray, border
+    def __init__(self, sources: Sequence[Source], scale: int, gray: str, border: str, way: str = "matlab") -> None:
+        self.sources, self.scale, self.gray, self.border, self.way = list(sources), scale, gray, border, way
 
     @property
     def names(self) -> list[str]:
@@ -163,26 +168,29 @@ class Pairs(Sequence[Pair]):
     def __getitem__(self, index: slice) -> Pairs: ...
     def __getitem__(self, index: int | slice) -> Pair | Pairs:
         if isinstance(index, slice):
-            return Pairs(self.sources[index], self.scale, self.gray, self.border)
+            return Pairs(self.sources[index], self.scale, self.gray, self.border, self.way)
         source = self.sources[index]
         hr = crop_to_multiple(source.read(self.gray), self.scale)
         if source.read_lr:
             return Pair(source.name, source.read_lr(self.gray), hr)
-        return Pair(source.name, imresize(hr, 1 / self.scale, border=self.border), hr)
+        return Pair(source.name, shrink(hr, self.scale, self.way, self.border), hr)
 
 
 def load(name_or_folder: str | os.PathLike[str], scale: int = 4, lr: str = "matlab", gray: str = "keep",
-         limit: int | None = None, border: str = "symmetric") -> Pairs:
+         limit: int | None = None, border: str = "symmetric", every: int = 1) -> Pairs:
     """HR/LR pairs of a public set (fetched on first use) or of a folder of images, by the protocol of the papers.
 
     Args:
         name_or_folder: a name of the catalogue, or a folder; its images come in the order of their names. "ucla" is
             the folder of that name in the data folder, into which you put the photos yourself.
         scale: 2, 3, 4 or 8; HR is cropped to a multiple of it.
-        lr: "matlab" makes LR with `imresize`, bit-exactly; "published" takes the ×4 files that came with the set.
+        lr: "matlab" makes LR with `imresize`, bit-exactly; "published" takes the ×4 files that came with the set;
+            "float", "pil", "torch" and "torch-antialias" are other programs' bicubic (`degradation.shrink`).
         gray: "keep" leaves a one-channel file (Set14 has one) as (H, W), as in the published results of bicubic;
             "rgb" repeats it three times, as in most results of networks.
         limit: only the first so many images.
+        every: 10 takes each tenth image, from the first on: a part of a set that is not only its beginning. `limit`
+            counts those.
         border: what `imresize` takes to lie outside: "symmetric", or "replicate" as in the published LR files.
     Returns:
         A sequence of Pair(name, lr, hr), uint8, each decoded when it is asked for.
@@ -192,13 +200,13 @@ def load(name_or_folder: str | os.PathLike[str], scale: int = 4, lr: str = "matl
     """
     if scale not in SCALES:
         raise HatlibError(f"scale can be {', '.join(map(str, SCALES[:-1]))} or {SCALES[-1]}, got {scale}")
-    for what, value, allowed in (("lr", lr, ("matlab", "published")), ("gray", gray, ("keep", "rgb")),
+    for what, value, allowed in (("lr", lr, LR_WAYS), ("gray", gray, ("keep", "rgb")),
                                  ("border", border, BORDERS)):
         if value not in allowed:
-            raise HatlibError(f"{what} is '{value}'; it can be {' or '.join(allowed)}")
+            raise HatlibError(f"{what} is '{value}'; it can be {', '.join(allowed[:-1])} or {allowed[-1]}")
     if lr == "published" and scale != 4:
         raise HatlibError(f"the published LR files are for scale 4, got scale {scale}; lr='matlab' makes them")
-    return Pairs(_sources(name_or_folder, lr == "published", limit), scale, gray, border)
+    return Pairs(_sources(name_or_folder, lr == "published", limit, every), scale, gray, border, lr)
 
 
 def hr_images(name_or_folder: str | os.PathLike[str], gray: str = "rgb", limit: int | None = None) -> list[np.ndarray]:

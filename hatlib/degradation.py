@@ -240,6 +240,45 @@ def resize(image: Array, size: tuple[int, int], method: str = "bicubic") -> Arra
     return _like(small.reshape(*planes.shape[:-2], *size), image)
 
 
+# What programs call "bicubic" when they make an image small: name → in words, for a protocol.
+SHRINKS = {
+    "matlab": "MATLAB bicubic, uint8",
+    "float": "MATLAB bicubic, rounded once",
+    "pil": "Pillow bicubic",
+    "torch-antialias": "torch bicubic with antialias",
+    "torch": "torch bicubic as it is, without antialias",
+}
+
+
+def shrink(image: np.ndarray, scale: int = 4, way: str = "matlab", border: str = "symmetric") -> np.ndarray:
+    """LR of an image as various programs make it, all of them by "bicubic".
+
+    The kernels differ (torch without antialias has Keys' cubic with a = −0.75, four pixels wide at any scale; the
+    others have a = −0.5, stretched by the scale), and so do the borders and the rounding. Taught in notebook 10.
+
+    Args:
+        image: uint8 (H, W, 3) or (H, W), sides multiples of the scale.
+        way: one of SHRINKS. "float" is how BasicSR's Python code does it: both passes in floats, rounded at the end.
+        border: of MATLAB's, as in `hatlib.resize.imresize`.
+    Returns:
+        uint8 (H/s, W/s, 3) or (H/s, W/s).
+    """
+    if way not in SHRINKS:
+        raise unknown("way to make LR", way, SHRINKS)
+    size = (image.shape[0] // scale, image.shape[1] // scale)
+    if way == "matlab":
+        return imresize(image, 1 / scale, border=border)
+    if way == "float":
+        return round_to_uint8(imresize(image.astype(np.float64), 1 / scale, border=border))
+    if way == "pil":
+        return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BICUBIC))
+    if way == "torch-antialias":
+        return resize(image, size)
+    planes = _planes(image)
+    batch = planes.reshape(-1, 1, *planes.shape[-2:])
+    return _like(F.interpolate(batch, size=size, mode="bicubic").reshape(*planes.shape[:-2], *size), image)
+
+
 STEPS = {"blur": blur, "resize": resize, "noise": sensor_noise, "sharpen": sharpen, "jpeg": jpeg}
 
 

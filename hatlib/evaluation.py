@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hatlib import weights
+from hatlib.degradation import SHRINKS
 from hatlib.errors import HatlibError
 from hatlib.inference import upscale
 from hatlib.metrics import psnr, ssim
@@ -65,7 +66,7 @@ def evaluate(model: Network, pairs: Iterable[Pair], shave: int | None = None, ch
 
 def protocol(scale: int, lr: str = "matlab", gray: str = "keep", channel: str = "y") -> str:
     """The protocol in one line, to be printed next to every number."""
-    source = {"matlab": "MATLAB bicubic, uint8", "published": "as published"}[lr]
+    source = {**SHRINKS, "published": "as published"}[lr]
     colour = {"y": "Y of BT.601 (16–235)", "rgb": "RGB"}[channel]
     one = {"keep": "one-channel files kept", "rgb": "one-channel files as RGB"}[gray]
     return f"×{scale}; LR {source}; output uint8; {colour}; {one}; shave {scale}; PSNR peak 255; SSIM 11×11 Gaussian"

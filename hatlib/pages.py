@@ -168,15 +168,17 @@ def notebook_page(notebook: NotebookNode, path: Path, results: Sequence[Result],
     course = {"css": stylesheet(), "top": _navigation(results, number), "bottom": _navigation(results, number)}
     extra = {"metadata": {"name": path.stem, "path": str(path.parent)}, "course": course}
     text, _ = new_exporter().from_notebook_node(shown, resources=extra)
-    return local_links(text, path, [r.name for r in results], out)
+    return local_links(text, path, [r.name for r in results if r.state != "absent"], out)
 
 
 def _navigation(results: Sequence[Result], number: int) -> str:
-    """Links to the index and to the neighbours."""
+    """Links to the index and to the neighbours; only a title where a neighbour has no page."""
     def link(k: int, text: str) -> str:
         if not 0 <= k < len(results):
             return "<span></span>"
-        return f'<a href="{results[k].name}.html">{text.format(line(results[k].title))}</a>'
+        title = text.format(line(results[k].title))
+        there = results[k].state != "absent"
+        return f'<a href="{results[k].name}.html">{title}</a>' if there else f"<span>{title}</span>"
 
     return (f'<nav class="course">{link(number - 1, "← {}")}<a href="index.html">the course</a>'
             f'{link(number + 1, "{} →")}</nav>')

@@ -35,6 +35,7 @@ STYLE: dict[str, Any] = {
     "image.interpolation": "nearest",  # pixels are the subject here: never let matplotlib blur them
     "legend.frameon": False,
 }
+SMALL: dict[str, Any] = {"interpolation": "antialiased"}  # of a picture that is larger than its place in the figure
 Box = tuple[int, int, int, int]  # top, left, height, width in pixels
 
 
@@ -60,7 +61,7 @@ def show_image(axes: Axes, image: np.ndarray, title: str = "", box: Box | None =
     options = {"cmap": "gray", **options} if image.ndim == 2 else options
     if image.ndim == 2 and image.dtype == np.uint8:
         options = {"vmin": 0, "vmax": 255, **options}
-    axes.imshow(image, interpolation="nearest", **options)
+    axes.imshow(image, **{"interpolation": "nearest", **options})
     axes.set_title(title)
     axes.set_axis_off()
     if box:
@@ -118,7 +119,7 @@ def strip(hr: np.ndarray, results: Mapping[str, np.ndarray], box: Box, captions:
     height = (width - 0.1 * len(ratios)) / sum(ratios) + 0.4
     figure, axes = new_figure(1, len(ratios), width, height, width_ratios=ratios)
     check_image(hr)
-    show_image(axes[0, 0], hr, "HR", box=box)
+    show_image(axes[0, 0], hr, "HR", box=box, **SMALL)
     for ax, (name, image) in zip(axes[0, 1:], crops.items(), strict=True):
         caption = (captions or {}).get(name, "")
         show_image(ax, image, f"{name}\n{caption}" if captions else name)
@@ -146,7 +147,7 @@ def comparison(lr: np.ndarray, results: Mapping[str, np.ndarray], hr: np.ndarray
                               height_ratios=[height / across, 1])
     for (name, image), (above, below) in zip(pictures.items(), axes.T, strict=True):
         caption = (captions or {}).get(name, "")
-        show_image(above, image, f"{name}\n{caption}" if captions else name, box=box)
+        show_image(above, image, f"{name}\n{caption}" if captions else name, box=box, **SMALL)
         show_image(below, crop(image, box))
     return figure
 
@@ -201,6 +202,38 @@ def scatter(groups: Mapping[str, tuple[np.ndarray, np.ndarray]], x: str, y: str,
     ax.set_ylabel(y)
     ax.grid(True, color="#dddddd", linewidth=0.6)
     ax.legend(fontsize=8)
+    return figure
+
+
+def intervals(series: Mapping[str, Mapping[str, tuple[float, float, float]]], x: str,
+              points: Mapping[str, Mapping[str, Sequence[float]]] | None = None, width: float = 7.0) -> Figure:
+    """Values with their intervals, a line a label, coloured by series: such as a gain by content and network.
+
+    Args:
+        series: name → label → (value, low, high).
+        x: the axis label, with units.
+        points: name → label → values that are drawn small beside the interval, such as those of single seeds.
+        width: of the figure, in inches; its height follows from the lines.
+    """
+    labels = list(dict.fromkeys(label for rows in series.values() for label in rows))
+    if not labels:
+        raise HatlibError("intervals needs at least one value")
+    figure, axes = new_figure(1, 1, width, 0.8 + len(labels) * (0.2 + 0.16 * len(series)))
+    ax = axes[0, 0]
+    for k, (name, rows) in enumerate(series.items()):
+        colour, shift = COLOURS[k % len(COLOURS)], (k - (len(series) - 1) / 2) * 0.7 / len(series)
+        places = {label: labels.index(label) + shift for label in rows}
+        values, low, high = np.array(list(rows.values()), dtype=float).reshape(-1, 3).T
+        ax.hlines(list(places.values()), low, high, color=colour, linewidth=1.6)
+        ax.scatter(values, list(places.values()), s=34, color=colour, label=name, zorder=3)
+        for label, single in ((points or {}).get(name) or {}).items():
+            ax.scatter(single, [places[label]] * len(single), s=26, marker="|", color="black", linewidths=0.9, zorder=4)
+    ax.axvline(0, color="#777777", linewidth=0.8)
+    ax.set_yticks(range(len(labels)), labels)
+    ax.set_ylim(len(labels) - 0.5, -0.5)  # the first label on top
+    ax.set_xlabel(x)
+    ax.grid(True, axis="x", color="#dddddd", linewidth=0.6)
+    ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 

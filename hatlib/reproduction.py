@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import csv
 import datetime
+import functools
 import hashlib
 import io
 import json
 import os
 import platform
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,11 +35,15 @@ from hatlib.models import Network
 
 BASELINE = "bicubic"
 FIELDS = ("name", "psnr", "ssim", "seconds", "conditions")
+ALL_FIELDS = ("data", "lr", "image", "model", "weights", "psnr", "ssim", "gain", "seconds")
 SURVEY = {  # (weights, set): what the survey measured, its Fig. 11
     ("hat-x4-imagenet", "urban100"): Published(28.3642, 0.8445, "survey, Fig. 11"),
     ("hat-x4-imagenet", "ucla"): Published(27.0516, 0.7833, "survey, Fig. 11"),
 }
+COLUMNS = ("network", "PSNR dB", "SSIM", "gain over bicubic dB", "seconds an image", "papers", "difference", "survey",
+           "difference")
 STRIPS = 4  # pictures of a set that are drawn, evenly over it
+CODE = ("images.py", "resize.py", "degradation.py", "metrics.py", "inference.py", "evaluation.py", "models/*.py")
 
 
 class Benchmark(NamedTuple):
@@ -47,8 +52,9 @@ class Benchmark(NamedTuple):
     name: str  # as it was asked for
     title: str  # as the table has it, with a stand-in named
     pairs: datasets.Pairs
-    state: str  # of a folder's files: another one makes earlier rows invalid
-    whole: bool  # all images of a set of which something is published
+    state: str = ""  # of a folder's files: another one makes earlier rows invalid
+    whole: bool = False  # all images of a set of which something is published
+    part: str = ""  # which of its images these are, in words; "" for all
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,8 @@ class Row:
     psnr: float  # dB
     ssim: float
     gain: float  # dB over bicubic, on the same images
-    seconds: float  # an image
+    seconds: float  # an image, the median: one during which the machine slept does not count
+    minutes: float  # all images
     protocol: str
     published: Published | None  # where the whole set was measured
     survey: Published | None
@@ -74,32 +81,41 @@ class Row:
 
 def run(models: Sequence[str], data: Sequence[str] = ("urban100",), out: str | os.PathLike[str] = "build/reproduce",
         limit: int | None = None, scale: int = 4, precision: str = "fp32",
-        progress: Callable[[Sequence[int], str], Any] = lambda items, title: items) -> list[Row]:
+        progress: Callable[[Sequence[int], str], Any] = lambda items, title: items, every: int = 1,
+        lr: str = "matlab") -> list[Row]:
     """Measures networks on sets by the protocol of the papers, and writes the results to a folder.
 
-    A row in an earlier run's files counts if weights, protocol, precision and files are the same. Written are
-    SET-MODEL.csv, a row an image; SET-IMAGE.png, strips of the middle; reproduce.json and reproduce.md, the table.
+    A row in an earlier run's files counts if weights, protocol, precision, files, hatlib's code and torch are the same.
+    Written are SET-MODEL.csv, a row an image; reproduce.csv, all of them together; SET-IMAGE.png, strips of the middle;
+    reproduce.json and reproduce.md, the table of means.
 
     Args:
         models: names of `checkpoints.names()` or files; bicubic is measured in any case.
         data: sets by name or folders; "ucla" is the folder `ucla` of the data folder, or else a stand-in.
         limit: only the first so many images of each set.
         precision: as in `hatlib.upscale`.
-        progress: called with the indices of the images that are left and the set's title; gives them back one by one.
+        progress: called with the indices of the images that are left and a title; gives them back one by one.
+        every: 10 measures each tenth image of each set.
+        lr: how LR is made, as in `datasets.load`. Values of others stand beside the protocol's only ("matlab",
+            "published").
     Raises:
         HatlibError: an unknown model or set, another scale, a folder that can't be written to.
     """
     folder, networks = Path(out).expanduser(), _networks(models, scale)
-    benchmarks = [open_set(name, scale, limit) for name in data]
+    benchmarks = [open_set(name, scale, limit, every, lr) for name in data]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise HatlibError(f"cannot write to the folder {folder}: {error.strerror or error}") from None
     hashes = {name: checkpoints.fingerprint(model) for name, model in networks.items()}
     rows: list[Row] = []
+    images: list[tuple[object, ...]] = []
     for test in benchmarks:
-        _measure(test, networks, hashes, folder, precision, progress)
-        rows += _rows(test, hashes, folder, scale, precision)
+        logs = {name: Log(folder, test, name, hashes[name], precision) for name in networks}
+        _measure(test, networks, logs, folder, precision, progress)
+        rows += _rows(test, logs, precision)
+        images += _by_image(test, logs, hashes)
+    files.write_text(folder / "reproduce.csv", "".join(map(_line, [ALL_FIELDS, *images])))
     record = {"machine": _machine(), "weights": {name: _weights(name, hashes) for name in hashes},
               "rows": [row.record() for row in rows]}
     files.write_text(folder / "reproduce.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
@@ -118,27 +134,29 @@ def _networks(models: Sequence[str], scale: int) -> dict[str, Network]:
     return found
 
 
-def open_set(name: str, scale: int = 4, limit: int | None = None) -> Benchmark:
+def open_set(name: str, scale: int = 4, limit: int | None = None, every: int = 1, lr: str = "matlab") -> Benchmark:
     """A set of the catalogue, a folder, or the survey's photos of UCLA, for which built-in pictures stand in until they
     are there."""
-    if name == "ucla" and not datasets.ucla_folder():
-        pairs = datasets.load("builtin", scale, limit=limit)
-        return Benchmark(name, "stand-in for UCLA (built-in pictures)", pairs, "", False)
-    pairs = datasets.load(name, scale, limit=limit)
+    stand_in = name == "ucla" and not datasets.ucla_folder()
+    pairs = datasets.load("builtin" if stand_in else name, scale, lr=lr, limit=limit, every=every)
+    part = ", ".join([f"one image in {every}"] * (every > 1) + ["the beginning"] * (limit is not None))
+    if stand_in:
+        return Benchmark(name, "stand-in for UCLA (built-in pictures)", pairs, part=part)
+    by_protocol = lr in ("matlab", "published")
     if name in datasets.CATALOGUE:
-        return Benchmark(name, datasets.CATALOGUE[name].title, pairs, "", len(pairs) == datasets.CATALOGUE[name].files)
+        entry = datasets.CATALOGUE[name]
+        whole = len(pairs) == entry.files
+        return Benchmark(name, entry.title, pairs, whole=whole and by_protocol, part="" if whole else part)
     folder = (datasets.ucla_folder() if name == "ucla" else None) or Path(name)
     photos = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in list_images(folder)]
-    return Benchmark(name, "UCLA" if name == "ucla" else name, pairs, repr(photos), limit is None)
+    return Benchmark(name, "UCLA" if name == "ucla" else name, pairs, repr(photos), not part and by_protocol, part)
 
 
 # ---- image by image -------------------------------------------------------------------------------------------------
 
-def _measure(test: Benchmark, networks: Mapping[str, Network], hashes: Mapping[str, str], folder: Path, precision: str,
+def _measure(test: Benchmark, networks: Mapping[str, Network], logs: Mapping[str, Log], folder: Path, precision: str,
              progress: Callable[[Sequence[int], str], Any]) -> None:
     """All networks on each image that lacks a row or its strip: so LR is made once an image."""
-    scale = networks[BASELINE].scale
-    logs = {name: Log(folder, test, name, hashes[name], scale, precision) for name in networks}
     strips = {int(k) for k in np.linspace(0, len(test.pairs) - 1, STRIPS)}
     names = test.pairs.names
 
@@ -146,7 +164,8 @@ def _measure(test: Benchmark, networks: Mapping[str, Network], hashes: Mapping[s
         without_row = any(names[k] not in log.rows for log in logs.values())
         return without_row or (k in strips and not _strip_file(folder, test, names[k]).is_file())
 
-    for k in progress([k for k in range(len(names)) if to_do(k)], test.title):
+    left = [k for k in range(len(names)) if to_do(k)]
+    for k in progress(left, f"{test.title}: {len(left)} of {len(names)} images to measure"):
         pair, results = test.pairs[k], dict[str, np.ndarray]()
         for name, network in networks.items():
             if pair.name not in logs[name].rows or k in strips:
@@ -169,9 +188,9 @@ def _score(network: Network, pair: datasets.Pair, precision: str) -> tuple[np.nd
 class Log:
     """The rows of a network on a set in a file, one an image, written as they are measured."""
 
-    def __init__(self, folder: Path, test: Benchmark, model: str, weights: str, scale: int, precision: str) -> None:
-        self.file = folder / f"{_slug(test.title)}-{_slug(model)}.csv"
-        state = [weights, evaluation.protocol(scale), precision, test.state]
+    def __init__(self, folder: Path, test: Benchmark, model: str, weights: str, precision: str) -> None:
+        self.file = folder / f"{_stem(test)}-{_slug(model)}.csv"
+        state = [weights, _protocol(test, precision), test.state, _code(), torch.__version__]
         self.conditions = hashlib.sha256(json.dumps(state).encode()).hexdigest()[:12]
         self.rows: dict[str, tuple[float, float, float]] = {}  # name → PSNR, SSIM, seconds
         self._read()
@@ -207,46 +226,92 @@ def _slug(name: str) -> str:
     return re.sub(r"\W+", "-", name).strip("-").lower()
 
 
+def _stem(test: Benchmark) -> str:
+    """With what the files of a set begin."""
+    return _slug(test.title) + ("" if test.pairs.way == "matlab" else f"-lr-{test.pairs.way}")
+
+
 def _strip_file(folder: Path, test: Benchmark, name: str) -> Path:
-    return folder / f"{_slug(test.title)}-{_slug(name)}.png"
+    return folder / f"{_stem(test)}-{_slug(name)}.png"
+
+
+@functools.cache
+def _code() -> str:
+    """SHA-256 of the modules that the numbers come from."""
+    package = Path(hatlib.__file__).parent
+    paths = sorted(path for pattern in CODE for path in package.glob(pattern))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
+
+
+def _protocol(test: Benchmark, precision: str) -> str:
+    return f"{evaluation.protocol(test.pairs.scale, test.pairs.way)}; {precision}"
 
 
 # ---- the table ------------------------------------------------------------------------------------------------------
 
-def _rows(test: Benchmark, hashes: Mapping[str, str], folder: Path, scale: int, precision: str) -> list[Row]:
-    """A row a network, from the files."""
-    logs = {name: Log(folder, test, name, hashes[name], scale, precision) for name in hashes}
-    names = test.pairs.names
+def _rows(test: Benchmark, logs: Mapping[str, Log], precision: str) -> list[Row]:
+    """A row a network."""
+    names, scale = test.pairs.names, test.pairs.scale
     values = {name: np.array([log.rows[image] for image in names]) for name, log in logs.items()}
     rows = []
     for name, of_images in values.items():
-        psnr, ssim, seconds = (float(value) for value in of_images.mean(axis=0))
+        psnr, ssim = (float(value) for value in of_images[:, :2].mean(axis=0))
+        seconds, minutes = float(np.median(of_images[:, 2])), float(of_images[:, 2].sum() / 60)
         gain = float((of_images - values[BASELINE])[:, 0].mean())
         published = evaluation.published(name, test.name, scale) if test.whole else None
         survey = SURVEY.get((name, test.name)) if test.whole else None
-        protocol = f"{evaluation.protocol(scale)}; {precision}"
-        rows.append(Row(test.title, name, len(names), psnr, ssim, gain, seconds, protocol, published, survey))
+        title = test.title + (f", {test.part}" if test.part else "")
+        rows.append(Row(title, name, len(names), psnr, ssim, gain, seconds, minutes, _protocol(test, precision),
+                        published, survey))
     return rows
+
+
+def _by_image(test: Benchmark, logs: Mapping[str, Log], hashes: Mapping[str, str]) -> Iterator[tuple[object, ...]]:
+    """ALL_FIELDS of each image and network; weights are the first characters of their SHA-256."""
+    for name, log in logs.items():
+        weights = f"sha256:{hashes[name][:8]}" if hashes[name] else ""
+        for image in test.pairs.names:
+            psnr, ssim, seconds = log.rows[image]
+            gain = psnr - logs[BASELINE].rows[image][0]
+            yield test.title, test.pairs.way, image, name, weights, psnr, ssim, gain, seconds
 
 
 def markdown(rows: Sequence[Row]) -> str:
     """The table as Markdown, a section a set, with protocol and sources."""
-    columns = ("network", "PSNR dB", "SSIM", "gain over bicubic dB", "seconds an image", "papers", "difference",
-               "survey", "difference")
     parts = ["# Measured\n"]
-    for title in dict.fromkeys(row.data for row in rows):
-        own = [row for row in rows if row.data == title]
-        lines = [columns, ("---", *["---:"] * (len(columns) - 1)), *map(cells, own)]
-        parts += [f"\n## {title}: {own[0].images} images\n\n{own[0].protocol}\n\n"]
-        parts += [f"| {' | '.join(line)} |\n" for line in lines]
-        parts += sorted({f"\nPapers, {row.model}: {row.published.source}.\n" for row in own if row.published})
+    for title, columns, lines in tables(rows):
+        own = [row for row in rows if title == _headline(row)]
+        parts += [f"\n## {title}\n\n{own[0].protocol}\n\n"]
+        parts += [f"| {' | '.join(line)} |\n" for line in (columns, ["---", *["---:"] * (len(columns) - 1)], *lines)]
+        parts += dict.fromkeys(f"\nPapers, {row.model}: {row.published.source}.\n" for row in own if row.published)
+        parts += ["\nSurvey: its Fig. 11.\n"] if any(row.survey for row in own) else []
     return "".join(parts)
+
+
+def tables(rows: Sequence[Row]) -> list[tuple[str, list[str], list[list[str]]]]:
+    """(title, columns, lines) for each set; columns in which no line has anything are left out."""
+    found = []
+    for title in dict.fromkeys(map(_headline, rows)):
+        lines = [cells(row) for row in rows if title == _headline(row)]
+        used = [k for k in range(len(COLUMNS)) if any(line[k] for line in lines)]
+        found.append((title, [COLUMNS[k] for k in used], [[line[k] for k in used] for line in lines]))
+    return found
+
+
+def _headline(row: Row) -> str:
+    return f"{row.data}: {row.images} image{'s' if row.images > 1 else ''}"
 
 
 def cells(row: Row) -> list[str]:
     """A row in words: network, PSNR, SSIM, gain, seconds, papers, difference, survey, difference."""
     beside = [cell for source in (row.published, row.survey) for cell in (_value(source), _difference(row, source))]
     return [row.model, f"{row.psnr:.2f}", f"{row.ssim:.4f}", f"{row.gain:+.2f}", f"{row.seconds:.2f}", *beside]
+
+
+def beside(row: Row) -> list[str]:
+    """What others have, in words: "papers 23.14 / 0.6577, here +0.00 / +0.0005"."""
+    sources = {"papers": row.published, "survey": row.survey}
+    return [f"{who} {_value(source)}, here {_difference(row, source)}" for who, source in sources.items() if source]
 
 
 def _value(source: Published | None) -> str:

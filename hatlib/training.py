@@ -64,7 +64,7 @@ class Run:
         trained = [(parameter, average) for parameter, average in both if parameter.requires_grad]
         self.parameters: list[torch.Tensor] = [parameter for parameter, _ in trained]
         self.averages: list[torch.Tensor] = [average for _, average in trained]
-        self.optimiser = torch.optim.Adam(self.parameters, lr=recipe.learning_rate, betas=recipe.betas)
+        self.optimiser = torch.optim.Adam(self.parameters, lr=recipe.learning_rate, betas=recipe.betas, fused=True)
         self.sampler: PatchSampler | None = None
         self.step = self.skipped = 0
         self.losses: list[float] = []

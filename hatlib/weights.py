@@ -179,6 +179,14 @@ def state(entry: Weights) -> str:
     return "fetch" if entry.addresses else "by hand"
 
 
+def present(scale: int) -> list[str]:
+    """The weights of a scale whose file is on this machine, in the data folder or the mirror, by name."""
+    mirror = runtime.mirror()
+    folders = [runtime.data_folder() / FOLDER, *([mirror / FOLDER] if mirror else [])]
+    return [entry.name for entry in CATALOGUE.values()
+            if entry.scale == scale and any((folder / entry.file).is_file() for folder in folders)]
+
+
 def fetch(name: str) -> Path:
     """Sees to it that the file is here, and gives its path (in the mirror, for a file that can't be checked).
 

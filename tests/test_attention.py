@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hatlib.models import attention as core
-from hatlib.models.attention import GroupedAttention, attention, attention_spelled_out
+from hatlib.models.attention import attention, attention_spelled_out
 from hatlib.models.windows import OverlappingAttention, WindowAttention
 
 
@@ -33,14 +33,14 @@ def relative(a: torch.Tensor, b: torch.Tensor) -> float:
 def test_gradients_are_those_of_the_one_spelled_out(keys: int, group: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(core, "GROUP", group)  # one window a group, two or three, all of them
     tensors = inputs(keys)
-    assert torch.allclose(GroupedAttention.apply(*tensors), attention_spelled_out(*tensors), atol=1e-6)
+    assert torch.allclose(attention(*tensors), attention_spelled_out(*tensors), atol=1e-6)
     for ours, theirs in zip(gradients(attention, tensors), gradients(attention_spelled_out, tensors), strict=True):
         assert relative(ours, theirs) < 1e-5
 
 
 def test_numerical_gradients_agree() -> None:
     tensors = [x.detach().double().requires_grad_() for x in inputs(9, windows=2)]
-    assert torch.autograd.gradcheck(GroupedAttention.apply, tensors)
+    assert torch.autograd.gradcheck(attention, tensors)
 
 
 def test_only_the_gradients_that_are_wanted() -> None:
@@ -62,8 +62,9 @@ def test_bfloat16_stays_bfloat16_under_autocast_and_is_close() -> None:
 
 
 @pytest.mark.parametrize("shift", [0, 2])
-def test_a_layer_has_the_gradients_of_shift_and_mask(shift: int) -> None:
-    """Unshifted there is no mask; shifted there is one in the spelled-out version and smaller windows in ours."""
+@pytest.mark.parametrize("windows", [1, 4, 13, 99], ids="{} windows a group".format)  # of the 6 of each image
+def test_a_layer_has_the_gradients_of_shift_and_mask(windows: int, shift: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core, "GROUP", windows * 2 * 16 * 16 * 4)
     torch.manual_seed(0)
     layer = WindowAttention(12, 2, 4, shift)
     torch.nn.init.normal_(layer.relative_position_bias_table)
@@ -74,9 +75,10 @@ def test_a_layer_has_the_gradients_of_shift_and_mask(shift: int) -> None:
         assert relative(ours, theirs) < 1e-4
 
 
-def test_overlapping_windows_too() -> None:
+@pytest.mark.parametrize("side", [4, 6, 8, 10])  # from no overlap to windows that reach beyond their neighbours
+def test_overlapping_windows_too(side: int) -> None:
     torch.manual_seed(0)
-    layer = OverlappingAttention(12, 2, 4, 6)
+    layer = OverlappingAttention(12, 2, 4, side)
     torch.nn.init.normal_(layer.relative_position_bias_table)
     x = torch.randn(2, 8, 12, 12, requires_grad=True)
     wanted = [x, *layer.parameters()]

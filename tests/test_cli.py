@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,7 +101,7 @@ BAD_INPUT = {
     "patch against window": ("train hat-nano-x4 --set patch=20", "windows of 8"),
     "patch too large": ("train srcnn-x4 --set data=set2 patch=20", "none of the 1 images has the 80×80 pixels"),
     "training on nothing": ("train srcnn-x4 --set data=empty", "no image in empty"),
-    "unknown lr": ("evaluate --model bicubic --data builtin --lr mine", "matlab or published"),
+    "unknown lr": ("evaluate --model bicubic --data builtin --lr mine", "torch or published"),
     "no published lr": ("evaluate --model bicubic --data builtin --lr published", "no published LR files"),
     "output below a file": ("upscale photo.png text.png/out.png --model bicubic", "cannot write"),
     "output in a missing folder": ("degrade photo.png nowhere/out.png", "folder nowhere does not exist"),
@@ -126,6 +128,8 @@ BAD_INPUT = {
     "unknown set, reproduce": ("reproduce --models bicubic --data set,sett5", "did you mean 'set5'?"),
     "empty folder, reproduce": ("reproduce --models bicubic --data empty --out new", "no image in empty"),
     "results below a file, reproduce": ("reproduce --models bicubic --data set --out text.png/x", "cannot write"),
+    "unknown lr, reproduce": ("reproduce --data set --models bicubic --lr mine", "torch or published"),
+    "nothing of it, reproduce": ("reproduce --data set --models bicubic --every 0", "--every"),
     "no notebooks": ("course --notebooks empty", "no notebooks"),
     "no such command": ("upscal photo.png out.png", "upscal"),
     "missing option": ("evaluate --data set5", "--model"),
@@ -409,6 +413,37 @@ def test_lam_of_a_flat_image_says_so(folder: Path, capfd: pytest.CaptureFixture[
     assert hatlib("lam flat.png lam.svg --model bicubic --window 8 8 8") == 0
     assert "LR is flat" in capfd.readouterr().out
     assert (folder / "lam.svg").is_file()
+
+
+# --- reproduction ----------------------------------------------------------------------------------------------------
+
+
+def test_reproduce_says_what_is_left_and_how_to_go_on(folder: Path, capfd: pytest.CaptureFixture[str],
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    from hatlib import evaluation
+
+    (folder / "set" / "broken.png").unlink()
+    command, calls, evaluate = "reproduce --models srcnn-x4 --data set --out out", [], evaluation.evaluate
+
+    def stops(*arguments: Any, **options: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 3:
+            signal.raise_signal(signal.SIGINT)
+        return evaluate(*arguments, **options)
+
+    monkeypatch.setattr(evaluation, "evaluate", stops)
+    assert hatlib(command) == 130
+    out, err = capfd.readouterr()
+    assert out == ("set: 2 of 2 images to measure\n"
+                   "stopped; out keeps what was measured, and the same command goes on with it\n")
+    assert err == "hatlib: interrupted\n"
+    assert hatlib(command) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[:2] == ["set: 1 of 2 images to measure", "set: 2 images"]
+    heads = " ".join(" ".join(lines[2:5]).split())
+    assert "network PSNR dB SSIM gain over bicubic dB seconds an image" in heads and "papers" not in heads
+    assert [line.split()[0] for line in lines if re.match(r"(bicubic|srcnn)", line.strip())] == ["bicubic", "srcnn-x4"]
+    assert lines[-2].startswith("×4; LR MATLAB bicubic") and lines[-1].endswith("strips and this table: out")
 
 
 # --- training --------------------------------------------------------------------------------------------------------

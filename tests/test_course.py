@@ -302,14 +302,18 @@ def test_ctrl_c_ends_the_kernel_and_keeps_what_is_done(tmp_path: Path) -> None:
 
 def test_only_and_what_ran_before(tmp_path: Path) -> None:
     for name in ("00_a", "01_b", "02_c"):
-        write(tmp_path / f"{name}.ipynb", f"# {name}", "6 * 7")
+        write(tmp_path / f"{name}.ipynb", f"# {name}", "# see [the last](02_c.ipynb)", "6 * 7")
     assert [r.name for r in course.run(tmp_path / "build", ["00"], notebooks=tmp_path)] == ["00_a"]
+    page = (tmp_path / "build" / "00_a.html").read_text(encoding="utf-8")
+    assert 'href="../02_c.ipynb"' in page and "01_b.html" not in page  # no link to a page that is not there
     index = (tmp_path / "build" / "index.html").read_text(encoding="utf-8")
     assert "1 passed (2 not run)" in index and index.count("not run</span>") == 2
     rest = ["course", "--only", "01_b,02", "--notebooks", str(tmp_path), "--out", str(tmp_path / "build")]
     assert cli.main(rest) == 0
     index = (tmp_path / "build" / "index.html").read_text(encoding="utf-8")
     assert "all 3 passed" in index  # the first from the run before
+    page = (tmp_path / "build" / "01_b.html").read_text(encoding="utf-8")
+    assert all(f'href="{name}"' in page for name in ("00_a.html", "02_c.html"))
     (again,) = course.run(tmp_path / "build", ["02"], notebooks=tmp_path)
     assert (again.done, again.cells) == (1, 1)  # not added to what the run before had counted
     with pytest.raises(HatlibError, match="unknown notebook '07'"):

@@ -19,6 +19,7 @@ from PIL import Image
 from serving import Server
 
 from hatlib import HatlibError, datasets, downloads
+from hatlib.degradation import shrink
 from hatlib.downloads import Remote
 from hatlib.images import save_image
 from hatlib.resize import imresize
@@ -361,16 +362,29 @@ def test_pairs_are_read_only_when_asked_for(photos: Path) -> None:
 
 @pytest.mark.parametrize(("arguments", "says"), [
     ({"scale": 7}, "scale can be 2, 3, 4 or 8, got 7"),
-    ({"lr": "bicubic"}, "lr is 'bicubic'; it can be matlab or published"),
+    ({"lr": "bicubic"}, "lr is 'bicubic'; it can be matlab, float, pil, torch-antialias, torch or published"),
     ({"lr": "published"}, "has no published LR files"),
     ({"lr": "published", "scale": 2}, "published LR files are for scale 4, got scale 2"),
     ({"gray": "L"}, "gray is 'L'"),
     ({"border": "reflect"}, "border is 'reflect'"),
     ({"limit": 0}, "at least 1, got 0"),
+    ({"every": 0}, "every is 1 for all images, 10 for each tenth, got 0"),
 ])
 def test_wrong_arguments_are_said_to_be_wrong(photos: Path, arguments: dict[str, object], says: str) -> None:
     with pytest.raises(HatlibError, match=says):
         datasets.load(photos, **arguments)  # type: ignore[arg-type]
+
+
+def test_each_so_manyth_image_can_be_taken(photos: Path) -> None:
+    assert datasets.load(photos, every=2).names == ["a", "c"]
+    assert datasets.load(photos, every=2, limit=1).names == ["a"]
+    assert datasets.load("builtin", every=7).names == ["astronaut", "tissue", "facade-7"]
+
+
+def test_lr_can_be_made_as_other_programs_do_it(photos: Path) -> None:
+    usual, other = datasets.load(photos), datasets.load(photos, lr="pil")
+    assert np.array_equal(other[1].hr, usual[1].hr) and other[1:][0].lr.shape == usual[1].lr.shape
+    assert np.array_equal(other[1].lr, shrink(usual[1].hr, 4, "pil"))
 
 
 def test_sets_without_lr_files_say_so() -> None:
@@ -421,6 +435,14 @@ def test_published_lr_files_are_equal_in_every_pixel(name: str, needs_data: Call
     for ours, theirs in zip(made, published, strict=True):
         assert np.array_equal(ours.hr, theirs.hr)
         assert np.array_equal(ours.lr, theirs.lr), ours.name
+
+
+def test_only_the_files_of_a_part_are_fetched(needs_data: Callable[..., None]) -> None:
+    needs_data("set14")
+    part = datasets.load("set14", every=6, lr="published")
+    assert part.names == ["baboon", "flowers", "ppt3"] and part[1].lr.shape[0] * 4 == part[1].hr.shape[0]
+    assert [path.name for path in datasets.fetch("set14", every=6)] == [
+        f"img_{k:03}_SRF_4_HR.png" for k in (1, 7, 13)]
 
 
 def test_set14_has_one_file_of_one_channel(needs_data: Callable[..., None]) -> None:

@@ -19,6 +19,30 @@ DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 IMAGE = RNG.integers(0, 256, (41, 53, 3), dtype=np.uint8)
 
 
+GRAY = IMAGE[:40, :52, 0]
+
+
+@pytest.mark.parametrize("image", [IMAGE[:40, :52], GRAY], ids=["RGB", "gray"])
+def test_programs_differ_in_their_bicubic_and_by_how_much(image: np.ndarray) -> None:
+    """What comes near MATLAB's, and what does not; the numbers are grey levels, inside, where borders don't matter."""
+    made = {way: D.shrink(image, 4, way).astype(float) for way in D.SHRINKS}
+    assert {lr.shape for lr in made.values()} == {(10, 13, *image.shape[2:])}
+    assert np.array_equal(made["matlab"], imresize(image, 1 / 4))
+    off = {way: np.abs(lr - made["matlab"])[3:-3, 3:-3].max() for way, lr in made.items()}
+    assert off["float"] <= 1 and off["pil"] <= 8 and off["torch-antialias"] <= 2 and off["torch"] > 20
+
+
+def test_shrinking_without_antialias_is_keys_cubic_of_the_four_nearest_pixels() -> None:
+    taps = np.array([-0.09375, 0.59375, 0.59375, -0.09375])  # a = −0.75, halfway between two pixels
+    value = taps @ GRAY[4:8, 4:8].astype(float) @ taps  # LR pixel 1 lies at 5½ of HR
+    assert D.shrink(GRAY, 4, "torch")[1, 1] == np.clip(np.floor(value + 0.5), 0, 255)
+
+
+def test_an_unknown_way_to_shrink_is_told_the_nearest() -> None:
+    with pytest.raises(HatlibError, match="did you mean 'matlab'"):
+        D.shrink(IMAGE, 4, "mathlab")
+
+
 def lopsided(rows: int, columns: int) -> np.ndarray:
     """A kernel with no symmetry and some negative taps, so that a flip or a swap shows."""
     kernel = RNG.random((rows, columns)) - 0.2

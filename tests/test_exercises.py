@@ -60,7 +60,16 @@ def test_an_error_in_the_learners_function_is_told_in_one_line(capsys):
     exercises.check("00.1", lambda image, scale: 1 / 0)
     assert capsys.readouterr().out.count("\n") == 1
     _, message = exercises.verdict("00.1", lambda image, scale: 1 / 0)
-    assert message == "the check stopped with ZeroDivisionError: division by zero"
+    assert message == "the function stopped at `_, message = exercises.verdict(\"00.1\", lambda image, scale: 1 / 0)`" \
+                      " with ZeroDivisionError: division by zero"
+
+
+def test_a_forgotten_return_is_told_also_where_none_can_be_an_answer():
+    assert exercises.verdict("09.1", lambda *arguments: None) == (
+        "wrong", "the function returned nothing: does it end with `return`?")
+    state, message = exercises.verdict("09.3", lambda *arguments: None)
+    assert state == "wrong" and message.startswith("a list with a tensor for each")
+    assert [item.id for item in ALL if item.none_is_an_answer] == ["09.3"]
 
 
 def test_an_unknown_exercise_is_told_the_nearest():

@@ -5,42 +5,17 @@ The classes are those of the notebook's cells, so what a learner sees is what is
 
 from __future__ import annotations
 
-import json
-import re
-from pathlib import Path
+from importlib import import_module
 from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from hatlib.exercises.hat import hab_checks, hab_findings
-from hatlib.models.layers import DropPath
-from hatlib.models.windows import attention_spelled_out, partition, reverse
 
-NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "08_hat_blocks.ipynb"
-CELLS = ["".join(cell["source"]) for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
-         if cell["cell_type"] == "code"]
-PARTS = ("WindowAttention", "ChannelAttention", "CAB")
-
-
-def cell_with(name: str) -> str:
-    """The notebook's cell that defines a class."""
-    (found,) = [cell for cell in CELLS if re.search(rf"^class {name}\(", cell, re.MULTILINE)]
-    return found
-
-
-def defined(source: str, name: str) -> Any:
-    """A class from the text of a cell, with the notebook's other parts around it."""
-    names = {"torch": torch, "nn": nn, "F": F, "DropPath": DropPath, "partition": partition, "reverse": reverse,
-             "attention_spelled_out": attention_spelled_out}
-    for part in PARTS:
-        exec(cell_with(part), names)
-    exec(source, names)
-    return names[name]
-
-
+listing: Any = import_module("benchmarks.ledger.listing")
+cell_with, defined = listing.cell_with, listing.defined
 SURVEY, MENDED = cell_with("SurveyHAB"), cell_with("HAB")
 
 # number of the check → (what stands in the mended block, the mistake in its place), one or several

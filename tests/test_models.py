@@ -75,3 +75,25 @@ def test_bad_names_scales_and_options_are_refused():
         models.create("srcnn", 7)
     with pytest.raises(HatlibError, match="unknown option of srcnn 'kernel'; did you mean 'kernels'"):
         models.create("srcnn", kernel=(9, 1, 5))
+
+
+@pytest.mark.parametrize("name, left", [
+    ("hat-nano", {"upsample.0.weight", "upsample.0.bias"}), ("rcan-nano", {"tail.0.0.weight", "tail.0.0.bias"}),
+    ("hat", {"upsample.2.weight", "upsample.2.bias"})])
+def test_all_but_the_tail_is_copied_from_one_scale_to_another(name, left):
+    small = {"embed_dim": 24, "depths": (2,), "num_heads": 2, "window_size": 8, "squeeze_factor": 6}
+    options = small if name == "hat" else {}
+    torch.manual_seed(0)
+    source, target = models.create(name, 2, **options), models.create(name, 4, **options)
+    before = {key: value.clone() for key, value in target.state_dict().items()}
+    assert set(models.copy_weights(source, target)) == left
+    for key, value in target.state_dict().items():
+        assert torch.equal(value, before[key] if key in left else source.state_dict()[key]), key
+    with torch.no_grad():
+        next(target.parameters()).add_(1)
+    assert not torch.equal(next(target.parameters()), next(source.parameters())), "the two share their memory"
+
+
+def test_nothing_is_copied_between_networks_of_two_kinds():
+    with pytest.raises(HatlibError, match="no weight of SRCNN ×2 fits HAT ×4"):
+        models.copy_weights(models.create("srcnn", 2), models.create("hat-nano", 4))

@@ -107,3 +107,18 @@ def test_a_scatter_marks_each_group_and_its_mean():
     assert [len(points.get_offsets()) for points in ax.collections] == [2, 1, 4, 1]
     assert ax.collections[1].get_offsets().tolist() == [[2, 4]]
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b"]
+
+
+def test_intervals_have_a_line_a_label_and_a_colour_a_series():
+    series = {"HAT": {"buildings": (2.0, 1.5, 2.6), "faces": (2.3, 2.0, 2.5)}, "RCAN": {"faces": (2.1, 1.9, 2.4)}}
+    ax = plotting.intervals(series, "gain, dB", points={"RCAN": {"faces": [2.0, 2.2]}}).axes[0]
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["buildings", "faces"]
+    bars, dots, _, other, single = ax.collections
+    assert [segment[:, 0].tolist() for segment in bars.get_segments()] == [[1.5, 2.6], [2.0, 2.5]]
+    assert dots.get_offsets()[:, 0].tolist() == [2.0, 2.3]
+    heights = dots.get_offsets()[:, 1]
+    assert heights[0] < 0.5 < heights[1] < other.get_offsets()[0, 1] == single.get_offsets()[0, 1]
+    assert single.get_offsets()[:, 0].tolist() == [2.0, 2.2]
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first label is on top
+    with pytest.raises(HatlibError, match="at least one value"):
+        plotting.intervals({"HAT": {}}, "gain, dB")

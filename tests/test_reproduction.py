@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
-from hatlib import HatlibError, checkpoints, datasets, evaluation, images, models, pictures, reproduction
+from hatlib import HatlibError, checkpoints, datasets, evaluation, images, models, pictures, recorded, reproduction
 
 
 @pytest.fixture
@@ -45,6 +48,10 @@ def test_the_means_are_those_of_evaluate(photos: Path, weights: Path, tmp_path: 
         assert row.psnr == pytest.approx(mean.psnr, abs=1e-9) and row.ssim == pytest.approx(mean.ssim, abs=1e-9)
     assert baseline.gain == 0 and mine.gain == pytest.approx(mine.psnr - baseline.psnr) and mine.gain != 0
     assert [row["name"] for row in by_image(out, "mine")] == ["cat", "coffee", "rocket"]
+    everything = list(csv.DictReader((out / "reproduce.csv").read_text(encoding="utf-8").splitlines()))
+    assert [(row["image"], row["lr"]) for row in everything] == 2 * [(name, "matlab") for name in pairs.names]
+    assert np.mean([float(row["gain"]) for row in everything[3:]]) == pytest.approx(mine.gain)
+    assert {row["weights"] for row in everything[:3]} == {""} and everything[3]["weights"].startswith("sha256:")
     record = json.loads((out / "reproduce.json").read_text(encoding="utf-8"))
     assert record["rows"][1]["psnr"] == mine.psnr and record["machine"]["torch"] == torch.__version__
     assert record["weights"]["bicubic"]["tensors_sha256"] == ""
@@ -104,7 +111,7 @@ def test_ucla_is_the_folder_or_a_stand_in_that_is_named(photos: Path, tmp_path: 
     with pytest.raises(HatlibError, match=r"put them, or photos of another campus, into .*ucla"):
         datasets.load("ucla")
     (row,) = reproduction.run(["bicubic"], ["ucla"], tmp_path / "out", limit=1)
-    assert row.data == "stand-in for UCLA (built-in pictures)" and row.survey is None
+    assert row.data == "stand-in for UCLA (built-in pictures), the beginning" and row.survey is None
     photos.rename(tmp_path / "ucla")
     assert datasets.load("ucla").names == ["cat", "coffee", "rocket"]
     (row,) = reproduction.run(["bicubic"], ["ucla"], tmp_path / "out")
@@ -114,7 +121,7 @@ def test_ucla_is_the_folder_or_a_stand_in_that_is_named(photos: Path, tmp_path: 
 def test_values_of_others_stand_beside_whole_sets_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
                                                        photos: Path) -> None:
     pairs = datasets.load(photos)
-    monkeypatch.setattr(datasets, "load", lambda name, scale, limit=None: pairs[:limit])
+    monkeypatch.setattr(datasets, "load", lambda name, scale, limit=None, **_: pairs[:limit])
     monkeypatch.setitem(datasets.CATALOGUE, "urban100", datasets.CATALOGUE["urban100"].__class__(
         **{**vars(datasets.CATALOGUE["urban100"]), "files": 3}))
     (row,) = reproduction.run(["bicubic"], ["urban100"], tmp_path / "out")
@@ -122,8 +129,45 @@ def test_values_of_others_stand_beside_whole_sets_only(monkeypatch: pytest.Monke
     assert reproduction.cells(row)[5:7] == ["23.14 / 0.6577", f"{row.psnr - 23.14:+.2f} / {row.ssim - 0.6577:+.4f}"]
     assert "psnr_bi" in (tmp_path / "out" / "reproduce.md").read_text(encoding="utf-8")
     (row,) = reproduction.run(["bicubic"], ["urban100"], tmp_path / "out", limit=2)
-    assert row.published is None and row.images == 2
+    assert row.published is None and row.images == 2 and row.data == "Urban100, the beginning"
+    text = (tmp_path / "out" / "reproduce.md").read_text(encoding="utf-8")
+    assert "## Urban100, the beginning: 2 images" in text and "papers" not in text  # a column without values
     assert reproduction.SURVEY["hat-x4-imagenet", "urban100"].psnr == 28.3642
+
+
+def test_a_part_of_a_set_has_rows_that_the_whole_goes_on_with(photos: Path, tmp_path: Path) -> None:
+    out, said = tmp_path / "out", []
+
+    def count(items, title):
+        said.append((len(items), title))
+        return items
+
+    (part,) = reproduction.run(["bicubic"], [str(photos)], out, every=2, progress=count)
+    assert (part.data, part.images) == (f"{photos}, one image in 2", 2)
+    (whole,) = reproduction.run(["bicubic"], [str(photos)], out, progress=count)
+    assert said == [(2, f"{photos}: 2 of 2 images to measure"), (1, f"{photos}: 1 of 3 images to measure")]
+    assert whole.images == 3 and [row["name"] for row in by_image(out, "bicubic")] == ["cat", "rocket", "coffee"]
+    with pytest.raises(HatlibError, match="every is 1 for all images, 10 for each tenth, got 0"):
+        reproduction.run(["bicubic"], [str(photos)], out, every=0)
+
+
+def test_another_way_to_make_lr_has_files_and_a_protocol_of_its_own(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (usual,) = reproduction.run(["bicubic"], [str(photos)], out)
+    (row,) = reproduction.run(["bicubic"], [str(photos)], out, lr="torch")
+    assert "LR torch bicubic as it is" in row.protocol and "LR MATLAB bicubic" in usual.protocol
+    assert row.psnr < usual.psnr, "LR without antialias is full of aliasing"
+    assert len(list(out.glob("*-lr-torch-bicubic.csv"))) == 1 and len(list(out.glob("*-bicubic.csv"))) == 2
+
+
+def test_rows_of_other_code_do_not_count(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    reproduction.run(["bicubic"], [str(photos)], out, limit=1)
+    conditions = by_image(out, "bicubic")[0]["conditions"]
+    monkeypatch.setattr(reproduction, "_code", lambda: "another")
+    reproduction.run(["bicubic"], [str(photos)], out, limit=1)
+    (row,) = by_image(out, "bicubic")
+    assert row["conditions"] != conditions
 
 
 def test_strips_are_drawn_once_and_again_when_they_are_gone(photos: Path, tmp_path: Path) -> None:
@@ -143,3 +187,47 @@ def test_another_scale_is_refused(tmp_path: Path) -> None:
     checkpoints.save(models.create("srcnn", 2), tmp_path / "two.safetensors", "srcnn")
     with pytest.raises(HatlibError, match=r"two.safetensors enlarges ×2, and ×4 is measured"):
         reproduction.run([str(tmp_path / "two.safetensors")], ["builtin"], tmp_path / "out")
+
+
+# --- what is kept in the package --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def command() -> Any:
+    """benchmarks/reproduce.py."""
+    spec = importlib.util.spec_from_file_location("reproduce", Path(__file__).parent.parent / "benchmarks/reproduce.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_recorded_table_grows_and_what_is_measured_anew_takes_the_place_of_the_old(
+        command: Any, photos: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "PLAN", (((str(photos), "set5"), 1, ("matlab", "torch")),))
+    out = tmp_path / "table.csv"
+
+    def record(models: str) -> pd.DataFrame:
+        command.main(["--models", models, "--data", str(photos), "--folder", str(tmp_path / "run"), "--out", str(out)])
+        return pd.read_csv(out)
+
+    first = record("bicubic")
+    assert list(first.columns) == ["data", "lr", "image", "model", "weights", "psnr", "ssim"]
+    assert list(first.lr) == 3 * ["matlab"] + 3 * ["torch"] and list(first.image) == 2 * ["cat", "coffee", "rocket"]
+    both = record(str(weights))
+    assert len(both) == 12 and both[both.model == "bicubic"].psnr.tolist() == first.psnr.tolist()
+    images.save_image(photos / "cat.png", pictures.builtin("cat")[50:98, 100:164])
+    again = record("bicubic")
+    assert len(again) == 12 and (again.psnr != both.psnr).sum() == 2, "bicubic's two rows of the cat, and no other"
+
+
+def test_what_is_recorded_is_the_whole_set_and_the_weights_that_are_in_the_package() -> None:
+    table = recorded.table("reproduction")
+    whole = table[(table.data == "Urban100") & (table.lr == "matlab")]
+    assert set(whole.model) >= {"bicubic", *checkpoints.trained()} and (whole.groupby("model").size() == 100).all()
+    assert whole[whole.model == "bicubic"].psnr.mean() == pytest.approx(23.14, abs=0.005)
+    for name in checkpoints.trained():
+        (found,) = table[table.model == name].weights.unique()
+        assert found == f"sha256:{checkpoints.fingerprint(checkpoints.load(name))[:8]}", f"measure {name} again"
+    measured = recorded.table("trained").query("data == 'urban100'").set_index("name").psnr
+    assert whole.groupby("model").psnr.mean()[measured.index].to_numpy() == pytest.approx(measured.to_numpy(), abs=1e-3)

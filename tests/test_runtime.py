@@ -1,4 +1,8 @@
+import os
+import platform
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,3 +63,23 @@ def test_names_of_the_package_resolve_and_unknown_ones_do_not():
         assert getattr(hatlib, name) is not None
     with pytest.raises(AttributeError):
         _ = hatlib.nothing
+
+
+FAULTS = """
+import resource, sys
+import hatlib.models, torch
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    torch.ones(1 << 24)  # 64 MB, freed at once
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of GNU's C library")
+def test_freed_memory_is_kept_for_the_next_block_unless_somebody_has_set_the_library_up():
+    def faults(**variables: str) -> int:
+        run = subprocess.run([sys.executable, "-c", FAULTS], env={**os.environ, **variables}, check=True,
+                             capture_output=True, text=True)
+        return int(run.stdout)
+
+    assert faults() < faults(GLIBC_TUNABLES="") / 4

@@ -7,10 +7,12 @@ solutions and the checks; a check is a function that takes an attempt and raises
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +22,7 @@ from hatlib.errors import unknown
 from hatlib.exercises import record
 
 MODULES = {"00": "start", "01": "degradation", "02": "metrics", "03": "srcnn", "04": "rcan", "05": "windows",
-           "06": "swinir", "07": "lam", "08": "hat", "11": "photos"}
+           "06": "swinir", "07": "lam", "08": "hat", "09": "training", "10": "reproduction", "11": "photos"}
 
 
 class Wrong(Exception):
@@ -37,6 +39,7 @@ class Exercise:
     minutes: int
     solution: Callable[..., Any]
     test: Callable[[Callable[..., Any]], None]
+    none_is_an_answer: bool = False  # elsewhere a function that returns None has forgotten its `return`
 
     @property
     def source(self) -> str:
@@ -47,12 +50,12 @@ class Exercise:
 _exercises: dict[str, Exercise] = {}
 
 
-def exercise(id: str, title: str, *, difficulty: int, minutes: int, solution: Callable[..., Any]
-             ) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def exercise(id: str, title: str, *, difficulty: int, minutes: int, solution: Callable[..., Any],
+             none_is_an_answer: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Registers the decorated function as the check of an exercise."""
 
     def register(test: Callable[..., None]) -> Callable[..., None]:
-        _exercises[id] = Exercise(id, title, difficulty, minutes, solution, test)
+        _exercises[id] = Exercise(id, title, difficulty, minutes, solution, test, none_is_an_answer)
         return test
 
     return register
@@ -77,7 +80,7 @@ def get(id: str) -> Exercise:
 def verdict(id: str, attempt: Callable[..., Any]) -> tuple[str, str]:
     """("passed" | "open" | "wrong", message) for a learner's function."""
     try:
-        get(id).test(attempt)
+        get(id).test(_watched(attempt, get(id).none_is_an_answer))
     except NotImplementedError:
         return "open", "not done yet: write the function's body, then run this cell again"
     except Wrong as mistake:
@@ -85,6 +88,32 @@ def verdict(id: str, attempt: Callable[..., Any]) -> tuple[str, str]:
     except Exception as error:
         return "wrong", f"the check stopped with {type(error).__name__}: {error}"
     return "passed", get(id).title
+
+
+def _watched(attempt: Callable[..., Any], none_is_an_answer: bool) -> Callable[..., Any]:
+    """The learner's function; when it fails or returns nothing, that is `Wrong`, told with the line where it failed."""
+
+    @functools.wraps(attempt)
+    def watched(*arguments: Any, **named: Any) -> Any:
+        try:
+            result = attempt(*arguments, **named)
+        except (NotImplementedError, Wrong):
+            raise
+        except Exception as error:
+            reason = (str(error).splitlines() or ["no message"])[0]
+            kind = type(error).__name__
+            raise Wrong(f"the function stopped{_place(attempt, error)} with {kind}: {reason}") from error
+        expect(none_is_an_answer or result is not None, "the function returned nothing: does it end with `return`?")
+        return result
+
+    return watched
+
+
+def _place(attempt: Callable[..., Any], error: Exception) -> str:
+    """" at `the line of the learner's file where it failed`", or nothing where that line can't be found."""
+    file = getattr(getattr(attempt, "__code__", None), "co_filename", None)
+    lines = [frame.line for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return f" at `{lines[-1]}`" if lines and lines[-1] else ""
 
 
 def check(id: str, attempt: Callable[..., Any]) -> None:
@@ -126,6 +155,12 @@ def expect(condition: bool, mistake: str) -> None:
     """Raises Wrong(mistake) unless the condition holds."""
     if not condition:
         raise Wrong(mistake)
+
+
+def recognise(got: Any, mistakes: Mapping[str, Any], tolerance: float = 1e-6) -> None:
+    """Raises Wrong with the mistake whose result `got` is."""
+    for mistake, result in mistakes.items():
+        expect(not close(got, result, tolerance), mistake)
 
 
 def close(actual: Any, expected: Any, tolerance: float = 1e-6) -> bool:

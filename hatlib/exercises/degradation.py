@@ -102,7 +102,6 @@ def position(j: int, scale: int) -> float:
 @exercise("01.3", "The half pixel", difficulty=2, minutes=8, solution=position)
 def _position(attempt: Callable[..., float]) -> None:
     got = {(j, s): attempt(j, s) for j in (0, 1, 7) for s in (2, 3, 4)}
-    expect(all(value is not None for value in got.values()), "it returned nothing")
 
     def says(formula: Callable[[int, int], float]) -> bool:
         return all(abs(value - formula(*key)) < 1e-9 for key, value in got.items())

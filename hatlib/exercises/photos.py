@@ -18,7 +18,7 @@ def _smooth(seed: int, shape: tuple[int, ...] = (48, 64, 3)) -> np.ndarray:
 
 
 def consistency(sr: np.ndarray, lr: np.ndarray, scale: int) -> float:
-    """How far SR, made small again by bicubic, is from LR: root mean square in grey levels of 0–255.
+    """How far SR, made small again by bicubic, is from LR: root mean square in grey levels.
 
     sr: uint8 (s·h, s·w, 3).   lr: uint8 (h, w, 3).
     """
@@ -59,7 +59,8 @@ def twin(shown: np.ndarray, hidden: np.ndarray, shrink: Callable[[np.ndarray], n
          back: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """A picture with the detail of `hidden` and the LR of `shown`.
 
-    shrink: HR → LR.   back: LR → an HR picture that holds nothing but what LR sees, so that shrink(back(lr)) is lr.
+    shrink: HR → LR.
+    back: LR → an HR picture that holds nothing but what LR sees, so that shrink(back(lr)) is lr.
     """
     return hidden + back(shrink(shown) - shrink(hidden))
 
@@ -93,10 +94,13 @@ def _twin(attempt: Callable[..., np.ndarray]) -> None:
     expect(close(got, want, 1e-9), "its LR is right, but its detail is not that of `hidden`")
 
 
-def photographed(hr: np.ndarray, sigma: float, noise: float, quality: int, rng: np.random.Generator) -> np.ndarray:
+def photographed(
+    hr: np.ndarray, sigma: float, noise: float, quality: int, rng: np.random.Generator
+) -> np.ndarray:
     """What a phone makes of a scene: uint8 (H, W, 3) → uint8 (H/4, W/4, 3).
 
-    A lens of Gaussian blur `sigma` (HR pixels), bicubic ×1/4, noise of `noise` grey levels on LR, then JPEG.
+    A lens of Gaussian blur `sigma` (HR pixels), bicubic ×1/4, noise of `noise` grey levels on LR,
+    then JPEG.
     """
     lr = degrade(blur(hr, sigma), scale=4, noise_sigma=noise, rng=rng)
     return jpeg(lr, quality)
@@ -136,7 +140,7 @@ def _photographed(attempt: Callable[..., np.ndarray]) -> None:
 
 
 def self_ensemble(enlarge: Callable[[np.ndarray], np.ndarray], image: np.ndarray) -> np.ndarray:
-    """The mean of eight answers: the image as it is, flipped and transposed, each answer turned back.
+    """The mean of eight answers: the image flipped and transposed, each answer turned back.
 
     enlarge: (h, w, 3) → float (s·h, s·w, 3).   image: (h, w, 3).
     """
@@ -183,7 +187,7 @@ def _not_turned_back(enlarge: Callable[[np.ndarray], np.ndarray], image: np.ndar
 
 
 def best_on_both(a: np.ndarray, b: np.ndarray) -> float:
-    """The PSNR in dB, peak 255, that one picture can have on two originals: no picture has more on both of them.
+    """The PSNR in dB, peak 255, that one picture can have on two originals: none has more on both.
 
     a, b: float arrays of one shape, in grey levels of 0–255.
     """

@@ -7,16 +7,17 @@ from collections.abc import Callable, Sequence
 import torch
 import torch.nn.functional as F
 
-from hatlib.exercises import close, exercise, expect
+from hatlib.exercises import close, exercise, expect, recognise
 
 
 def early_over_late(kernels: Sequence[int], features: Sequence[int], scale: int) -> float:
-    """How many times as many multiply-adds SRCNN takes as the same layers at LR size that give s² values a pixel.
+    """How many times as many multiply-adds SRCNN takes as the same layers at LR size.
 
     Args:
         kernels: f1, f2, f3; all layers keep the size of the picture.
         features: n1, n2. The network sees one channel, the luma.
-        scale: s. The late version's last layer gives s² values for each LR pixel, which are then put in place.
+        scale: s. The late version's last layer gives s² values for each LR pixel, which are then
+            put in place.
     """
     f1, f2, f3 = kernels
     n1, n2 = features
@@ -27,18 +28,31 @@ def early_over_late(kernels: Sequence[int], features: Sequence[int], scale: int)
 @exercise("04.1", "What enlarging first costs", difficulty=2, minutes=10, solution=early_over_late)
 def _early_over_late(attempt: Callable[..., float]) -> None:
     got, want = attempt((9, 5, 5), (64, 32), 4), early_over_late((9, 5, 5), (64, 32), 4)
-    expect(isinstance(got, int | float), f"a number was expected, not {type(got).__name__}")
-    expect(not close(got, 16.0, 1e-6), "the late version's last layer has s² outputs where SRCNN has one")
-    expect(not close(got, 1 / want, 1e-6), "the other way round: how many times as much does the early one take?")
-    expect(not close(got, want / 4, 1e-3), "an enlarged picture has s² times as many pixels, not s times")
-    expect(not close(got, want / 16, 1e-3), "early enlarging works on s² times as many pixels; that is missing")
+
+    def ratio(first: int, second: int, last: int, outputs: int = 16) -> float:
+        return 16 * (first + second + last) / (first + second + outputs * last)
+
+    layers = 81 * 64, 25 * 64 * 32, 25 * 32
+    recognise(got, {
+        "the late version's last layer has s² outputs where SRCNN has one": 16.0,
+        "the other way round: how many times as much does the early one take?": 1 / want,
+        "an enlarged picture has s² times as many pixels, not s times": want / 4,
+        "early enlarging works on s² times as many pixels; that is missing": want / 16,
+        "the late version's last layer has s² outputs, not s": ratio(*layers, outputs=4),
+        "each filter runs over all channels that come in: they are missing": ratio(81 * 64, 25 * 32, 25),
+        "the network sees one channel, the luma, and gives one; not three": ratio(3 * 81 * 64, layers[1], 3 * 25 * 32),
+        "a filter of side f has f · f weights, not f": ratio(9 * 64, 5 * 64 * 32, 5 * 32),
+    }, 1e-6)
     expect(close(got, want, 1e-6), f"for 9-5-5 at ×4 it is {want:.2f}, not {got:.4g}")
     other = early_over_late((9, 1, 5), (64, 32), 2)
     expect(close(attempt((9, 1, 5), (64, 32), 2), other, 1e-6), f"right for 9-5-5 at ×4; 9-1-5 at ×2 has {other:.2f}")
 
 
 def pixel_shuffle(x: torch.Tensor, scale: int) -> torch.Tensor:
-    """(N, C·s², H, W) → (N, C, s·H, s·W): channel c·s² + i·s + j becomes row i, column j of the s×s pixels."""
+    """(N, C·s², H, W) → (N, C, s·H, s·W).
+
+    Channel c·s² + i·s + j becomes row i, column j of the s×s pixels.
+    """
     n, channels, height, width = x.shape
     x = x.reshape(n, channels // scale**2, scale, scale, height, width)  # (N, C, i, j, H, W)
     return x.permute(0, 1, 4, 2, 5, 3).reshape(n, -1, height * scale, width * scale)
@@ -65,7 +79,7 @@ def _pixel_shuffle(attempt: Callable[..., torch.Tensor]) -> None:
 
 def channel_attention(x: torch.Tensor, squeeze: tuple[torch.Tensor, torch.Tensor],
                       expand: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-    """RCAN's channel attention (§3.3): feature maps (N, C, H, W) → the same, each map times its gate.
+    """RCAN's channel attention (§3.3): feature maps (N, C, H, W) → each map times its gate.
 
     Args:
         squeeze: weight (C/r, C) and bias (C/r,) of the layer before the ReLU.
@@ -102,14 +116,29 @@ def _channel_attention(attempt: Callable[..., torch.Tensor]) -> None:
     expect(not close(got, x * relu[:, :, None, None], 1e-4), "the sigmoid is missing: gates lie between 0 and 1")
     expect(not close(got, x * relu.softmax(dim=1)[:, :, None, None], 1e-5),
            "a softmax makes channels compete; the paper's sigmoid lets several be open at once")
+
+    def gated(z: torch.Tensor) -> torch.Tensor:
+        return x * F.linear(F.linear(z, *squeeze).relu(), *expand).sigmoid()[:, :, None, None]
+
+    first, second = (layer[0] for layer in (squeeze, expand))
+    without_biases = F.linear(F.linear(x.mean(dim=(2, 3)), first).relu(), second).sigmoid()
+    swapped = F.linear(F.linear(x.mean(dim=(2, 3)), *squeeze).sigmoid(), *expand).relu()
+    recognise(got, {
+        "squeeze means the mean of each channel, not its largest value": gated(x.amax(dim=(2, 3))),
+        "squeeze means the mean of each channel, not its sum": gated(x.sum(dim=(2, 3))),
+        "both layers have a bias": x * without_biases[:, :, None, None],
+        "the ReLU comes after the first layer and the sigmoid after the second": x * swapped[:, :, None, None],
+        "a ReLU before the sigmoid keeps every gate above ½: the second layer has the sigmoid alone":
+            x * relu.relu().sigmoid()[:, :, None, None],
+    }, 1e-5)
     expect(close(got, want, 1e-5), "the shape is right, but the values are not")
 
 
 Convolution = tuple[torch.Tensor, torch.Tensor]  # weight (C, C, 3, 3), bias (C,)
 
 
-def rcab(x: torch.Tensor, first: Convolution, second: Convolution, attention: Callable[[torch.Tensor], torch.Tensor]
-         ) -> torch.Tensor:
+def rcab(x: torch.Tensor, first: Convolution, second: Convolution,
+         attention: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
     """RCAN's residual channel attention block (§3.4): (N, C, H, W) → the same shape.
 
     Args:
@@ -146,15 +175,31 @@ def _rcab(attempt: Callable[..., torch.Tensor]) -> None:
            "the second convolution has no ReLU: the body has to be able to subtract")
     linear = F.conv2d(F.conv2d(x, *first, padding=1), *second, padding=1)
     expect(not close(got, x + attention(linear), 1e-5), "the ReLU between the two convolutions is missing")
+
+    def through(a: Convolution, b: Convolution, given: torch.Tensor = x) -> torch.Tensor:
+        return F.conv2d(F.conv2d(given, *a, padding=1).relu(), *b, padding=1)
+
+    between = F.conv2d(attention(F.conv2d(x, *first, padding=1).relu()), *second, padding=1)
+    bare = F.conv2d(F.conv2d(x, first[0], padding=1).relu(), second[0], padding=1)
+    recognise(got, {
+        "the ReLU stands between the two convolutions, not after both": x + attention(linear.relu()),
+        "the attention weighs what the convolutions give, not x": attention(x) + body,
+        "the attention comes after both convolutions, not between them": x + between,
+        "x is added, not multiplied": x * attention(body),
+        "the two convolutions are swapped": x + attention(through(second, first)),
+        "no ReLU before the first convolution": x + attention(through(first, second, x.relu())),
+        "the convolutions have biases": x + attention(bare),
+    }, 1e-5)
     expect(close(got, want, 1e-5), "the shape is right, but the values are not")
 
 
 def count_rcan(groups: int, blocks: int, features: int, reduction: int, scale: int) -> int:
     """Weights and biases of RCAN at scale 2, 3 or 4, those of the fixed mean shifts not counted.
 
-    Head: 3×3, RGB → features. Block: two 3×3 convolutions; two 1×1, features → features / reduction → features.
-    Group: blocks and one 3×3. Body: groups and one 3×3. Tail: features → features·4 and a pixel shuffle, once at ×2
-    and twice at ×4; at ×3 features → features·9, once; then 3×3, features → RGB.
+    Head: 3×3, RGB → features. Block: two 3×3 convolutions, then two 1×1, features →
+    features / reduction → features. Group: blocks and one 3×3. Body: groups and one 3×3.
+    Tail: 3×3, features → features·4, and a pixel shuffle, once at ×2 and twice at ×4 (at ×3 once,
+    features → features·9); then 3×3, features → RGB.
     """
     def convolution(side: int, channels_in: int, channels_out: int) -> int:
         return side * side * channels_in * channels_out + channels_out
@@ -163,8 +208,9 @@ def count_rcan(groups: int, blocks: int, features: int, reduction: int, scale: i
     attention = convolution(1, features, squeezed) + convolution(1, squeezed, features)
     group = blocks * (2 * same + attention) + same
     steps = {2: [2], 3: [3], 4: [2, 2]}[scale]
-    tail = sum(convolution(3, features, features * step**2) for step in steps) + convolution(3, features, 3)
-    return convolution(3, 3, features) + groups * group + same + tail
+    tail = sum(convolution(3, features, features * step**2) for step in steps)
+    ends = convolution(3, 3, features) + convolution(3, features, 3)
+    return ends + groups * group + same + tail
 
 
 @exercise("04.5", "Count the parameters of RCAN", difficulty=3, minutes=20, solution=count_rcan)
@@ -185,6 +231,10 @@ def _count_rcan(attempt: Callable[..., int]) -> None:
     expect(got != want - two_steps + one_step, "×4 is made of two steps of ×2, not of one of ×4")
     expect(got != want - two_steps // 2, "×4 takes the step of ×2 twice")
     expect(got != want + 24, "the two mean shifts are counted too; training does not change them")
+    expect(got != want - (9 * features * 3 + 3), "the last convolution, features → RGB, is missing")
+    expect(got != want - (9 * 3 * features + features), "the first convolution, RGB → features, is missing")
+    expect(got != want - 9 * 2 * features, "the head takes RGB: three channels, not one")
+    expect(got != want - 10 * 20 * same, "each block has two 3×3 convolutions, not one")
     expect(got == want, f"RCAN at ×4 has {want:,} parameters, not {got:,}")
     for scale in (2, 3):
         expect(attempt(*size, scale) == count_rcan(*size, scale), f"right at ×4, not at ×{scale}")
@@ -192,10 +242,11 @@ def _count_rcan(attempt: Callable[..., int]) -> None:
 
 
 def transposed_weights(weight: torch.Tensor, scale: int) -> torch.Tensor:
-    """The weights with which a transposed convolution does what a 3×3 convolution and a pixel shuffle do.
+    """With these weights a transposed convolution does what a 3×3 one and a pixel shuffle do.
 
     Args:
-        weight: of the convolution, (C·s², channels in, 3, 3), zeros around the border (padding 1), no bias.
+        weight: of the convolution, (C·s², channels in, 3, 3); zeros around the border (padding 1),
+            no bias.
         scale: s.
     Returns:
         (channels in, C, 3·s, 3·s), for F.conv_transpose2d with stride s and padding s.
@@ -224,6 +275,7 @@ def _transposed_weights(attempt: Callable[..., torch.Tensor]) -> None:
     expect(not close(got, swapped), "i and j are swapped: channel c·s² + 1 is the pixel to the right, not below")
     apart = phases.flip(4, 5).permute(3, 0, 1, 4, 2, 5).reshape(want.shape)
     expect(not close(got, apart), "the phases i, j have to vary fastest: each 3×3 tap becomes an s×s square")
+    expect(not close(got, want.transpose(2, 3)), "rows and columns of the kernel are swapped")
     same = F.conv_transpose2d(x, got, stride=2, padding=2)
     shuffled = F.pixel_shuffle(F.conv2d(x, weight, padding=1), 2)
     expect(close(same, shuffled, 1e-4), "the shape is right, but the two operations still give different pictures")

@@ -12,7 +12,7 @@ from hatlib.images import to_image, to_tensor
 
 
 def nearest(image: np.ndarray, scale: int) -> np.ndarray:
-    """Turns each pixel into a block of scale×scale equal pixels: (H, W, 3) → (scale·H, scale·W, 3)."""
+    """Each pixel becomes a block of scale×scale equal ones: (H, W, 3) → (scale·H, scale·W, 3)."""
     return image.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
@@ -27,7 +27,7 @@ def _nearest(attempt: Callable[..., np.ndarray]) -> None:
 
 
 def block_mean(image: np.ndarray, scale: int) -> np.ndarray:
-    """The mean of each block of scale×scale pixels: uint8 (H, W, 3) → float64 (H/scale, W/scale, 3)."""
+    """The mean of each block of scale×scale: uint8 (H, W, 3) → float64 (H/scale, W/scale, 3)."""
     height, width, channels = image.shape
     blocks = image.reshape(height // scale, scale, width // scale, scale, channels)
     return blocks.mean(axis=(1, 3))
@@ -66,7 +66,10 @@ def _image_to_tensor(attempt: Callable[..., torch.Tensor]) -> None:
 
 
 def tensor_to_image(tensor: torch.Tensor) -> np.ndarray:
-    """Float (1, 3, H, W), about [0, 1] → uint8 (H, W, 3): clamped to [0, 1], times 255, rounded half up."""
+    """Float (1, 3, H, W), about [0, 1] → uint8 (H, W, 3).
+
+    Clamped to [0, 1], times 255, rounded half up.
+    """
     values = tensor[0].clamp(0, 1) * 255
     return torch.floor(values + 0.5).to(torch.uint8).permute(1, 2, 0).numpy()
 

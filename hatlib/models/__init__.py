@@ -7,6 +7,9 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import torch
+
+from hatlib import runtime
 from hatlib.errors import HatlibError, unknown
 from hatlib.models import drct, hat, rcan, swinir
 from hatlib.models.base import Network, Padding
@@ -17,7 +20,7 @@ from hatlib.models.rcan import RCAN
 from hatlib.models.srcnn import SRCNN
 from hatlib.models.swinir import SwinIR
 
-__all__ = ["DRCT", "HAT", "RCAN", "SCALES", "SRCNN", "Network", "Padding", "SwinIR", "create", "names"]
+__all__ = ["DRCT", "HAT", "RCAN", "SCALES", "SRCNN", "Network", "Padding", "SwinIR", "copy_weights", "create", "names"]
 
 SCALES = (2, 3, 4)
 BASELINES: dict[str, Callable[..., Network]] = {"bicubic": Bicubic, "nearest": Nearest}  # they have no weights
@@ -28,6 +31,7 @@ CONFIGURED: dict[str, tuple[Callable[..., Network], Any]] = {
     for name, config in presets.items()
 }
 
+runtime.keep_memory()
 
 def names() -> list[str]:
     """The names that `create` knows."""
@@ -67,3 +71,26 @@ def options(name: str) -> dict[str, Any]:
         return dataclasses.asdict(CONFIGURED[name][1])
     parameters = inspect.signature({**BASELINES, "srcnn": SRCNN}[name]).parameters
     return {option: parameter.default for option, parameter in parameters.items() if option != "scale"}
+
+
+@torch.no_grad()
+def copy_weights(source: Network, target: Network) -> list[str]:
+    """Copies the weights that fit, by name and shape, such as from a network for ×2 to one for ×4.
+
+    All official ×4 recipes go on from ×2 in this way (SwinIR, arXiv 2108.10257, §4.1). Taught in notebook 09.
+
+    Args:
+        source: stays as it is.
+        target: gets them; its other weights stay as they are.
+    Returns:
+        The names of the target's weights that were not copied: some of the tail's, where only the scale differs.
+    Raises:
+        HatlibError: nothing fits.
+    """
+    given, taken = source.state_dict(), target.state_dict()
+    fitting = {name: tensor for name, tensor in given.items() if name in taken and taken[name].shape == tensor.shape}
+    if not fitting:
+        raise HatlibError(f"no weight of {type(source).__name__} ×{source.scale} fits {type(target).__name__} "
+                          f"×{target.scale}: copy between networks of one kind and size")
+    target.load_state_dict(fitting, strict=False)
+    return [name for name in taken if name not in fitting]

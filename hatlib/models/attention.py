@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 GROUP = 4 << 20  # bytes of scores that are worked on at a time: about what stays in a core's cache
+SMALL = 64  # tokens of a window, up to which groups are faster than torch's fused attention also in float32
 
 
 def attention_spelled_out(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
@@ -24,57 +25,96 @@ def attention_spelled_out(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bia
 def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
     """The same, by the fastest way at hand; the bias is (1, h, T, S).
 
-    torch's fused attention never holds the scores of all windows. On a CPU it has no gradient for the bias and falls
-    back to something slower than the spelled-out version, so `GroupedAttention` takes its place in training.
+    torch's fused attention never holds the scores of all windows. On a CPU it has no gradient for the bias, and with
+    small windows or in bfloat16 it is slower than `grouped_attention`.
     """
-    if q.device.type == "cpu" and torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v, bias)):
-        with torch.autocast("cpu", enabled=False):  # it would take the softmax back to float32
-            return GroupedAttention.apply(q, k, v, bias)
+    if q.device.type == "cpu" and (q.dtype == torch.bfloat16 or q.shape[2] <= SMALL or wants_gradient(q, k, v, bias)):
+        return grouped_attention(bias, None, q[None], k[None], v[None])
     return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
 
 
+def wants_gradient(*tensors: torch.Tensor) -> bool:
+    """Whether there will be a gradient, on a CPU."""
+    return tensors[0].device.type == "cpu" and torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
+
+
+def grouped_attention(bias: torch.Tensor, mask: torch.Tensor | None, *stacks: torch.Tensor) -> torch.Tensor:
+    """The same for a CPU, with a gradient that is fast there, in the precision that it is given.
+
+    Args:
+        bias: (1, h, T, S).
+        mask: what is added to the scores of each window of an image (windows of an image, T, S); a constant.
+        stacks: q, k and v in this order, one after another in stacks: (3, B, h, T, d), or (1, B, h, T, d) and
+            (2, B, h, S, d). The windows of an image follow one another.
+    Returns:
+        (B, h, T, d).
+    """
+    with torch.autocast("cpu", enabled=False):  # it would take the softmax back to float32
+        return GroupedAttention.apply(bias, mask, *stacks)
+
+
 class GroupedAttention(torch.autograd.Function):
-    """The spelled-out version over groups of windows that stay in cache, in the precision that it is given.
+    """The spelled-out version over groups of windows that stay in cache.
 
     Kept for the backward pass are the weights P of the attention. With g the gradient of the result,
     ∂v = Pᵀ·g, ∂scores = P ⊙ (g·vᵀ − row sums of P ⊙ g·vᵀ), ∂q = ∂scores·k/√d, ∂k = ∂scoresᵀ·q/√d, and the gradient of
-    the bias is the sum of ∂scores over the windows, made in float32.
+    the bias is the sum of ∂scores over the windows.
     """
 
     @staticmethod
-    def forward(ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    def forward(ctx: Any, bias: torch.Tensor, mask: torch.Tensor | None, *stacks: torch.Tensor) -> torch.Tensor:
+        q, k, v = (x for stack in stacks for x in stack)
         (windows, heads, queries, d), keys = q.shape, k.shape[2]
-        size = max(1, GROUP // (heads * queries * keys * q.element_size()))  # windows in a group
-        q, k, v = (x.reshape(windows * heads, -1, d) for x in (q * d**-0.5, k, v))
-        weights, out = [], torch.empty_like(q)
-        for group in _groups(windows, size, heads):
-            scores = torch.bmm(q[group], k[group].transpose(1, 2)).view(-1, heads, queries, keys).add_(bias)
-            weights.append(scores.softmax(dim=-1).flatten(0, 1))  # (B'·h, T, S)
-            torch.bmm(weights[-1], v[group], out=out[group])
-        ctx.save_for_backward(q, k, v, *weights)
-        ctx.sizes, ctx.bias_type = (windows, heads, size), bias.dtype
-        return out.view(windows, heads, queries, d)
+        of_image = len(mask) if mask is not None else 1
+        groups = _groups(windows, GROUP // (heads * queries * keys * q.element_size()), of_image)
+        weights, out = [], q.new_empty(windows, queries, heads, d).transpose(1, 2)  # the heads merge without a copy
+        for first, last in groups:
+            scores = torch.bmm(_part(q, first, last) * d**-0.5, _part(k, first, last).transpose(1, 2))
+            scores.view(-1, heads, queries, keys).add_(bias)
+            if mask is not None:
+                here = mask[first % of_image : (last - 1) % of_image + 1]
+                scores.view(-1, len(here), heads, queries, keys).add_(here[:, None])
+            if any(ctx.needs_input_grad):
+                weights.append(scores.softmax(dim=-1))  # (B'·h, T, S)
+            else:
+                torch.softmax(scores, dim=-1, out=scores)
+            result = torch.bmm(weights[-1] if weights else scores, _part(v, first, last))
+            out[first:last] = result.view(-1, heads, queries, d)
+        ctx.save_for_backward(*stacks, *weights)
+        ctx.stacks, ctx.groups, ctx.bias_type = len(stacks), groups, bias.dtype
+        return out
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        q, k, v, *weights = ctx.saved_tensors
-        windows, heads, size = ctx.sizes
-        g = gradient.reshape(q.shape)
-        dq, dk, dv = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
-        dbias = torch.zeros(heads, q.shape[1], k.shape[1]) if ctx.needs_input_grad[3] else None
-        for group, p in zip(_groups(windows, size, heads), weights, strict=True):
-            torch.bmm(p.transpose(1, 2), g[group], out=dv[group])
-            dweights = torch.bmm(g[group], v[group].transpose(1, 2))
+        stacks, weights = ctx.saved_tensors[: ctx.stacks], ctx.saved_tensors[ctx.stacks :]
+        q, k, v = (x for stack in stacks for x in stack)
+        heads, d = q.shape[1], q.shape[3]
+        results = [torch.empty_like(stack, memory_format=torch.contiguous_format) for stack in stacks]
+        dq, dk, dv = (x for result in results for x in result)
+        dbias = torch.zeros(heads, q.shape[2], k.shape[2]) if ctx.needs_input_grad[0] else None
+        for (first, last), p in zip(ctx.groups, weights, strict=True):
+            g = _part(gradient, first, last)
+            torch.bmm(p.transpose(1, 2), g, out=_part(dv, first, last))
+            dweights = torch.bmm(g, _part(v, first, last).transpose(1, 2))
             dscores = torch.ops.aten._softmax_backward_data(dweights, p, -1, p.dtype)  # (B'·h, T, S)
-            torch.bmm(dscores, k[group], out=dq[group])
-            torch.bmm(dscores.transpose(1, 2), q[group], out=dk[group])
+            torch.bmm(dscores, _part(k, first, last), out=_part(dq, first, last))
+            torch.bmm(dscores.transpose(1, 2), _part(q, first, last), out=_part(dk, first, last))
             if dbias is not None:
-                dbias += dscores.unflatten(0, (-1, heads)).sum(dim=0, dtype=torch.float32)
-        dq, dk, dv = (x.view(windows, heads, -1, x.shape[-1]) for x in (dq.mul_(q.shape[-1] ** -0.5), dk, dv))
-        return dq, dk, dv, None if dbias is None else dbias[None].to(ctx.bias_type)
+                dbias += dscores.unflatten(0, (-1, heads)).sum(dim=0)
+        for x in (dq, dk):
+            x.mul_(d**-0.5)
+        return None if dbias is None else dbias[None].to(ctx.bias_type), None, *results
 
 
-def _groups(windows: int, size: int, heads: int) -> list[slice]:
-    """Where each group of `size` windows lies among windows·heads matrices."""
-    return [slice(start * heads, min(start + size, windows) * heads) for start in range(0, windows, size)]
+def _part(x: torch.Tensor, first: int, last: int) -> torch.Tensor:
+    """Some of the windows, as matrices: (B, h, T, d) → (B'·h, T, d); the same memory where that is contiguous."""
+    return x[first:last].reshape(-1, *x.shape[2:])
+
+
+def _groups(windows: int, size: int, of_image: int) -> list[tuple[int, int]]:
+    """First and last (not included) of each group of at most `size` windows: whole images, or parts of one."""
+    whole = max(size - size % of_image, of_image)
+    parts = [range(start, min(start + whole, windows)) for start in range(0, windows, whole)]
+    step = max(1, min(size, whole))
+    return [(first, min(first + step, part.stop)) for part in parts for first in range(part.start, part.stop, step)]

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from hatlib.errors import HatlibError
-from hatlib.models.attention import attention, attention_spelled_out
+from hatlib.models.attention import attention, attention_spelled_out, grouped_attention, wants_gradient
 
 MASKED = -100.0  # what the published networks add where a token must not look; exp(−100) is 0 in float32
 
@@ -53,14 +53,66 @@ def overlapping_partition(x: torch.Tensor, window: int, side: int) -> torch.Tens
     return x.permute(0, 1, 2, 4, 5, 3).reshape(-1, side * side, x.shape[3])  # one copy
 
 
+def partition_heads(x: torch.Tensor, window: int, heads: int, n: int) -> torch.Tensor:
+    """(N, H, W, n·C) → (n, B, h, T, d), cut into windows and heads with one copy: n is 3 for q, k and v together."""
+    images, rows, columns, channels = x.shape
+    check_side(rows, window)
+    check_side(columns, window)
+    x = x.reshape(images, rows // window, window, columns // window, window, n, heads, channels // (n * heads))
+    return x.permute(5, 0, 1, 3, 6, 2, 4, 7).reshape(n, -1, heads, window**2, x.shape[-1])
+
+
+def reverse_heads(windows: torch.Tensor, window: int, rows: int, columns: int) -> torch.Tensor:
+    """(B, h, T, d) → (N, H, W, C), one copy."""
+    heads, d = windows.shape[1], windows.shape[3]
+    x = windows.view(-1, rows // window, columns // window, heads, window, window, d)
+    return x.permute(0, 1, 4, 2, 5, 3, 6).reshape(-1, rows, columns, heads * d)
+
+
+class OverlappingHeads(torch.autograd.Function):
+    """(N, H, W, n·C) → (n, B, h, S, d): `overlapping_partition`, cut into heads too.
+
+    Backward, each pixel gets what the windows over it got. Windows that stand apart are added in one step.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, window: int, side: int, heads: int, n: int) -> torch.Tensor:
+        ctx.sizes = window, side, x.shape
+        margin = (side - window) // 2
+        padded = F.pad(x, (0, 0, margin, margin, margin, margin)).unflatten(-1, (n, heads, -1))
+        windows = padded.unfold(1, side, window).unfold(2, side, window)  # (N, H/w, W/w, n, h, d, side, side), a view
+        return windows.permute(3, 0, 1, 2, 4, 6, 7, 5).reshape(n, -1, heads, side**2, padded.shape[-1])
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        window, side, (images, rows, columns, channels) = ctx.sizes
+        n, _, heads, _, d = gradient.shape
+        margin, apart = (side - window) // 2, -(-side // window)  # every so many windows, they no longer overlap
+        grid = gradient.view(n, images, rows // window, columns // window, heads, side, side, d)
+        grid = grid.permute(1, 2, 3, 5, 6, 0, 4, 7).reshape(*grid.shape[1:4], side, side, channels)
+        padded = gradient.new_zeros(images, rows + 2 * margin, columns + 2 * margin, channels)
+        for i in range(min(apart, rows // window)):
+            for j in range(min(apart, columns // window)):
+                places = padded[:, i * window :, j * window :].unfold(1, side, apart * window)
+                places = places.unfold(2, side, apart * window)  # (N, H/(a·w), W/(a·w), C, side, side), a view
+                places.permute(0, 1, 2, 4, 5, 3).add_(grid[:, i::apart, j::apart])
+        return padded[:, margin : margin + rows, margin : margin + columns], None, None, None, None
+
+
+def check_side(length: int, window: int) -> None:
+    """Raises HatlibError where windows would not fill a side."""
+    if length % window:
+        raise HatlibError(f"windows of {window} need sides that are multiples of {window}, got {length}")
+
+
 def cuts(length: int, window: int, shift: int) -> list[tuple[slice, int]]:
     """Where the windows of a shifted map lie along one side of it: stretches, and the window's side in each.
 
     >>> cuts(32, 8, 4)
     [(slice(0, 4, None), 4), (slice(4, 28, None), 8), (slice(28, 32, None), 4)]
     """
-    if length % window:
-        raise HatlibError(f"windows of {window} need sides that are multiples of {window}, got {length}")
+    check_side(length, window)
     last = length - window + shift
     found = [(slice(0, shift), shift), (slice(shift, last), window), (slice(last, length), window - shift)]
     return [(where, side) for where, side in found if where.stop > where.start]
@@ -139,6 +191,7 @@ def overlapping_position_index(window: int, side: int) -> torch.Tensor:
     return (down * offsets + right) % offsets**2
 
 
+@_constant
 def attention_mask(height: int, width: int, window: int, shift: int) -> torch.Tensor:
     """What keeps tokens apart that the cyclic shift of an H×W map has put into one window: (H/w · W/w, T, T)."""
     part = torch.zeros(height, width)
@@ -222,7 +275,19 @@ class WindowAttention(BiasedAttention):
         return relative_position_index(self.window, *sizes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if wants_gradient(x, *self.parameters()):
+            return self.with_gradient(x)
         return over_windows(self._attend, x, self.window, self.shift)
+
+    def with_gradient(self, x: torch.Tensor) -> torch.Tensor:
+        """As the papers have it, in few and large steps: on small maps, masks cost less than windows of four sizes."""
+        _, height, width, _ = x.shape
+        shifted = torch.roll(x, (-self.shift, -self.shift), dims=(1, 2)) if self.shift else x
+        qkv = partition_heads(self.qkv(shifted), self.window, self.heads, 3)
+        mask = attention_mask(height, width, self.window, self.shift).to(qkv.dtype) if self.shift else None
+        bias = self.bias(qkv.dtype, self.window, self.window)
+        attended = self.proj(reverse_heads(grouped_attention(bias, mask, qkv), self.window, height, width))
+        return torch.roll(attended, (self.shift, self.shift), dims=(1, 2)) if self.shift else attended
 
     def _attend(self, windows: torch.Tensor, height: int, width: int) -> torch.Tensor:
         q, k, v = self.split(self.qkv(windows))  # each (B, h, T, d)
@@ -265,6 +330,11 @@ class OverlappingAttention(BiasedAttention):
         """(N, H, W, C) → (N, H, W, C); `core` is `attention` or `attention_spelled_out`."""
         _, height, width, channels = x.shape
         query, key_value = self.qkv(x).split([channels, 2 * channels], dim=-1)
+        if core is attention and wants_gradient(query):
+            q = partition_heads(query, self.window, self.heads, 1)
+            kv = OverlappingHeads.apply(key_value, self.window, self.side, self.heads, 2)
+            attended = grouped_attention(self.bias(q.dtype), None, q, kv)
+            return self.proj(reverse_heads(attended, self.window, height, width))
         (q,) = self.split(partition(query, self.window, self.window))  # (B, h, T, d)
         k, v = self.split(overlapping_partition(key_value, self.window, self.side))  # (B, h, S, d)
         bias = self.bias(q.dtype)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from hatlib.errors import HatlibError
+from hatlib.errors import HatlibError, unknown
 from hatlib.images import check_image
 from hatlib.models import Network
 from hatlib.models.layers import ChannelAttention
@@ -126,8 +126,8 @@ def _caption(names: list[str], gates: np.ndarray, maps: dict[str, np.ndarray], c
             f"{means}; maps: blue negative, white 0, red positive, all four on one scale")
 
 
-def gates_explorer(model: Network | str | None = None, images: Mapping[str, np.ndarray] | None = None
-                   ) -> ipywidgets.VBox:
+def gates_explorer(model: Network | str | None = None, images: Mapping[str, np.ndarray] | None = None,
+                   block: str | None = None, channel: int = 0) -> ipywidgets.VBox:
     """Channel attention on two pictures: the gate of each channel, and one channel before and after its gate.
 
     The network runs when a block is chosen for the first time; in HAT, channel attention is in the convolution branch.
@@ -136,20 +136,28 @@ def gates_explorer(model: Network | str | None = None, images: Mapping[str, np.n
         model: the network, or the name or file of its weights; the course's own RCAN by default.
         images: two by name: what the network is given (LR), uint8 (h, w, 3) or (h, w), the middle 64×64 pixels of a
             larger one. A façade and a face by default.
+        block: which one is shown first, a name that `blocks` gives; by default the first.
+        channel: which one is shown first.
     Raises:
-        HatlibError: a network without channel attention, another number of images than two.
+        HatlibError: a network without channel attention, a block or channel that it does not have, another number of
+            images than two.
     """
     network = networks.in_eval(frame.network(model, "rcan-nano-x4"))
     modules, pictures = blocks(network), _two(images)
+    first = next(iter(modules)) if block is None else block
+    if first not in modules:
+        raise unknown("block", first, modules)
 
     @lru_cache(maxsize=2 * RECENT)
     def gated_of(block: str, name: str) -> Gated:
         return gated(network, modules[block], pictures[name])
 
-    channels = len(gated_of(next(iter(modules)), next(iter(pictures)))[1])
+    channels = len(gated_of(first, next(iter(pictures)))[1])
+    if not 0 <= channel < channels:
+        raise HatlibError(f"channel is {channel}; {first} has channels 0 to {channels - 1}")
     controls: dict[str, Any] = {
-        "block": frame.choice("block", list(modules)),
-        "channel": frame.int_slider("channel", 0, 0, channels - 1),
+        "block": frame.choice("block", list(modules), first),
+        "channel": frame.int_slider("channel", channel, 0, channels - 1),
         "order": frame.choice("bars by", list(ORDERS)),
     }
     return frame.explorer(partial(gates_view, pictures, gated_of), controls, width=WIDTH)

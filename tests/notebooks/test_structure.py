@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import json
 import re
+import symtable
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -16,6 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 TAGS = {"nbval-check-output", "nbval-ignore-output", "nbval-skip", "nbval-raises-exception", "raises-exception"}
 LIMIT = 1_500_000  # bytes of a stored notebook
+WIDTH = 100  # characters of a line that JupyterLab shows on a small laptop, beside its list of files
+QUOTED = "class SurveyHAB"  # the one listing that stands as it was printed elsewhere
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -145,6 +149,14 @@ def test_explorers_are_not_compared(path: Path) -> None:
 
 
 @each_notebook
+def test_lines_are_not_cut_off(path: Path) -> None:
+    code = [source(cell) for cell in cells(path, "code") if QUOTED not in source(cell)]
+    printed = [text_of(output) for _, output in outputs(path) if output["output_type"] == "stream"]
+    long = [line for text in code + printed for line in text.splitlines() if len(line) > WIDTH]
+    assert not long, f"{path.name}: {long}"
+
+
+@each_notebook
 def test_size(path: Path) -> None:
     assert path.stat().st_size <= LIMIT, f"{path.name} has {path.stat().st_size / 1e6:.2f} MB"
 
@@ -215,7 +227,38 @@ def check_answer(answer: dict[str, Any], name: str, where: str) -> None:
     assert answer["cell_type"] == "markdown", f"{where}: no hint and solution after the stub"
     assert re.findall(r"<details>\s*<summary>(.*?)</summary>", text) == ["Hint", "Solution"], where
     assert text.count("</details>") == 2, where
-    code = re.search(r"<summary>Solution</summary>\s*```python\n(.*?)```", text, re.DOTALL)
-    assert code, f"{where}: the solution is not a block of Python"
-    defined = [node.name for node in ast.parse(code[1]).body if isinstance(node, ast.FunctionDef)]
+    defined = [node.name for node in ast.parse(solution(answer)).body if isinstance(node, ast.FunctionDef)]
     assert name in defined, f"{where}: the solution does not define {name}"
+
+
+def solution(answer: dict[str, Any]) -> str:
+    """The code of the solution, or "" for a cell that has none."""
+    code = re.search(r"<summary>Solution</summary>\s*```python\n(.*?)```", source(answer), re.DOTALL)
+    return code[1] if code else ""
+
+
+@each_notebook
+def test_a_solution_runs_where_it_is_pasted(path: Path) -> None:
+    """It uses no name that the cells above it do not have."""
+    above = ""
+    for cell in notebook(path)["cells"]:
+        if cell["cell_type"] == "code":
+            above += source(cell) + "\n"
+        elif code := solution(cell):
+            known = {s.get_name() for s in symtable.symtable(above, path.name, "exec").get_symbols()
+                     if s.is_assigned() or s.is_imported() or s.is_namespace()}
+            assert unknown_names(code) <= known, f"{path.name}: {unknown_names(code) - known} in\n{code}"
+
+
+def unknown_names(code: str) -> set[str]:
+    """Names that some code uses and neither makes itself nor finds in Python."""
+    nodes = list(ast.walk(ast.parse(code)))
+    made = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    made |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+    made |= {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+    used = {node.id for node in nodes if isinstance(node, ast.Name)}
+    return used - made - set(dir(builtins))
+
+
+def test_a_name_that_a_notebook_lacks_is_seen() -> None:
+    assert unknown_names("def f(x: Gradient) -> int:\n    y = len(x)\n    return np.sum(y)") == {"Gradient", "np"}

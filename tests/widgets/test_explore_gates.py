@@ -114,7 +114,17 @@ def test_gates_explorer_has_a_network_and_pictures_of_its_own() -> None:
     assert "on façade" in caption.value and "on face" in caption.value
 
 
+def test_gates_explorer_starts_where_it_is_told() -> None:
+    panel, _, caption = gates_explorer(network(), PICTURES, "group 2, block 3", 5).children
+    assert [control.value for control in panel.children[:2]] == ["group 2, block 3", 5]
+    assert "channel 5 (yellow)" in caption.value
+
+
 def test_gates_explorer_refuses_what_it_cannot_show() -> None:
+    with pytest.raises(HatlibError, match="unknown block 'group 3, block 1'"):
+        gates_explorer(network(), PICTURES, "group 3, block 1")
+    with pytest.raises(HatlibError, match="channel is -1; group 1, block 1 has channels 0 to 31"):
+        gates_explorer(network(), PICTURES, channel=-1)
     with pytest.raises(HatlibError, match="SwinIR has no channel attention to show; RCAN and HAT have"):
         gates_explorer(models.create("swinir-nano").eval())
     with pytest.raises(HatlibError, match="two images by name, got 1"):

@@ -15,20 +15,17 @@ def _along(offset):
     return answer
 
 
-def _without_epsilon(sr, top, left, side):
-    part = sr[..., top : top + side + 1, left : left + side + 1]
-    down, right = part[..., 1:, :-1] - part[..., :-1, :-1], part[..., :-1, 1:] - part[..., :-1, :-1]
-    return (down**2 + right**2).sqrt().sum()
+def _of_slopes(together):
+    """07.2 with something else made of the differences downwards and to the right."""
+    def answer(sr, top, left, side):
+        part = sr[..., top : top + side + 1, left : left + side + 1]
+        return together(part[..., 1:, :-1] - part[..., :-1, :-1], part[..., :-1, 1:] - part[..., :-1, :-1])
+
+    return answer
 
 
-def _city_block(sr, top, left, side):
-    part = sr[..., top : top + side + 1, left : left + side + 1]
-    down, right = part[..., 1:, :-1] - part[..., :-1, :-1], part[..., :-1, 1:] - part[..., :-1, :-1]
-    return down.abs().sum() + right.abs().sum()
-
-
-def _blurred(image, t, mode="reflect", unit_sum=True):
-    line = torch.exp(-0.5 * (torch.arange(-4, 5, dtype=image.dtype) / (1.2 * (1 - t))) ** 2)
+def _blurred(image, t, mode="reflect", unit_sum=True, sigma=1.2):
+    line = torch.exp(-0.5 * (torch.arange(-4, 5, dtype=image.dtype) / (sigma * (1 - t))) ** 2)
     kernel = torch.outer(line, line)
     kernel = kernel / kernel.sum() if unit_sum else kernel
     return F.conv2d(F.pad(image, [4] * 4, mode=mode), kernel.expand(3, 1, 9, 9), groups=3)
@@ -44,6 +41,12 @@ def _from_zero(values):
     return 100 * (1 - ((2 * np.arange(n) - n - 1) * x).sum() / (n * x.sum()))
 
 
+def _by_column(values):
+    n = len(values)
+    ranks = (2 * np.arange(1, n + 1) - n - 1)[:, None]
+    return 100 * (1 - (ranks * np.sort(values, axis=0)).sum() / (n * values.sum()))
+
+
 WRONG = {
     "07.1": [
         (_along(1), "at the end of each step"),
@@ -53,14 +56,27 @@ WRONG = {
         (lambda g, a, b, m=50: integrated_gradients(g, 0 * a, b, m), "not at 0"),
         (lambda g, a, b, m=50: g(b) * (b - a), "not along the way"),
         (lambda g, a, b, m=50: integrated_gradients(g, b, a, m), "the sign is wrong"),
+        (lambda g, a, b, m=50: sum(g(a + (k + 0.5) / m * (b - a)) for k in range(m)), "1/steps of the way"),
+        (lambda g, a, b, m=50: np.mean([g(a + t * (b - a)) for t in np.linspace(0, 1, m)], axis=0) * (b - a),
+         "both ends of the way"),
+        (lambda g, a, b, m=50: np.mean(integrated_gradients(g, a, b, m) / (b - a)) * (b - a), "axis=0"),
+        (lambda g, a, b, m=50: integrated_gradients(g, a, b, m) / (b - a) * b, "end − start, not end"),
+        (lambda g, a, b, m=50: integrated_gradients(g, a, b, 1), "one step for the whole way"),
+        (lambda g, a, b, m=50: integrated_gradients(g, a, b), "not always 50"),
     ],
     "07.2": [
-        (_without_epsilon, "not a number"),
-        (_city_block, "direction of an edge"),
+        (_of_slopes(lambda down, right: (down**2 + right**2).sqrt().sum()), "not a number"),
+        (_of_slopes(lambda down, right: down.abs().sum() + right.abs().sum()), "direction of an edge"),
         (lambda sr, y, x, n: detail(sr[..., y : y + n, x : x + n], 0, 0, n), "last row and column"),
         (lambda sr, y, x, n: detail(sr, x, y, n), "swapped"),
         (lambda sr, y, x, n: detail(sr, y, x, n) / (3 * n * n), "that is the mean"),
         (lambda sr, y, x, n: float(detail(sr, y, x, n)), "a tensor was expected"),
+        (lambda sr, y, x, n: detail(sr.detach(), y, x, n), "lost its gradient"),
+        (lambda sr, y, x, n: detail(sr.mean(dim=1, keepdim=True), y, x, n), "averaged first"),
+        (_of_slopes(lambda down, right: (down**2 + right**2 + 1e-8).sum().sqrt()), "before the sum"),
+        (_of_slopes(lambda down, right: (down**2 + right**2).sum()), "the root is missing"),
+        (_of_slopes(lambda down, right: down.abs().sum()), "only the differences downwards"),
+        (_of_slopes(lambda down, right: right.abs().sum()), "only the differences to the right"),
     ],
     "07.3": [
         (lambda image, t, sigma=1.2: path_point(image, 1 - t, sigma), "the other way"),
@@ -69,7 +85,10 @@ WRONG = {
         (lambda image, t, sigma=1.2: _blurred(image, t, unit_sum=False), "sum to 1"),
         (lambda image, t, sigma=1.2: _blurred(image, t)[..., 4:-4, 4:-4], "the size changed"),
         (lambda image, t, sigma=1.2: path_point(image, 0, sigma), "does not depend on t"),
-        (_blurred, "divides by 0"),
+        (lambda image, t, sigma=1.2: _blurred(image, t, sigma=sigma), "divides by 0"),
+        (lambda image, t, sigma=1.2: path_point(image, t), "σ = 1.2 only"),
+        (lambda image, t, sigma=1.2: path_point(image, t, sigma / 2**0.5), "the ½ is missing"),
+        (lambda image, t, sigma=1.2: (1 - t) * path_point(image, 0, sigma) + t * image, "not mixed"),
     ],
     "07.4": [
         (lambda slopes, points: -attributed(slopes, points), "printed formula"),
@@ -77,6 +96,12 @@ WRONG = {
         (lambda slopes, points: (slopes * np.diff(points, axis=0)).mean(axis=0), "that is the mean"),
         (lambda slopes, points: (slopes * points[1:]).sum(axis=0), "where it is"),
         (lambda slopes, points: attributed(slopes, points).sum(), "a map of shape"),
+        (lambda slopes, points: slopes * np.diff(points, axis=0), "added up"),
+        (lambda slopes, points: attributed(slopes[:-1], points[:-1]), "the last term"),
+        (lambda slopes, points: (slopes * np.abs(np.diff(points, axis=0))).sum(axis=0), "moves have signs"),
+        (lambda slopes, points: np.abs(attributed(slopes, points)), "taken later"),
+        (lambda slopes, points: (slopes * (points[1:] - points[0])).sum(axis=0), "whole way so far"),
+        (lambda slopes, points: slopes.mean(axis=0) * (points[-1] - points[0]), "straight way"),
     ],
     "07.5": [
         (_unsorted, "sorted first"),
@@ -84,5 +109,10 @@ WRONG = {
         (lambda values: 100 - diffusion_index(values), "what is left of 100"),
         (lambda values: diffusion_index(values) / 100, "not to 1"),
         (lambda values: 200 - diffusion_index(values), "from small to large"),
+        (lambda values: 1 - diffusion_index(values) / 100, "that is Gini's index"),
+        (lambda values: 100 - values.size * (100 - diffusion_index(values)), "by n times the sum"),
+        (lambda values: 2 * diffusion_index(values) - 100, "twice"),
+        (_by_column, "ravel first"),
+        (lambda values: diffusion_index(values) - 100 / values.size, "the 1 is missing"),
     ],
 }

@@ -1,0 +1,69 @@
+"""What the published networks cost: parameters, multiply-adds and seconds, side by side in one run.
+
+    python -m benchmarks.cost [--networks rcan swinir hat] [--side 64] [--rounds 7]
+
+The survey says that SwinIR is competitive for its "efficient use of parameters and faster inference times". The
+networks take turns, once in each round, so that whatever else the machine does meets all of them; seconds are medians
+over the rounds, in float32, with random weights, on which time does not depend. Ratios of one run mean something, the
+seconds themselves are this machine's on that day. Written to hatlib/recorded/cost.csv.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import hatlib  # before torch: settles how waiting threads wait  # isort: skip
+import pandas as pd
+import torch
+
+from hatlib import files, models, runtime
+from hatlib.models import counting
+
+OUT = Path(hatlib.__file__).parent / "recorded" / "cost.csv"
+
+
+def seconds(network: models.Network, lr: torch.Tensor) -> float:
+    """Of one enlargement; .item() waits for the device."""
+    start = time.perf_counter()
+    with torch.inference_mode():
+        network(lr).sum().item()
+    return time.perf_counter() - start
+
+
+def measure(names: Sequence[str], side: int, rounds: int) -> pd.DataFrame:
+    """A row a network, for an LR image of side×side at ×4."""
+    device = runtime.device()
+    made = {name: models.create(name, 4).eval().to(device) for name in names}
+    lr = torch.rand(1, 3, side, side, device=device)
+    times: dict[str, list[float]] = {name: [] for name in names}
+    for turn in range(rounds + 1):
+        for name, network in made.items():
+            took = seconds(network, lr)
+            if turn:  # the first round warms up
+                times[name].append(took)
+    where = {"rounds": rounds, "threads": torch.get_num_threads(), "device": device.type, "torch": torch.__version__}
+    return pd.DataFrame([
+        {"network": name, "lr": side, "parameters": counting.parameters(network),
+         "multiply_adds": counting.multiply_adds(network, side, side),
+         "seconds": round(statistics.median(times[name]), 3), "least": round(min(times[name]), 3),
+         "most": round(max(times[name]), 3), **where} for name, network in made.items()])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--networks", nargs="+", default=["rcan", "swinir", "hat"])
+    parser.add_argument("--side", type=int, default=64, help="of the LR image, a multiple of 16")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--out", type=Path, default=OUT)
+    asked = parser.parse_args(arguments)
+    table = measure(asked.networks, asked.side, asked.rounds)
+    files.write_text(asked.out, table.to_csv(index=False, lineterminator="\n"))
+    print(table.to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""The whole path of published weights where they are not at hand, with random numbers in their place.
+
+    python -m benchmarks.stand_in [--weights hat-x4-imagenet] [--data urban100] [--every 10] [--precision auto]
+
+Writes a file of HAT's full size in the published layout ({"params_ema": …}, with the index tables) to where the weights
+belong, has this process take its SHA-256 for the right one (any other refuses the file), and measures it as `hatlib
+reproduce` would measure the published file: reading, checking, all images, tables and strips. In the end the file is
+removed. What it tells is whether the path works and how long it takes; the PSNR of random weights says nothing. An
+interrupted run goes on, since the random numbers are always the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from hatlib import HatlibError, downloads, files, models, reproduction, runtime, weights  # isort: skip  # before torch
+import torch
+
+from hatlib.models import counting
+from hatlib.models.hat import HAT
+from hatlib.models.windows import overlapping_position_index, relative_position_index
+
+
+def tensors(model: HAT) -> dict[str, torch.Tensor]:
+    """The network's state as the authors' files have it: with two tables of positions, negative ones in the second."""
+    window, side = model.config.window_size, model.config.overlap_side
+    overlapping = overlapping_position_index(window, side)
+    from_the_end = overlapping - (window + side - 1) ** 2
+    overlapping = torch.where(overlapping > window * (window + side), from_the_end, overlapping)  # −880 … 640
+    return {"relative_position_index_SA": relative_position_index(window, window, window),
+            "relative_position_index_OCA": overlapping, **model.state_dict()}
+
+
+def write(entry: weights.Weights, path: Path) -> int:
+    """Writes random weights of the entry's network in the published layout; gives the number of parameters."""
+    runtime.seed_everything(0)
+    model = models.create(entry.model, entry.scale)
+    assert isinstance(model, HAT)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with files.whole(path) as temporary:
+        torch.save({"params_ema": tensors(model)}, temporary)
+    return counting.parameters(model)
+
+
+@contextlib.contextmanager
+def in_place(name: str) -> Iterator[weights.Weights]:
+    """A stand-in where those weights belong, as long as the block runs; this process takes it for the right file.
+
+    Raises:
+        HatlibError: unknown weights, or a file is there already.
+    """
+    entry = weights.info(name)
+    if name in weights.present(entry.scale):
+        raise HatlibError(f"{entry.file} is here: `hatlib reproduce --models {name}` measures it")
+    try:
+        write(entry, entry.path)
+        registered = dataclasses.replace(entry, bytes=entry.path.stat().st_size,
+                                         sha256=downloads.sha256(entry.path), addresses=())
+        weights.CATALOGUE[name] = registered
+        yield registered
+    finally:
+        weights.CATALOGUE[name] = entry
+        entry.path.unlink(missing_ok=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    own = [entry.name for entry in weights.CATALOGUE.values() if entry.model.startswith("hat")]
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--weights", default="hat-x4-imagenet", choices=own)
+    parser.add_argument("--data", default="urban100")
+    parser.add_argument("--every", type=int, default=1, help="10: only each tenth image")
+    parser.add_argument("--precision", default="fp32", help="auto, fp32, bf16")
+    parser.add_argument("--out", type=Path, default=Path("build/stand-in"))
+    asked = parser.parse_args(arguments)
+    with in_place(asked.weights) as entry:
+        print(f"random weights in the place of {entry.name}: {entry.bytes / 1e6:.1f} MB, {runtime.hardware()}")
+        start = time.perf_counter()
+        rows = reproduction.run([entry.name], [asked.data], asked.out, scale=entry.scale, every=asked.every,
+                                precision=asked.precision)
+        minutes = (time.perf_counter() - start) / 60
+    row = rows[-1]
+    print(f"{row.data}: {row.images} images in {minutes:.1f} min, {row.seconds:.1f} s an image in the network "
+          f"({asked.precision}); tables and strips: {asked.out}")
+
+
+if __name__ == "__main__":
+    main()
