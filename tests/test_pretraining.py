@@ -14,6 +14,7 @@ import torch
 
 from hatlib import datasets, pictures, recorded, training
 from hatlib.datasets import Pair
+from hatlib.resize import imresize
 
 FILE = Path(__file__).parent.parent / "benchmarks" / "pretraining.py"
 
@@ -34,7 +35,7 @@ def small(pretraining, monkeypatch) -> Any:
     hr = pictures.builtin("facade-3")[:128, :128]
     monkeypatch.setattr(pretraining.pictures, "facade", lambda seed: hr)
     monkeypatch.setattr(datasets, "stream", lambda name: iter([hr]))
-    monkeypatch.setattr(datasets, "load", lambda name, scale: [Pair(name, datasets.imresize(hr, 1 / scale), hr)] * 5)
+    monkeypatch.setattr(datasets, "load", lambda name, scale: [Pair(name, imresize(hr, 1 / scale), hr)] * 5)
     recipe = pretraining.recipe
     monkeypatch.setattr(pretraining, "recipe",
                         lambda *asked: dataclasses.replace(recipe(*asked), patch=8, batch=1))

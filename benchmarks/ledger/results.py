@@ -223,7 +223,7 @@ def which_bicubic() -> Numbers:
        judge=lambda n: (NOT_HERE if n.psnr is None else
                         graded(abs(n.psnr - n.survey) < 0.02 and abs(n.ssim - n.survey_ssim) < 0.001,
                                abs(n.psnr - n.survey) < 0.1)),
-       shown=["10"], remarks={NOT_HERE: "The survey agrees with the paper"})
+       shown=["10 All hundred images"], remarks={NOT_HERE: "The survey agrees with the paper"})
 def urban100() -> Numbers:
     paper, survey = evaluation.published("hat-x4-imagenet", "urban100", 4), SURVEY["hat-x4-imagenet", "urban100"]
     assert paper and paper.ssim and survey.ssim
@@ -239,7 +239,7 @@ def urban100() -> Numbers:
        found="{ours}",
        judge=lambda n: (NOT_HERE if n.psnr is None else
                         graded(abs(n.psnr - n.survey) < 0.02, abs(n.psnr - n.survey) < 0.2)),
-       shown=["10"])
+       shown=["10 UCLA, or what stands in for it"])
 def ucla() -> Numbers:
     return reproduced("hat-x4-imagenet", "ucla") | {"survey": SURVEY["hat-x4-imagenet", "ucla"].psnr}
 
@@ -265,7 +265,7 @@ def reproduced(model: str, data: str) -> dict[str, Any]:
        found="whole pictures {buildings:+.2f} against {portraits:+.2f} dB (difference {low:+.2f} to {high:+.2f}); "
              "equally hard tiles {tiles:+.2f} dB apart; PSNR {buildings_psnr:.1f} against {portraits_psnr:.1f} dB",
        judge=lambda n: graded(n.low > 0 and n.tiles > 0, n.low > 0 or n.tiles > 0),
-       shown=["10"],
+       shown=["10 Buildings against faces"],
        remarks={CORRECTED: "It depends on what is compared: the gain, or the gain where bicubic does equally well"})
 def buildings_faces() -> Numbers:
     rows = table("content")
@@ -297,7 +297,8 @@ def _tiles_apart(rows: pd.DataFrame) -> float:
        test="needs ImageNet, or weights trained with more humans; not testable here without them. (And the weights "
             "were fine-tuned on DF2K after it.) What fine-tuning on portraits does is the next row",
        found="sets of the course: {sets}, ImageNet {there}",
-       judge=lambda n: NOT_HERE if n.there == "not among them" else NOT_YET, shown=["10"])
+       judge=lambda n: NOT_HERE if n.there == "not among them" else NOT_YET,
+       shown=["10 The survey's guess: fine-tune on a few faces"])
 def imagenet_humans() -> Numbers:
     names = datasets.names()
     return {"sets": len(names), "there": "among them" if "imagenet" in names else "not among them"}
@@ -311,7 +312,7 @@ def imagenet_humans() -> Numbers:
        found="{by_k} dB on portraits; control {control:+.3f} dB; difference {mean:+.3f} ({low:+.3f} to {high:+.3f}); "
              "on buildings {buildings:+.3f} dB",
        judge=lambda n: graded(n.change_low > 0 and n.low > 0, n.change_low > 0),
-       shown=["10"],
+       shown=["10 The survey's guess: fine-tune on a few faces"],
        remarks={CORRECTED: "As much as more training on anything else does"})
 def few_shot() -> Numbers:
     rows = table("faces")
@@ -379,7 +380,8 @@ def activation_helps() -> Numbers:
 @claim("diverse", CONCLUSION, "“the model performs admirably on diverse datasets”",
        test="published PSNR of HAT† at ×4, less bicubic's, on four sets; the survey has no baseline beside its "
             "numbers. Holds if over 1 dB on all",
-       found="{gains} dB", judge=lambda n: graded(n.least > 1, n.least > 0), shown=["10"])
+       found="{gains} dB", judge=lambda n: graded(n.least > 1, n.least > 0),
+       shown=["10 Where the gain is"])
 def diverse() -> Numbers:
     gains = {data: value("HAT†", data, PRETRAINED) - value("bicubic", data) for data in SETS[:4]}
     return {"gains": ", ".join(f"{data} {gain:+.2f}" for data, gain in gains.items()), "least": min(gains.values())}
@@ -389,7 +391,7 @@ def diverse() -> Numbers:
        test="months between the arXiv articles, by their numbers (2205.04437; 2404.00722 and 2405.05001), and from "
             "HAT's conference (CVPR, June 2023). Holds if the first are under 18, with a correction if the second are",
        found="{arxiv} months and more; {conference} and more from the conference",
-       judge=lambda n: graded(n.arxiv < 18, n.conference < 18), shown=["11"],
+       judge=lambda n: graded(n.arxiv < 18, n.conference < 18), shown=["11 What came after HAT"],
        remarks={CORRECTED: "A year from the conference, about two from the article that the survey cites"})
 def a_year_after() -> Numbers:
     dates = map(arxiv_date, ("2205.04437", "2404.00722", "2405.05001"))
@@ -402,7 +404,8 @@ def a_year_after() -> Numbers:
             "each is ahead on at least one",
        found="DRCT-L ahead on {drct} of {sets} sets, by {drct_most:.2f} dB at most, HMA on {hma}, by {hma_most:.2f} "
              "dB at most",
-       judge=lambda n: graded(min(n.drct, n.hma) > 0, max(n.drct, n.hma) > 0), shown=["11", "04 Dense connections"])
+       judge=lambda n: graded(min(n.drct, n.hma) > 0, max(n.drct, n.hma) > 0),
+       shown=["11 What came after HAT", "04 Dense connections"])
 def outperform() -> Numbers:
     best = values("HAT-L†", PRETRAINED, scale=4)
     found: dict[str, Any] = {"sets": len(best)}
