@@ -15,6 +15,7 @@ from hatlib import checkpoints, datasets, models, pictures, training
 from hatlib.datasets import Pair
 from hatlib.models import counting, published
 from hatlib.models.hat import HAB, OCAB, PRESETS
+from hatlib.resize import imresize
 
 FILE = Path(__file__).parent.parent / "benchmarks" / "ablation.py"
 
@@ -91,7 +92,7 @@ def test_the_four_variants_differ_in_size_as_their_parts_do(ablation):
 def test_the_benchmark_records_each_run_once(ablation, tmp_path, monkeypatch, capsys):
     hr = pictures.builtin("facade-3")[:128, :128]
     monkeypatch.setattr(datasets, "stream", lambda name: iter([hr]))
-    monkeypatch.setattr(datasets, "load", lambda name, scale: [Pair(name, datasets.imresize(hr, 1 / scale), hr)])
+    monkeypatch.setattr(datasets, "load", lambda name, scale: [Pair(name, imresize(hr, 1 / scale), hr)])
     recipe = ablation.recipe
     monkeypatch.setattr(ablation, "recipe", lambda *asked: dataclasses.replace(recipe(*asked), patch=8, batch=1))
     out = tmp_path / "recorded" / "ablation.csv"

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from hatlib import HatlibError, datasets, images, models, pictures, recipes, training
+from hatlib.resize import imresize
 from hatlib.training import Recipe, Run, Validation, fit
 
 IMAGES = [pictures.builtin("coffee")[:200, :200], pictures.builtin("facade-1")[:200, :200]]
@@ -35,7 +36,7 @@ def same(first: Run, second: Run) -> bool:
 
 def test_training_beats_bicubic_on_an_image_it_did_not_see():
     hr = pictures.builtin("facade-3")[:160, :160]
-    pair = datasets.Pair("facade-3", datasets.imresize(hr, 1 / 4), hr)
+    pair = datasets.Pair("facade-3", imresize(hr, 1 / 4), hr)
     validation = Validation([pair], every=150)
     recipe = Recipe(options={"kernels": (9, 1, 5)}, patch=10, batch=4, steps=150, precision="fp32")
     run = fit(recipe, IMAGES, listeners=[validation], progress=False)
@@ -56,7 +57,7 @@ def test_half_of_notebook_03s_training_beats_bicubic_on_set5_by_half_a_decibel(n
 
 @pytest.mark.parametrize("name", ["rcan-nano-x4", "swinir-nano-x4", "hat-nano-x4"])
 def test_a_few_steps_of_each_nano_recipe_beat_the_enlargement_that_it_starts_with(name):
-    pair = datasets.Pair("coffee", datasets.imresize(IMAGES[0], 1 / 4), IMAGES[0])
+    pair = datasets.Pair("coffee", imresize(IMAGES[0], 1 / 4), IMAGES[0])
     start = models.create(name.removesuffix("-x4"), 4).eval()
     run = fit(training.recipe(name, patch=16, batch=4, steps=80, warm_up=5, ema=0.9), IMAGES, start, progress=False)
     before, after = (training.evaluate(model, [pair]).psnr.mean() for model in (start, run.model))
@@ -94,7 +95,7 @@ def test_the_average_follows_the_weights():
 
 def test_validation_measures_every_so_many_steps_and_leaves_the_network_training():
     hr = pictures.builtin("cat")[:64, :64]
-    validation = Validation([datasets.Pair("cat", datasets.imresize(hr, 1 / 4), hr)], every=3)
+    validation = Validation([datasets.Pair("cat", imresize(hr, 1 / 4), hr)], every=3)
     run = train(steps=7, listeners=[validation])
     assert validation.steps == [3, 6] and len(validation.psnr) == 2
     assert run.network.training
