@@ -1,6 +1,7 @@
 """Training: the recipe, the loop, what goes wrong in it, and runs that are stopped and go on."""
 
 import dataclasses
+import json
 import os
 import signal
 import subprocess
@@ -82,6 +83,21 @@ def test_a_given_network_is_where_training_starts_and_stays_as_it_is():
     assert torch.equal(first.conv1.weight, before)
     assert second.losses[0] == pytest.approx(train(steps=1).losses[0], rel=0.5)
     assert not torch.equal(second.model.conv1.weight, before)
+
+
+def test_the_loop_that_notebook_09_writes_by_hand_is_this_one():
+    path = Path(__file__).parent.parent / "notebooks" / "09_train_hat.ipynb"
+    cells = ["".join(cell["source"]) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
+    names: dict = {}
+    for start in ("import copy\n", "def train_by_hand("):
+        (cell,) = [cell for cell in cells if cell.startswith(start)]
+        exec(cell, names)
+    recipe = dataclasses.replace(RECIPE, loss="l1", clip=0.1, schedule="trapezoid", warm_up=3, steps=12)
+    by_hand, lengths = names["train_by_hand"](recipe, IMAGES)
+    whole = fit(recipe, IMAGES, progress=False)
+    assert 0 < sum(length > recipe.clip for length in lengths) <= len(lengths) == 12, "clipping has to matter here"
+    for key, value in whole.model.state_dict().items():
+        assert torch.equal(value.cpu(), by_hand.state_dict()[key].cpu()), key
 
 
 def test_the_average_follows_the_weights():
