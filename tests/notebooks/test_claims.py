@@ -217,15 +217,17 @@ def test_urban100_needs_the_published_weights(psnr: float | None, wanted: str, m
     assert with_table(monkeypatch, "ucla", table).verdict == NOT_HERE
 
 
-@pytest.mark.parametrize(("whole", "tiles", "wanted"), [(0.5, 0.2, HOLDS), (-0.5, 0.2, CORRECTED), (-0.5, -0.2, FAILS)])
-def test_buildings_are_compared_by_gain_and_at_equal_difficulty(
-        whole: float, tiles: float, wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("whole", "half", "tiles", "wanted"), [
+    (0.5, 0.5, 0.2, HOLDS), (0.5, -0.5, 0.2, CORRECTED), (-0.5, -0.5, 0.2, CORRECTED), (-0.5, -0.5, -0.2, FAILS)])
+def test_buildings_are_compared_by_gain_at_two_sizes_and_at_equal_difficulty(
+        whole: float, half: float, tiles: float, wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
     noise = np.random.default_rng(0).normal(0, 0.05, (2, 20))
-    lines = [{"region": region, "content": content, "bicubic": 25.0, "pixels": 4096,
+    lines = [{"condition": condition, "region": region, "content": content, "bicubic": 25.0, "pixels": 4096,
               "psnr": 26.0 + (gain if content == "buildings" else 0) + noise[k, i]}
-             for region, gain in (("whole", whole), ("tiles 20-24", tiles), ("tiles 24-28", tiles))
+             for condition, region, gain in (("as it is", "whole", whole), ("half size", "whole", half),
+                                             ("as it is", "tiles 20-24", tiles), ("as it is", "tiles 24-28", tiles))
              for k, content in enumerate(("buildings", "portraits")) for i in range(20)]
-    table = pd.DataFrame(lines).assign(model="hat-nano-x4", condition="as it is")
+    table = pd.DataFrame(lines).assign(model="hat-nano-x4")
     row = with_table(monkeypatch, "buildings-faces", table)
     assert row.verdict == wanted and row.numbers["tiles"] == pytest.approx(tiles, abs=0.05)
 
