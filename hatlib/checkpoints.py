@@ -152,7 +152,8 @@ def _load_file(path: Path, options: dict[str, Any]) -> models.Network:
         published.check_weights(model, state)
     except HatlibError as error:
         raise HatlibError(f"{path} does not fit: {error}") from None
-    model.load_state_dict({key: value.float() for key, value in state.items()}, assign=True)
+    # copied into memory of torch's own: results depend in the last bit on where in memory a matrix begins
+    model.load_state_dict({key: value.to(torch.float32, copy=True) for key, value in state.items()}, assign=True)
     return model.eval()
 
 

@@ -11,7 +11,7 @@ import torch
 
 from hatlib import HatlibError, models
 from hatlib.images import LUMA
-from hatlib.models import counting, hat, published
+from hatlib.models import counting, hat, layers, published
 from hatlib.models.base import Padding, mirrored
 from hatlib.models.hat import HAB
 from hatlib.models.layers import ChannelAttention, DropPath
@@ -240,6 +240,23 @@ def test_feature_maps_keep_one_layout():
         model(torch.rand(1, 3, 16, 24))
     assert len(seen) == 12
     assert all(x.is_contiguous(memory_format=torch.channels_last) for pair in seen[:-1] for x in pair)
+
+
+@pytest.mark.parametrize("name, scale, options", [
+    ("rcan", 4, {"groups": 1, "blocks": 1, "features": 16, "reduction": 4}),
+    ("swinir", 3, {"embed_dim": 12, "depths": (2,)}),
+    ("hat", 2, {"embed_dim": 12, "depths": (2,), "squeeze_factor": 3}),
+    ("hat-nano", 4, {"depths": (2,)}),
+])
+def test_working_strip_by_strip_changes_nothing(name, scale, options, monkeypatch):
+    """Without gradients a CPU goes through a map a few rows at a time, and adds in place; with them it does not."""
+    torch.manual_seed(0)
+    model, lr = models.create(name, scale, **options).eval(), torch.rand(2, 3, 48, 32)
+    given, whole = lr.clone(), model(lr).detach()
+    monkeypatch.setattr(layers, "STRIP", 64)
+    with torch.inference_mode():
+        assert torch.allclose(model(lr), whole, atol=1e-6)
+    assert torch.equal(lr, given)
 
 
 # --- configurations ---------------------------------------------------------------------------------------------------

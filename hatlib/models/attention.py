@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 
 GROUP = 4 << 20  # bytes of scores that are worked on at a time: about what stays in a core's cache
-SMALL = 64  # tokens of a window, up to which groups are faster than torch's fused attention also in float32
 
 
 def attention_spelled_out(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
@@ -25,10 +24,10 @@ def attention_spelled_out(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bia
 def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
     """The same, by the fastest way at hand; the bias is (1, h, T, S).
 
-    torch's fused attention never holds the scores of all windows. On a CPU it has no gradient for the bias, and with
-    small windows or in bfloat16 it is slower than `grouped_attention`.
+    torch's fused attention never holds the scores of all windows. On a CPU it has no gradient for the bias, and in
+    bfloat16 it is slower than `grouped_attention`.
     """
-    if q.device.type == "cpu" and (q.dtype == torch.bfloat16 or q.shape[2] <= SMALL or wants_gradient(q, k, v, bias)):
+    if q.device.type == "cpu" and (q.dtype == torch.bfloat16 or wants_gradient(q, k, v, bias)):
         return grouped_attention(bias, None, q[None], k[None], v[None])
     return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
 

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from hatlib.errors import HatlibError
-from hatlib.models.layers import ChannelAttention, conv3x3, on_tokens
+from hatlib.models.layers import ChannelAttention, add_pixelwise, conv3x3, on_tokens
 from hatlib.models.swinir import Blocks, Mlp, ResidualGroup, SwinBlock, SwinIRConfig, WindowNetwork, shift_of
 from hatlib.models.windows import OverlappingAttention
 
@@ -83,7 +83,7 @@ class HAB(SwinBlock):
         self.conv_block = CAB(c.embed_dim, c.compress_ratio, c.squeeze_factor)
 
     def mix(self, x: torch.Tensor) -> torch.Tensor:
-        return super().mix(x) + self.conv_scale * self.conv_block(x)
+        return torch.add(super().mix(x), self.conv_block(x), alpha=self.conv_scale)
 
 
 class OCAB(OverlappingAttention):
@@ -102,7 +102,7 @@ class OCAB(OverlappingAttention):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, H, W, C) → the same shape."""
         x = x + self.attend(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
+        return add_pixelwise(x, lambda x: self.mlp(self.norm2(x)))
 
 
 class HybridBlocks(Blocks):

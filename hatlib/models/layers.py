@@ -6,6 +6,7 @@ names. `image_layout` and `token_layout` change the name; nothing is copied.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,6 +14,8 @@ from torch import nn
 
 from hatlib.errors import HatlibError, unknown
 
+STRIP = 4096  # pixels of a feature map that a CPU works on at a time: what is computed of them stays in its caches
+REACH = 3  # rows of LR that three 3×3 convolutions see up and down, of which the last two work at a larger size
 UPSAMPLERS = ("pixelshuffle", "pixelshuffledirect")
 
 
@@ -29,6 +32,41 @@ def token_layout(x: torch.Tensor) -> torch.Tensor:
 def on_tokens(layers: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """Applies convolutions to a feature map (N, H, W, C)."""
     return token_layout(layers(image_layout(x)))
+
+
+def strips(x: torch.Tensor, unit: int = 1, times: int = 1) -> tuple[torch.Tensor, ...]:
+    """(N, H, W, C) → the same map in strips of whole units of rows, views; on a GPU it stays whole.
+
+    Each has about `times` the pixels of `STRIP`.
+    """
+    rows = times * STRIP // (unit * len(x) * x.shape[2]) if x.device.type == "cpu" else x.shape[1]
+    return x.split(max(1, rows) * unit, dim=1)
+
+
+def add_pixelwise(x: torch.Tensor, branch: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    """x + branch(x), the branch seeing each pixel of (N, H, W, C) by itself; without gradients in place, in strips."""
+    if torch.is_grad_enabled():
+        return x + branch(x)
+    for strip in strips(x):
+        strip += branch(strip)
+    return x
+
+
+def enlarge_by_strips(layers: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, scale: int) -> torch.Tensor:
+    """layers(x) for the last convolutions of a network, (N, C, H, W) → (N, 3, s·H, s·W); without gradients in strips.
+
+    Between them lie the largest maps of all. They look at most three rows up and down, which each strip gets too.
+    """
+    parts = strips(token_layout(x), times=4)  # not too many: what two of them see is computed twice
+    if torch.is_grad_enabled() or len(parts) == 1:
+        return layers(x)
+    made, top = [], 0
+    for rows in (part.shape[1] for part in parts):
+        above = min(REACH, top)
+        sr = layers(x[:, :, top - above : top + rows + REACH])
+        made.append(sr[:, :, scale * above : scale * (above + rows)])
+        top += rows
+    return torch.cat(made, 2)
 
 
 def conv3x3(channels_in: int, channels_out: int) -> nn.Conv2d:
@@ -64,7 +102,8 @@ class ChannelAttention(nn.Sequential):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) → the same shape."""
-        return x * super().forward(x.mean(dim=(2, 3), keepdim=True))
+        means = image_layout(token_layout(x).mean(dim=(1, 2), keepdim=True))  # so that their gradient has x's layout
+        return x * super().forward(means)
 
 
 def upsampler(kind: str, scale: int, channels: int) -> nn.Sequential:

@@ -14,7 +14,7 @@ from torch import nn
 
 from hatlib.errors import HatlibError
 from hatlib.models.base import RGB_MEAN, ColourNetwork
-from hatlib.models.layers import ChannelAttention, Residual, conv3x3, start_as_enlargement, upsampler
+from hatlib.models.layers import ChannelAttention, Residual, conv3x3, enlarge_by_strips, start_as_enlargement, upsampler
 
 RGB_RANGE = 255  # the published weights work on pixels of 0–255
 
@@ -85,5 +85,5 @@ class RCAN(ColourNetwork):
     def enlarge(self, rgb: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W) → (N, 3, s·H, s·W)."""
         shallow = self.head(self.sub_mean(RGB_RANGE * rgb.contiguous(memory_format=torch.channels_last)))
-        sr = self.tail(shallow + self.body(shallow))  # the long skip connection (§3.2)
+        sr = enlarge_by_strips(self.tail, shallow + self.body(shallow), self.scale)  # the long skip connection (§3.2)
         return self.add_mean(sr) / RGB_RANGE

@@ -16,7 +16,9 @@ from hatlib.errors import HatlibError
 from hatlib.models.base import RGB_MEAN, ColourNetwork, Padding
 from hatlib.models.layers import (
     DropPath,
+    add_pixelwise,
     conv3x3,
+    enlarge_by_strips,
     image_layout,
     on_tokens,
     start_as_enlargement,
@@ -90,7 +92,11 @@ class SwinBlock(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, H, W, C) → the same shape."""
         x = x + self.mix(self.norm1(x))
-        return x + self.drop_path(self.mlp(self.norm2(x)))
+        return x + self.drop_path(self.feed(x)) if self.training else add_pixelwise(x, self.feed)
+
+    def feed(self, x: torch.Tensor) -> torch.Tensor:
+        """What looks at each pixel by itself."""
+        return self.mlp(self.norm2(x))
 
     def mix(self, x: torch.Tensor) -> torch.Tensor:
         """What passes information between pixels: attention here, and convolutions beside it in HAT."""
@@ -165,7 +171,7 @@ class WindowNetwork(ColourNetwork):
         for layer in self.layers:
             x = layer(x)
         deep = self.conv_after_body(image_layout(self.norm(x)))  # (N, C, H, W)
-        return self.reconstruct(deep + shallow) + mean
+        return enlarge_by_strips(self.reconstruct, deep + shallow, self.scale) + mean
 
     def reconstruct(self, features: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) → RGB less its mean (N, 3, s·H, s·W)."""

@@ -24,6 +24,7 @@ from torch import nn
 
 from hatlib.errors import HatlibError
 from hatlib.models.attention import attention, attention_spelled_out, grouped_attention, wants_gradient
+from hatlib.models.layers import strips
 
 MASKED = -100.0  # what the published networks add where a token must not look; exp(−100) is 0 in float32
 
@@ -48,7 +49,11 @@ def reverse(windows: torch.Tensor, height: int, width: int, rows: int, columns: 
 def overlapping_partition(x: torch.Tensor, window: int, side: int) -> torch.Tensor:
     """(N, H, W, C) → (B, S, C): around each window of w×w the larger one of side×side, with zeros outside the map."""
     margin = (side - window) // 2
-    x = F.pad(x, (0, 0, margin, margin, margin, margin))
+    return cut_overlapping(F.pad(x, (0, 0, margin, margin, margin, margin)), window, side)
+
+
+def cut_overlapping(x: torch.Tensor, window: int, side: int) -> torch.Tensor:
+    """The same for a map that has its margin already."""
     x = x.unfold(1, side, window).unfold(2, side, window)  # (N, H/w, W/w, C, side, side), a view
     return x.permute(0, 1, 2, 4, 5, 3).reshape(-1, side * side, x.shape[3])  # one copy
 
@@ -123,25 +128,27 @@ def over_windows(function: Callable[[torch.Tensor, int, int], torch.Tensor], x: 
     """Applies a function to the windows of a map, those at the border of a shifted map being smaller.
 
     Args:
-        function: called as function(windows (B, T, C), height, width) once for each size of window; returns (B, T, C).
+        function: called as function(windows (B, T, C), height, width) with windows of one size, strip by strip;
+            returns (B, T, C).
         x: (N, H, W, C), H and W multiples of the window.
         shift: 0, or how far the windows are moved down and to the right (Swin §3.2: half a window).
     Returns:
         (N, H, W, C).
     """
-    rows, columns = cuts(x.shape[1], window, shift), cuts(x.shape[2], window, shift)
-    cells = [(i, j) for i in range(len(rows)) for j in range(len(columns))]
-    done: dict[tuple[int, int], torch.Tensor] = {}
-    for height, width in sorted({(rows[i][1], columns[j][1]) for i, j in cells}):
-        alike = [(i, j) for i, j in cells if (rows[i][1], columns[j][1]) == (height, width)]
-        windows = [partition(x[:, rows[i][0], columns[j][0]], height, width) for i, j in alike]
-        results = function(torch.cat(windows) if len(windows) > 1 else windows[0], height, width)
-        for (i, j), result in zip(alike, results.split([len(part) for part in windows]), strict=True):
-            extents = [where.stop - where.start for where in (rows[i][0], columns[j][0])]
-            done[i, j] = reverse(result, height, width, *extents)
-    if len(cells) == 1:
-        return done[0, 0]
-    return torch.cat([torch.cat([done[i, j] for j in range(len(columns))], 2) for i in range(len(rows))], 1)
+    columns = cuts(x.shape[2], window, shift)
+    done = []
+    for rows, height in cuts(x.shape[1], window, shift):
+        for strip in strips(x[:, rows], height):
+            cells = [strip[:, :, where] for where, _ in columns]
+            results: dict[int, torch.Tensor] = {}
+            for width in {side for _, side in columns}:
+                alike = [j for j, (_, side) in enumerate(columns) if side == width]
+                windows = [partition(cells[j], height, width) for j in alike]
+                made = function(torch.cat(windows) if len(windows) > 1 else windows[0], height, width)
+                for j, result in zip(alike, made.split([len(part) for part in windows]), strict=True):
+                    results[j] = reverse(result, height, width, *cells[j].shape[1:3])
+            done.append(torch.cat([results[j] for j in range(len(columns))], 2) if len(columns) > 1 else results[0])
+    return torch.cat(done, 1) if len(done) > 1 else done[0]
 
 
 # --- positions --------------------------------------------------------------------------------------------------------
@@ -335,8 +342,15 @@ class OverlappingAttention(BiasedAttention):
             kv = OverlappingHeads.apply(key_value, self.window, self.side, self.heads, 2)
             attended = grouped_attention(self.bias(q.dtype), None, q, kv)
             return self.proj(reverse_heads(attended, self.window, height, width))
-        (q,) = self.split(partition(query, self.window, self.window))  # (B, h, T, d)
-        k, v = self.split(overlapping_partition(key_value, self.window, self.side))  # (B, h, S, d)
-        bias = self.bias(q.dtype)
-        windows = self.proj(self.merge(core(q, k, v, bias)))
-        return reverse(windows, self.window, self.window, height, width)
+        margin = (self.side - self.window) // 2
+        key_value = F.pad(key_value, (0, 0, margin, margin, margin, margin))
+        bias, done, top = self.bias(query.dtype), [], 0
+        for strip in strips(query, self.window):
+            rows = strip.shape[1]
+            (q,) = self.split(partition(strip, self.window, self.window))  # (B, h, T, d)
+            around = key_value[:, top : top + rows + 2 * margin]
+            k, v = self.split(cut_overlapping(around, self.window, self.side))  # (B, h, S, d)
+            windows = self.proj(self.merge(core(q, k, v, bias)))
+            done.append(reverse(windows, self.window, self.window, rows, width))
+            top += rows
+        return torch.cat(done, 1) if len(done) > 1 else done[0]
