@@ -5,9 +5,10 @@
 
 Each measurement has its own process, the published arithmetic with the system's own settings and ours with hatlib's.
 The cases take turns, once in each round, so that whatever else the machine does meets all of them; times are medians
-and ratios are to the published arithmetic in float32. "of peak" is the share of the speed of a large matrix product,
-measured before. Peak memory has Python and torch in it. Where spandrel can be imported (0.4.2 is what the parity tests
-come from), it runs too. On a GPU there are also TF32 and `torch.compile`.
+over runs in the process and over the rounds, the first run left out, as for one image after another. Ratios are to the
+published arithmetic in float32. "of peak" is the share of the speed of a large matrix product, measured before. Peak
+memory has Python and torch in it. Where spandrel can be imported (0.4.2 is what the parity tests come from), it runs
+too. On a GPU there are also TF32 and `torch.compile`.
 
 Networks have random weights: speed does not depend on them. Accuracy does: see `accuracy`.
 """
@@ -42,6 +43,7 @@ from hatlib.runtime import device
 WHERE = device()
 CASES = {"cpu": ["plain fp32", "ours fp32", "ours bf16"],
          "cuda": ["plain fp32", "plain tf32", "ours fp32", "ours tf32", "ours bf16", "ours bf16 compiled"]}
+LONG = 10  # seconds
 Row = dict[str, Any]
 
 
@@ -128,7 +130,7 @@ def compare(name: str, size: tuple[int, int], cases: list[str], rounds: int, pea
 
 
 def in_a_process(name: str, size: tuple[int, int], case: str, result: Path) -> tuple[float, float]:
-    """Seconds and peak memory in MiB of one run in a new process, which writes what the network made."""
+    """Seconds and peak memory in MiB of a run in a new process, which writes what the network made."""
     command = [sys.executable, __file__, "--one", name, f"{size[0]}x{size[1]}", case, str(result)]
     settings = {} if case.startswith("ours") else ENVIRONMENT
     done = subprocess.run(command, env={**os.environ, **settings}, capture_output=True, text=True, check=True)
@@ -137,12 +139,13 @@ def in_a_process(name: str, size: tuple[int, int], case: str, result: Path) -> t
 
 
 def one(name: str, size: str, case: str, result: str) -> None:
-    """What `in_a_process` starts. A small image is enough to warm up on a CPU, where nothing is compiled."""
+    """What `in_a_process` starts: one run to warm up, then the median of those that fit into `LONG` seconds."""
     once = prepare(name, parse_size(size), case)
-    (once if WHERE.type == "cuda" else prepare(name, (64, 64), case))()
-    start = time.perf_counter()
     made = once()
-    print(time.perf_counter() - start, peak_memory())
+    times = [seconds(once)]
+    while sum(times) + times[-1] < LONG:
+        times.append(seconds(once))
+    print(statistics.median(times), peak_memory())
     save_file({"result": made.float().cpu().contiguous()}, result)
 
 

@@ -336,21 +336,22 @@ class OverlappingAttention(BiasedAttention):
     def attend(self, x: torch.Tensor, core: Callable[..., torch.Tensor] = attention) -> torch.Tensor:
         """(N, H, W, C) → (N, H, W, C); `core` is `attention` or `attention_spelled_out`."""
         _, height, width, channels = x.shape
-        query, key_value = self.qkv(x).split([channels, 2 * channels], dim=-1)
-        if core is attention and wants_gradient(query):
+        sizes, margin, done, top = [channels, 2 * channels], (self.side - self.window) // 2, [], 0
+        if core is attention and wants_gradient(x, *self.parameters()):
+            query, key_value = self.qkv(x).split(sizes, dim=-1)
             q = partition_heads(query, self.window, self.heads, 1)
             kv = OverlappingHeads.apply(key_value, self.window, self.side, self.heads, 2)
             attended = grouped_attention(self.bias(q.dtype), None, q, kv)
             return self.proj(reverse_heads(attended, self.window, height, width))
-        margin = (self.side - self.window) // 2
-        key_value = F.pad(key_value, (0, 0, margin, margin, margin, margin))
-        bias, done, top = self.bias(query.dtype), [], 0
-        for strip in strips(query, self.window):
-            rows = strip.shape[1]
-            (q,) = self.split(partition(strip, self.window, self.window))  # (B, h, T, d)
-            around = key_value[:, top : top + rows + 2 * margin]
-            k, v = self.split(cut_overlapping(around, self.window, self.side))  # (B, h, S, d)
-            windows = self.proj(self.merge(core(q, k, v, bias)))
+        for rows in (strip.shape[1] for strip in strips(x, self.window)):
+            first, last = top - margin, top + rows + margin  # the rows that keys and values come from
+            above, below = max(0, -first), max(0, last - height)  # those of them that lie outside the map
+            query, key_value = self.qkv(x[:, first + above : last - below]).split(sizes, dim=-1)
+            query = query[:, margin - above :][:, :rows]
+            key_value = F.pad(key_value, (0, 0, margin, margin, above, below))
+            (q,) = self.split(partition(query, self.window, self.window))  # (B, h, T, d)
+            k, v = self.split(cut_overlapping(key_value, self.window, self.side))  # (B, h, S, d)
+            windows = self.proj(self.merge(core(q, k, v, self.bias(q.dtype))))
             done.append(reverse(windows, self.window, self.window, rows, width))
             top += rows
         return torch.cat(done, 1) if len(done) > 1 else done[0]
