@@ -32,6 +32,7 @@ SIGMA, STEPS, TAPS = 1.2, 50, 9  # the published program's
 TINY = 1e-8  # under the root of the gradient's magnitude, whose slope at 0 is infinite: 0.03 grey levels, squared
 LIFT = 1e-7  # added by the published program before Gini's index, so that a map of zeros is an even one
 MOST = {"cpu": 4}  # steps at once: on a CPU more of them take longer, elsewhere 16 are enough
+MOST_KEPT = {"cpu": 1 << 30}  # bytes that are kept for their gradients: on a CPU, too, more of them take longer
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,8 @@ def lam(model: nn.Module, lr: np.ndarray | torch.Tensor, window: Window, steps: 
         sigma: of the Gaussian that blurs the baseline, in LR pixels.
         rule: "right" takes the gradient at the end of each step, as published: the error falls as 1/m. "midpoint"
             takes it halfway: the error falls as 1/m², down to a small rest that ReLUs leave by their corners.
-        batch: steps that are computed at once; by default as many as fit into half of the free memory, up to 16, or 4
-            on a CPU.
+        batch: steps that are computed at once; by default as many as fit into half of the free memory, up to 16, or on
+            a CPU 4 and 1 GiB.
         progress: called as progress(done, total) after each batch.
     Raises:
         HatlibError: a window that does not lie inside SR, something else than one RGB image, an unknown rule,
@@ -131,8 +132,8 @@ def _integral(model: nn.Module, path: _Path, window: Window, steps: int, rule: s
             continue
         total += (slopes * path.moves(marks)).sum(dim=0)
         if done == 0 and batch is None:
-            fitting = runtime.free_memory(points.device) // 2 // max(1, kept)
-            size = max(1, min(MOST.get(points.device.type, 16), fitting))
+            where, memory = points.device.type, runtime.free_memory(points.device) // 2
+            size = max(1, min(MOST.get(where, 16), min(memory, MOST_KEPT.get(where, memory)) // max(1, kept)))
         done += len(marks) - 1
         progress(done, steps)
     return total.numpy()

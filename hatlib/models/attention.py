@@ -37,7 +37,17 @@ def wants_gradient(*tensors: torch.Tensor) -> bool:
     return tensors[0].device.type == "cpu" and torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
 
 
-def grouped_attention(bias: torch.Tensor, mask: torch.Tensor | None, *stacks: torch.Tensor) -> torch.Tensor:
+def roomy(heads: torch.Tensor) -> torch.Tensor:
+    """(…, d) → (…, d′): zeros behind the channels of each head, up to a multiple of 16, where that makes a CPU faster.
+
+    Products of float32 matrices with 30 columns take up to 1.7 times as long as with 32; in bfloat16 they do not.
+    """
+    more = -heads.shape[-1] % 16
+    return F.pad(heads, (0, more)) if more and heads.dtype == torch.float32 else heads
+
+
+def grouped_attention(bias: torch.Tensor, mask: torch.Tensor | None, *stacks: torch.Tensor, d: int | None = None
+                      ) -> torch.Tensor:
     """The same for a CPU, with a gradient that is fast there, in the precision that it is given.
 
     Args:
@@ -45,11 +55,13 @@ def grouped_attention(bias: torch.Tensor, mask: torch.Tensor | None, *stacks: to
         mask: what is added to the scores of each window of an image (windows of an image, T, S); a constant.
         stacks: q, k and v in this order, one after another in stacks: (3, B, h, T, d), or (1, B, h, T, d) and
             (2, B, h, S, d). The windows of an image follow one another.
+        d: where they are `roomy`, the channels of a head that count.
     Returns:
         (B, h, T, d).
     """
     with torch.autocast("cpu", enabled=False):  # it would take the softmax back to float32
-        return GroupedAttention.apply(bias, mask, *stacks)
+        out = GroupedAttention.apply(bias, mask, d or stacks[0].shape[-1], *stacks)
+    return out if d in (None, out.shape[-1]) else out[..., :d]
 
 
 class GroupedAttention(torch.autograd.Function):
@@ -61,12 +73,12 @@ class GroupedAttention(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, bias: torch.Tensor, mask: torch.Tensor | None, *stacks: torch.Tensor) -> torch.Tensor:
+    def forward(ctx: Any, bias: torch.Tensor, mask: torch.Tensor | None, d: int, *stacks: torch.Tensor) -> torch.Tensor:
         q, k, v = (x for stack in stacks for x in stack)
-        (windows, heads, queries, d), keys = q.shape, k.shape[2]
+        (windows, heads, queries, room), keys = q.shape, k.shape[2]
         of_image = len(mask) if mask is not None else 1
         groups = _groups(windows, GROUP // (heads * queries * keys * q.element_size()), of_image)
-        weights, out = [], q.new_empty(windows, queries, heads, d).transpose(1, 2)  # the heads merge without a copy
+        weights, out = [], q.new_empty(windows, queries, heads, room).transpose(1, 2)  # the heads merge without a copy
         for first, last in groups:
             scores = torch.bmm(_part(q, first, last) * d**-0.5, _part(k, first, last).transpose(1, 2))
             scores.view(-1, heads, queries, keys).add_(bias)
@@ -78,9 +90,9 @@ class GroupedAttention(torch.autograd.Function):
             else:
                 torch.softmax(scores, dim=-1, out=scores)
             result = torch.bmm(weights[-1] if weights else scores, _part(v, first, last))
-            out[first:last] = result.view(-1, heads, queries, d)
+            out[first:last] = result.view(-1, heads, queries, room)
         ctx.save_for_backward(*stacks, *weights)
-        ctx.stacks, ctx.groups, ctx.bias_type = len(stacks), groups, bias.dtype
+        ctx.stacks, ctx.groups, ctx.bias_type, ctx.d = len(stacks), groups, bias.dtype, d
         return out
 
     @staticmethod
@@ -88,7 +100,7 @@ class GroupedAttention(torch.autograd.Function):
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         stacks, weights = ctx.saved_tensors[: ctx.stacks], ctx.saved_tensors[ctx.stacks :]
         q, k, v = (x for stack in stacks for x in stack)
-        heads, d = q.shape[1], q.shape[3]
+        heads = q.shape[1]
         results = [torch.empty_like(stack, memory_format=torch.contiguous_format) for stack in stacks]
         dq, dk, dv = (x for result in results for x in result)
         dbias = torch.zeros(heads, q.shape[2], k.shape[2]) if ctx.needs_input_grad[0] else None
@@ -102,8 +114,8 @@ class GroupedAttention(torch.autograd.Function):
             if dbias is not None:
                 dbias += dscores.unflatten(0, (-1, heads)).sum(dim=0)
         for x in (dq, dk):
-            x.mul_(d**-0.5)
-        return None if dbias is None else dbias[None].to(ctx.bias_type), None, *results
+            x.mul_(ctx.d**-0.5)
+        return None if dbias is None else dbias[None].to(ctx.bias_type), None, None, *results
 
 
 def _part(x: torch.Tensor, first: int, last: int) -> torch.Tensor:

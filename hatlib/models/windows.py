@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from hatlib.errors import HatlibError
-from hatlib.models.attention import attention, attention_spelled_out, grouped_attention, wants_gradient
+from hatlib.models.attention import attention, attention_spelled_out, grouped_attention, roomy, wants_gradient
 from hatlib.models.layers import strips
 
 MASKED = -100.0  # what the published networks add where a token must not look; exp(−100) is 0 in float32
@@ -59,12 +59,13 @@ def cut_overlapping(x: torch.Tensor, window: int, side: int) -> torch.Tensor:
 
 
 def partition_heads(x: torch.Tensor, window: int, heads: int, n: int) -> torch.Tensor:
-    """(N, H, W, n·C) → (n, B, h, T, d), cut into windows and heads with one copy: n is 3 for q, k and v together."""
+    """(N, H, W, n·C) → (n, B, h, T, d), `roomy`, cut into windows and heads with one copy: n is 3 for q, k and v."""
     images, rows, columns, channels = x.shape
     check_side(rows, window)
     check_side(columns, window)
     x = x.reshape(images, rows // window, window, columns // window, window, n, heads, channels // (n * heads))
-    return x.permute(5, 0, 1, 3, 6, 2, 4, 7).reshape(n, -1, heads, window**2, x.shape[-1])
+    x = roomy(x.permute(5, 0, 1, 3, 6, 2, 4, 7))
+    return x.reshape(n, -1, heads, window**2, x.shape[-1])
 
 
 def reverse_heads(windows: torch.Tensor, window: int, rows: int, columns: int) -> torch.Tensor:
@@ -75,7 +76,7 @@ def reverse_heads(windows: torch.Tensor, window: int, rows: int, columns: int) -
 
 
 class OverlappingHeads(torch.autograd.Function):
-    """(N, H, W, n·C) → (n, B, h, S, d): `overlapping_partition`, cut into heads too.
+    """(N, H, W, n·C) → (n, B, h, S, d), `roomy`: `overlapping_partition`, cut into heads too.
 
     Backward, each pixel gets what the windows over it got. Windows that stand apart are added in one step.
     """
@@ -86,15 +87,17 @@ class OverlappingHeads(torch.autograd.Function):
         margin = (side - window) // 2
         padded = F.pad(x, (0, 0, margin, margin, margin, margin)).unflatten(-1, (n, heads, -1))
         windows = padded.unfold(1, side, window).unfold(2, side, window)  # (N, H/w, W/w, n, h, d, side, side), a view
-        return windows.permute(3, 0, 1, 2, 4, 6, 7, 5).reshape(n, -1, heads, side**2, padded.shape[-1])
+        windows = roomy(windows.permute(3, 0, 1, 2, 4, 6, 7, 5))
+        return windows.reshape(n, -1, heads, side**2, windows.shape[-1])
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         window, side, (images, rows, columns, channels) = ctx.sizes
-        n, _, heads, _, d = gradient.shape
+        n, _, heads, _, _ = gradient.shape
+        d = channels // (n * heads)
         margin, apart = (side - window) // 2, -(-side // window)  # every so many windows, they no longer overlap
-        grid = gradient.view(n, images, rows // window, columns // window, heads, side, side, d)
+        grid = gradient.view(n, images, rows // window, columns // window, heads, side, side, -1)[..., :d]
         grid = grid.permute(1, 2, 3, 5, 6, 0, 4, 7).reshape(*grid.shape[1:4], side, side, channels)
         padded = gradient.new_zeros(images, rows + 2 * margin, columns + 2 * margin, channels)
         for i in range(min(apart, rows // window)):
@@ -293,7 +296,8 @@ class WindowAttention(BiasedAttention):
         qkv = partition_heads(self.qkv(shifted), self.window, self.heads, 3)
         mask = attention_mask(height, width, self.window, self.shift).to(qkv.dtype) if self.shift else None
         bias = self.bias(qkv.dtype, self.window, self.window)
-        attended = self.proj(reverse_heads(grouped_attention(bias, mask, qkv), self.window, height, width))
+        attended = grouped_attention(bias, mask, qkv, d=x.shape[-1] // self.heads)
+        attended = self.proj(reverse_heads(attended, self.window, height, width))
         return torch.roll(attended, (self.shift, self.shift), dims=(1, 2)) if self.shift else attended
 
     def _attend(self, windows: torch.Tensor, height: int, width: int) -> torch.Tensor:
@@ -341,7 +345,7 @@ class OverlappingAttention(BiasedAttention):
             query, key_value = self.qkv(x).split(sizes, dim=-1)
             q = partition_heads(query, self.window, self.heads, 1)
             kv = OverlappingHeads.apply(key_value, self.window, self.side, self.heads, 2)
-            attended = grouped_attention(self.bias(q.dtype), None, q, kv)
+            attended = grouped_attention(self.bias(q.dtype), None, q, kv, d=channels // self.heads)
             return self.proj(reverse_heads(attended, self.window, height, width))
         for rows in (strip.shape[1] for strip in strips(x, self.window)):
             first, last = top - margin, top + rows + margin  # the rows that keys and values come from
