@@ -27,8 +27,9 @@ from hatlib.models.swinir import WindowNetwork
 PRECISIONS = {"auto": None, "fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 LARGE = 512 * 512  # LR pixels that a network is given at once, at most, unless told otherwise
 SMALLEST = 16  # side of a tile below which nothing is gained: the halo is most of the work
-# Measured at ×4 in float32, rounded up. HAT needs most; SRCNN, and interpolation all the more, need less.
-BYTES_PER_PIXEL, BYTES_PER_PIXEL_EXACT = 48_000, 16_000
+# Measured at ×4 in float32, rounded up. DRCT needs most, HAT two thirds of it; a CPU works in strips, a GPU does not.
+BYTES_PER_PIXEL = {"cpu": 16_000, "elsewhere": 48_000}
+BYTES_PER_PIXEL_EXACT = 16_000  # SRCNN, and interpolation all the more, need less
 FEW = 3  # tiles that need no report
 
 log = logging.getLogger(__name__)
@@ -284,7 +285,7 @@ def tile_side(model: Network, image: np.ndarray, where: torch.device) -> int:
     A part of the free memory goes to the network: half, since others want some and the measure is a rough one.
     """
     height, width = image.shape[:2]
-    each = BYTES_PER_PIXEL_EXACT if model.exact else BYTES_PER_PIXEL
+    each = BYTES_PER_PIXEL_EXACT if model.exact else BYTES_PER_PIXEL.get(where.type, BYTES_PER_PIXEL["elsewhere"])
     pixels = min(LARGE, runtime.free_memory(where) // 2 // each)
     if height * width <= pixels:
         return max(height, width)

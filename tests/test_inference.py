@@ -174,13 +174,13 @@ def test_large_images_are_tiled_by_themselves(monkeypatch):
 
 
 def test_little_memory_means_small_tiles(monkeypatch):
-    image, where = np.zeros((300, 300, 3), np.uint8), torch.device("cpu")
-    model = models.create("hat-nano")
-    sides = []
-    for gigabytes in (64, 4, 1):
+    image, model = np.zeros((300, 300, 3), np.uint8), models.create("hat-nano")
+    sides = {}
+    for gigabytes in (64, 4, 2, 1):
         monkeypatch.setattr(runtime, "free_memory", lambda _, g=gigabytes: g << 30)
-        sides.append(inference.tile_side(model, image, where))
-    assert sides == [300, 144, 32]
+        for where in ("cpu", "cuda"):
+            sides.setdefault(where, []).append(inference.tile_side(model, image, torch.device(where)))
+    assert sides == {"cpu": [300, 300, 192, 112], "cuda": [300, 144, 80, 32]}
 
 
 FLAT = """
