@@ -85,11 +85,10 @@ class GroupedAttention(torch.autograd.Function):
             if mask is not None:
                 here = mask[first % of_image : (last - 1) % of_image + 1]
                 scores.view(-1, len(here), heads, queries, keys).add_(here[:, None])
+            torch.softmax(scores, dim=-1, out=scores)  # (B'·h, T, S)
             if any(ctx.needs_input_grad):
-                weights.append(scores.softmax(dim=-1))  # (B'·h, T, S)
-            else:
-                torch.softmax(scores, dim=-1, out=scores)
-            result = torch.bmm(weights[-1] if weights else scores, _part(v, first, last))
+                weights.append(scores)
+            result = torch.bmm(scores, _part(v, first, last))
             out[first:last] = result.view(-1, heads, queries, room)
         ctx.save_for_backward(*stacks, *weights)
         ctx.stacks, ctx.groups, ctx.bias_type, ctx.d = len(stacks), groups, bias.dtype, d
@@ -107,8 +106,8 @@ class GroupedAttention(torch.autograd.Function):
         for (first, last), p in zip(ctx.groups, weights, strict=True):
             g = _part(gradient, first, last)
             torch.bmm(p.transpose(1, 2), g, out=_part(dv, first, last))
-            dweights = torch.bmm(g, _part(v, first, last).transpose(1, 2))
-            dscores = torch.ops.aten._softmax_backward_data(dweights, p, -1, p.dtype)  # (B'·h, T, S)
+            dscores = torch.bmm(g, _part(v, first, last).transpose(1, 2))  # (B'·h, T, S), those of the weights at first
+            torch.ops.aten._softmax_backward_data.out(dscores, p, -1, p.dtype, grad_input=dscores)
             torch.bmm(dscores, _part(k, first, last), out=_part(dq, first, last))
             torch.bmm(dscores.transpose(1, 2), _part(q, first, last), out=_part(dk, first, last))
             if dbias is not None:
