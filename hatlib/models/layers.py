@@ -57,7 +57,7 @@ def enlarge_by_strips(layers: Callable[[torch.Tensor], torch.Tensor], x: torch.T
 
     Between them lie the largest maps of all. They look at most three rows up and down, which each strip gets too.
     """
-    parts = strips(token_layout(x), times=4)  # not too many: what two of them see is computed twice
+    parts = strips(token_layout(x), unit=4 * REACH, times=4)  # not too many: what two of them see is computed twice
     if torch.is_grad_enabled() or len(parts) == 1:
         return layers(x)
     made, top = [], 0
