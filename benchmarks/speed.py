@@ -43,7 +43,7 @@ from hatlib.runtime import device
 WHERE = device()
 CASES = {"cpu": ["plain fp32", "ours fp32", "ours bf16"],
          "cuda": ["plain fp32", "plain tf32", "ours fp32", "ours tf32", "ours bf16", "ours bf16 compiled"]}
-LONG = 10  # seconds
+LONG = 10  # seconds for a case in its process, after warming up
 Row = dict[str, Any]
 
 
