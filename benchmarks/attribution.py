@@ -17,22 +17,27 @@ from collections.abc import Sequence
 import hatlib  # before torch: settles how waiting threads wait  # isort: skip
 import torch
 
-from hatlib import HatlibError, attribution, checkpoints, models, pictures, runtime
-from hatlib.resize import imresize
+from hatlib import HatlibError, attribution, models
+from hatlib.data import builtin
+from hatlib.imaging.resize import imresize
+from hatlib.system import devices
+from hatlib.weights import files
 
 
 def network(name: str) -> models.Network:
     """A network by the name of weights or, with random weights, by its own: "hat", or "hat-nano-x4" without weights."""
     try:
-        return checkpoints.load(name)
+        return files.load(name)
     except HatlibError:
         stem, _, scale = name.partition("-x")
         return models.create(stem, int(scale[:1] or 4)).eval()
 
 
-def measure(model: models.Network, side: int, steps: int, rule: str, batch: int | None) -> tuple[float, float]:
+def measure(
+    model: models.Network, side: int, steps: int, rule: str, batch: int | None
+) -> tuple[float, float]:
     """Seconds and error of one map, for the window in the middle of the built-in façade."""
-    lr = imresize(pictures.builtin("facade-5")[: 4 * side, : 4 * side], 1 / 4)
+    lr = imresize(builtin.builtin_image("facade-5")[: 4 * side, : 4 * side], 1 / 4)
     window = (model.scale * side // 2 - 8, model.scale * side // 2 - 8, 16)
     start = time.perf_counter()
     found, wanted = attribution.lam(model, lr, window, steps, rule=rule, batch=batch).completeness
@@ -41,15 +46,21 @@ def measure(model: models.Network, side: int, steps: int, rule: str, batch: int 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--models", nargs="+", default=["rcan-nano-x4", "swinir-nano-x4", "hat-nano-x4"])
-    parser.add_argument("--side", type=int, default=64, help="of the LR image, in pixels; at most 96")
+    parser.add_argument(
+        "--models", nargs="+", default=["rcan-nano-x4", "swinir-nano-x4", "hat-nano-x4"]
+    )
+    parser.add_argument(
+        "--side", type=int, default=64, help="of the LR image, in pixels; at most 96"
+    )
     parser.add_argument("--steps", type=int, default=attribution.STEPS)
     parser.add_argument("--rule", choices=attribution.RULES, default="right")
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args(arguments)
-    where = runtime.device()
-    print(f"hatlib {hatlib.__version__}, torch {torch.__version__}, {where.type}, {torch.get_num_threads()} threads; "
-          f"LR {asked.side}×{asked.side}, {asked.steps} steps, rule {asked.rule}, medians of {asked.rounds}")
+    where = devices.device()
+    print(
+        f"hatlib {hatlib.__version__}, torch {torch.__version__}, {where.type}, {torch.get_num_threads()} threads; "
+        f"LR {asked.side}×{asked.side}, {asked.steps} steps, rule {asked.rule}, medians of {asked.rounds}"
+    )
     print(f"{'network':<18}{'in batches, s':>14}{'one at a time, s':>18}{'ratio':>8}{'error':>9}")
     for name in asked.models:
         model = network(name).to(where)
@@ -59,7 +70,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 taken, error = measure(model, asked.side, asked.steps, asked.rule, batch)
                 measured.append(taken)
         batched, single = (statistics.median(measured) for measured in times.values())
-        print(f"{name:<18}{batched:14.2f}{single:18.2f}{single / batched:8.2f}{error:9.2%}", flush=True)
+        print(
+            f"{name:<18}{batched:14.2f}{single:18.2f}{single / batched:8.2f}{error:9.2%}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 The survey says that SwinIR is competitive for its "efficient use of parameters and faster inference times". The
 networks take turns, once in each round, so that whatever else the machine does meets all of them; seconds are medians
 over the rounds, in float32, with random weights, on which time does not depend. Ratios of one run mean something, the
-seconds themselves are this machine's on that day. Written to hatlib/recorded/cost.csv.
+seconds themselves are this machine's on that day. Written to hatlib/evaluation/results/cost.csv.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ import hatlib  # before torch: settles how waiting threads wait  # isort: skip
 import pandas as pd
 import torch
 
-from hatlib import files, models, runtime
-from hatlib.models import counting
+from hatlib import models
+from hatlib.models import complexity
+from hatlib.system import atomic, devices
 
 OUT = Path(hatlib.__file__).parent / "recorded" / "cost.csv"
 
@@ -36,7 +37,7 @@ def seconds(network: models.Network, lr: torch.Tensor) -> float:
 
 def measure(names: Sequence[str], side: int, rounds: int) -> pd.DataFrame:
     """A row a network, for an LR image of side×side at ×4."""
-    device = runtime.device()
+    device = devices.device()
     made = {name: models.create(name, 4).eval().to(device) for name in names}
     lr = torch.rand(1, 3, side, side, device=device)
     times: dict[str, list[float]] = {name: [] for name in names}
@@ -45,12 +46,27 @@ def measure(names: Sequence[str], side: int, rounds: int) -> pd.DataFrame:
             took = seconds(network, lr)
             if turn:  # the first round warms up
                 times[name].append(took)
-    where = {"rounds": rounds, "threads": torch.get_num_threads(), "device": device.type, "torch": torch.__version__}
-    return pd.DataFrame([
-        {"network": name, "lr": side, "parameters": counting.parameters(network),
-         "multiply_adds": counting.multiply_adds(network, side, side),
-         "seconds": round(statistics.median(times[name]), 3), "least": round(min(times[name]), 3),
-         "most": round(max(times[name]), 3), **where} for name, network in made.items()])
+    where = {
+        "rounds": rounds,
+        "threads": torch.get_num_threads(),
+        "device": device.type,
+        "torch": torch.__version__,
+    }
+    return pd.DataFrame(
+        [
+            {
+                "network": name,
+                "lr": side,
+                "parameters": complexity.parameters(network),
+                "multiply_adds": complexity.multiply_adds(network, side, side),
+                "seconds": round(statistics.median(times[name]), 3),
+                "least": round(min(times[name]), 3),
+                "most": round(max(times[name]), 3),
+                **where,
+            }
+            for name, network in made.items()
+        ]
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -61,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     asked = parser.parse_args(arguments)
     table = measure(asked.networks, asked.side, asked.rounds)
-    files.write_text(asked.out, table.to_csv(index=False, lineterminator="\n"))
+    atomic.write_text(asked.out, table.to_csv(index=False, lineterminator="\n"))
     print(table.to_string(index=False))
 
 

@@ -17,11 +17,18 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hatlib import HatlibError, files, widgets
+from hatlib import HatlibError
+from hatlib.course import widgets
+from hatlib.system import atomic
 
 EXPLORERS = [name for name in widgets.__all__ if name.endswith("_explorer") or name == "wipe"]
 QUICK = 100  # ms
-BUDGETS = {"query_explorer": 1000, "gates_explorer": 1000, "conv_scale_explorer": 1000, "lam_explorer": 1000}
+BUDGETS = {
+    "query_explorer": 1000,
+    "gates_explorer": 1000,
+    "conv_scale_explorer": 1000,
+    "lam_explorer": 1000,
+}
 
 
 def values(control: Any, count: int = 7) -> list[Any]:
@@ -59,22 +66,39 @@ def rows_of(name: str) -> list[dict[str, Any]]:
         if not times:
             print(f"{name:<22}{control.description:<48} has one value only")
             continue
-        rows.append({"explorer": name, "control": control.description, "median_ms": statistics.median(times),
-                     "slowest_ms": max(times), "budget_ms": budget})
-        print(f"{name:<22}{control.description:<48}{rows[-1]['median_ms']:>10.0f}{max(times):>12.0f}{budget:>10}")
+        rows.append(
+            {
+                "explorer": name,
+                "control": control.description,
+                "median_ms": statistics.median(times),
+                "slowest_ms": max(times),
+                "budget_ms": budget,
+            }
+        )
+        print(
+            f"{name:<22}{control.description:<48}{rows[-1]['median_ms']:>10.0f}{max(times):>12.0f}{budget:>10}"
+        )
         reset.click()
     return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--only", nargs="+", choices=EXPLORERS, default=EXPLORERS, metavar="NAME",
-                        help=", ".join(EXPLORERS))
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=EXPLORERS,
+        default=EXPLORERS,
+        metavar="NAME",
+        help=", ".join(EXPLORERS),
+    )
     parser.add_argument("--json", help="also write the table to this file")
     arguments = parser.parse_args()
     import torch  # after hatlib, as in a notebook: hatlib says how its threads are to wait
 
-    print(f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, {torch.get_num_threads()} threads")
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, {torch.get_num_threads()} threads"
+    )
     print(f"{'explorer':<22}{'control':<48}{'median ms':>10}{'slowest ms':>12}{'budget':>10}")
     rows = []
     for name in arguments.only:
@@ -85,7 +109,7 @@ def main() -> None:
     within = sum(row["median_ms"] <= row["budget_ms"] for row in rows)
     print(f"{within} of {len(rows)} controls redraw within their budget (median)")
     if arguments.json:
-        files.write_text(Path(arguments.json), json.dumps(rows, indent=1) + "\n")
+        atomic.write_text(Path(arguments.json), json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":

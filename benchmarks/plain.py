@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from hatlib.models.base import RGB_MEAN
 from hatlib.models.hat import HAB, OCAB, HybridBlocks
+from hatlib.models.network import RGB_MEAN
 from hatlib.models.swinir import WindowNetwork
-from hatlib.models.windows import (
+from hatlib.models.window_attention import (
     BiasedAttention,
     WindowAttention,
     attention_mask,
@@ -30,7 +30,7 @@ from hatlib.models.windows import (
 Size = tuple[int, int]  # (H, W)
 
 # The environment of a program that does not know hatlib: how long OpenMP's threads look out for work is libgomp's own
-# choice, and `hatlib.runtime.keep_memory` leaves the C library alone.
+# choice, and `hatlib.system.devices.keep_memory` leaves the C library alone.
 ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "300000", "GLIBC_TUNABLES": ""}
 
 
@@ -86,11 +86,17 @@ def swin_block(block: Any, x: torch.Tensor, size: Size, mask: torch.Tensor) -> t
     x = x + attended.view(n, length, channels)
     if isinstance(block, HAB):
         convolved = block.conv_block.cab(normed.permute(0, 3, 1, 2))
-        x = x + convolved.permute(0, 2, 3, 1).contiguous().view(n, length, channels) * block.conv_scale
+        x = (
+            x
+            + convolved.permute(0, 2, 3, 1).contiguous().view(n, length, channels)
+            * block.conv_scale
+        )
     return x + block.mlp(block.norm2(x))
 
 
-def masked_attention(layer: WindowAttention, windows: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+def masked_attention(
+    layer: WindowAttention, windows: torch.Tensor, mask: torch.Tensor | None
+) -> torch.Tensor:
     """Attention within windows (B, T, C) → (B, T, C); the mask is (windows of an image, T, T)."""
     q, k, v = heads(layer.qkv(windows), 3, layer.heads)  # each (B, h, T, d)
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)  # (B, h, T, T)
@@ -106,11 +112,17 @@ def overlapping_block(block: OCAB, x: torch.Tensor, size: Size) -> torch.Tensor:
     """Overlapping cross-attention, then the MLP. x (N, H·W, C) → the same shape."""
     n, length, channels = x.shape
     margin = (block.side - block.window) // 2
-    qkv = block.qkv(block.norm1(x)).view(n, *size, 3, channels).permute(3, 0, 4, 1, 2)  # (3, N, C, H, W)
+    qkv = (
+        block.qkv(block.norm1(x)).view(n, *size, 3, channels).permute(3, 0, 4, 1, 2)
+    )  # (3, N, C, H, W)
     queries = cut(qkv[0].permute(0, 2, 3, 1), block.window)  # (B, T, C)
     key_values = torch.cat((qkv[1], qkv[2]), dim=1)  # (N, 2C, H, W)
-    columns = F.unfold(key_values, block.side, stride=block.window, padding=margin)  # (N, 2C·S, H/w · W/w)
-    columns = columns.view(n, 2, channels, block.side**2, -1).permute(1, 0, 4, 3, 2)  # (2, N, H/w · W/w, S, C)
+    columns = F.unfold(
+        key_values, block.side, stride=block.window, padding=margin
+    )  # (N, 2C·S, H/w · W/w)
+    columns = columns.view(n, 2, channels, block.side**2, -1).permute(
+        1, 0, 4, 3, 2
+    )  # (2, N, H/w · W/w, S, C)
     k, v = (heads(part.reshape(-1, block.side**2, channels), 1, block.heads)[0] for part in columns)
     (q,) = heads(queries, 1, block.heads)
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)  # (B, h, T, S)
@@ -123,7 +135,9 @@ def overlapping_block(block: OCAB, x: torch.Tensor, size: Size) -> torch.Tensor:
 
 def bias(layer: BiasedAttention, index: torch.Tensor) -> torch.Tensor:
     """The relative position bias for an index (T, S): (1, h, T, S), a copy."""
-    rows = layer.relative_position_bias_table[index.flatten().to(layer.relative_position_bias_table.device)]
+    rows = layer.relative_position_bias_table[
+        index.flatten().to(layer.relative_position_bias_table.device)
+    ]
     return rows.view(*index.shape, -1).permute(2, 0, 1).contiguous().unsqueeze(0)
 
 

@@ -36,13 +36,26 @@ from plain import ENVIRONMENT, Plain
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from hatlib import HatlibError, checkpoints, datasets, files, metrics, models, upscale
-from hatlib.models import counting
-from hatlib.runtime import device
+from hatlib import HatlibError, models, upscale
+from hatlib.data import datasets
+from hatlib.imaging import metrics
+from hatlib.models import complexity
+from hatlib.system import atomic
+from hatlib.system.devices import device
+from hatlib.weights import files
 
 WHERE = device()
-CASES = {"cpu": ["plain fp32", "ours fp32", "ours bf16"],
-         "cuda": ["plain fp32", "plain tf32", "ours fp32", "ours tf32", "ours bf16", "ours bf16 compiled"]}
+CASES = {
+    "cpu": ["plain fp32", "ours fp32", "ours bf16"],
+    "cuda": [
+        "plain fp32",
+        "plain tf32",
+        "ours fp32",
+        "ours tf32",
+        "ours bf16",
+        "ours bf16 compiled",
+    ],
+}
 LONG = 10  # seconds for a case in its process, after warming up
 Row = dict[str, Any]
 
@@ -61,8 +74,14 @@ def prepare(name: str, size: tuple[int, int], case: str) -> Callable[[], torch.T
         run = torch.compile(run)
 
     def once() -> torch.Tensor:
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
-        cast = torch.autocast(WHERE.type, torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = (
+            precision == "tf32"
+        )
+        cast = (
+            torch.autocast(WHERE.type, torch.bfloat16)
+            if precision == "bf16"
+            else contextlib.nullcontext()
+        )
         with torch.inference_mode(), cast:
             result = run(lr)
         if WHERE.type == "cuda":
@@ -105,27 +124,39 @@ def matrix_product(dtype: torch.dtype) -> float:
 # --- tables -----------------------------------------------------------------------------------------------------------
 
 
-def compare(name: str, size: tuple[int, int], cases: list[str], rounds: int, peaks: dict[str, float]) -> list[Row]:
+def compare(
+    name: str, size: tuple[int, int], cases: list[str], rounds: int, peaks: dict[str, float]
+) -> list[Row]:
     """A row for each case: median seconds over the rounds, ratio, GFLOP/s, difference from plain, peak memory."""
     measured: dict[str, list[tuple[float, float]]] = {case: [] for case in cases}
     results: dict[str, torch.Tensor] = {}
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(rounds):
             for case in cases:
-                measured[case].append(in_a_process(name, size, case, Path(folder) / "result.safetensors"))
+                measured[case].append(
+                    in_a_process(name, size, case, Path(folder) / "result.safetensors")
+                )
                 results[case] = load_file(Path(folder) / "result.safetensors")["result"]
     times = {case: [seconds for seconds, _ in values] for case, values in measured.items()}
-    work = 2 * counting.multiply_adds(models.create(name, 4), *size) / 1e9  # GFLOP
+    work = 2 * complexity.multiply_adds(models.create(name, 4), *size) / 1e9  # GFLOP
     rows = []
     for case in cases:
         median = statistics.median(times[case])
         peak = peaks["bf16" if "bf16" in case else "fp32"]
-        rows.append({
-            "network": name, "size": f"{size[0]}x{size[1]}", "case": case, "seconds": median,
-            "ratio": statistics.median(times["plain fp32"]) / median, "gflops": work / median,
-            "of_peak": work / median / peak, "times": times[case], "mib": max(mib for _, mib in measured[case]),
-            "difference": float((results[case] - results["plain fp32"]).abs().max()),
-        })
+        rows.append(
+            {
+                "network": name,
+                "size": f"{size[0]}x{size[1]}",
+                "case": case,
+                "seconds": median,
+                "ratio": statistics.median(times["plain fp32"]) / median,
+                "gflops": work / median,
+                "of_peak": work / median / peak,
+                "times": times[case],
+                "mib": max(mib for _, mib in measured[case]),
+                "difference": float((results[case] - results["plain fp32"]).abs().max()),
+            }
+        )
     return rows
 
 
@@ -133,7 +164,9 @@ def in_a_process(name: str, size: tuple[int, int], case: str, result: Path) -> t
     """Seconds and peak memory in MiB of a run in a new process, which writes what the network made."""
     command = [sys.executable, __file__, "--one", name, f"{size[0]}x{size[1]}", case, str(result)]
     settings = {} if case.startswith("ours") else ENVIRONMENT
-    done = subprocess.run(command, env={**os.environ, **settings}, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, env={**os.environ, **settings}, capture_output=True, text=True, check=True
+    )
     time_taken, mib = done.stdout.split()[-2:]
     return float(time_taken), float(mib)
 
@@ -154,11 +187,15 @@ def peak_memory() -> float:
     if WHERE.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
     status = Path("/proc/self/status")
-    if status.exists():  # on Linux getrusage starts at the peak of the process that started this one
+    if (
+        status.exists()
+    ):  # on Linux getrusage starts at the peak of the process that started this one
         return int(status.read_text().split("VmHWM:")[1].split()[0]) / 2**10
     import resource  # not on Windows
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+        2**20 if sys.platform == "darwin" else 2**10
+    )
 
 
 def accuracy(weights: list[str], limit: int = 10) -> list[Row]:
@@ -173,16 +210,30 @@ def accuracy(weights: list[str], limit: int = 10) -> list[Row]:
     except HatlibError as error:
         pairs, where = datasets.load("builtin", 4, limit=limit), f"built-in pictures ({error})"
     torch.manual_seed(0)
-    networks = {path: checkpoints.load(path) for path in weights}
+    networks = {path: files.load(path) for path in weights}
     if not weights:
-        networks = {f"{name}, random weights": models.create(name, 4).eval() for name in ("swinir-nano", "hat-nano")}
+        networks = {
+            f"{name}, random weights": models.create(name, 4).eval()
+            for name in ("swinir-nano", "hat-nano")
+        }
     rows = []
     for name, network in networks.items():
         for pair in pairs:
-            full, half = (upscale(network.to(WHERE), pair.lr, precision=precision) for precision in ("fp32", "bf16"))
+            full, half = (
+                upscale(network.to(WHERE), pair.lr, precision=precision)
+                for precision in ("fp32", "bf16")
+            )
             psnr = [metrics.psnr(result, pair.hr, shave=network.scale) for result in (full, half)]
-            rows.append({"network": name, "images": where, "image": pair.name, "fp32": psnr[0], "bf16": psnr[1],
-                         "one_to_the_other": metrics.psnr(full, half)})
+            rows.append(
+                {
+                    "network": name,
+                    "images": where,
+                    "image": pair.name,
+                    "fp32": psnr[0],
+                    "bf16": psnr[1],
+                    "one_to_the_other": metrics.psnr(full, half),
+                }
+            )
     return rows
 
 
@@ -195,21 +246,34 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def print_accuracy(rows: list[Row]) -> None:
-    print(f"{'network':<32}{'images':<12}{'fp32':>8}{'bf16':>8}{'mean |Δ|':>10}{'largest':>9}{'fp32 to bf16':>14}")
+    print(
+        f"{'network':<32}{'images':<12}{'fp32':>8}{'bf16':>8}{'mean |Δ|':>10}{'largest':>9}{'fp32 to bf16':>14}"
+    )
     for name in dict.fromkeys(row["network"] for row in rows):
         mine = [row for row in rows if row["network"] == name]
-        fp32, bf16, between = (statistics.mean(r[key] for r in mine) for key in ("fp32", "bf16", "one_to_the_other"))
+        fp32, bf16, between = (
+            statistics.mean(r[key] for r in mine) for key in ("fp32", "bf16", "one_to_the_other")
+        )
         apart = [abs(row["fp32"] - row["bf16"]) for row in mine]
-        print(f"{name:<32}{len(mine)} of {mine[0]['images']:<12}{fp32:8.3f}{bf16:8.3f}{statistics.mean(apart):10.4f}"
-              f"{max(apart):9.4f}{between:11.1f} dB")
+        print(
+            f"{name:<32}{len(mine)} of {mine[0]['images']:<12}{fp32:8.3f}{bf16:8.3f}{statistics.mean(apart):10.4f}"
+            f"{max(apart):9.4f}{between:11.1f} dB"
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--networks", nargs="+", default=["hat", "hat-s", "swinir"])
-    parser.add_argument("--sizes", nargs="+", default=["64x64", "256x192"], help="LR height x width, multiples of 16")
+    parser.add_argument(
+        "--sizes",
+        nargs="+",
+        default=["64x64", "256x192"],
+        help="LR height x width, multiples of 16",
+    )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--accuracy", action="store_true", help="PSNR of float32 and bfloat16 instead of times")
+    parser.add_argument(
+        "--accuracy", action="store_true", help="PSNR of float32 and bfloat16 instead of times"
+    )
     parser.add_argument("--weights", nargs="+", default=[], help="for --accuracy: checkpoints")
     parser.add_argument("--json", help="also write the numbers to this file")
     parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
@@ -221,9 +285,11 @@ def main() -> None:
         rows = accuracy(arguments.weights)
         print_accuracy(rows)
     else:
-        rows = table(arguments.networks, [parse_size(size) for size in arguments.sizes], arguments.rounds)
+        rows = table(
+            arguments.networks, [parse_size(size) for size in arguments.sizes], arguments.rounds
+        )
     if arguments.json:
-        with files.whole(Path(arguments.json)) as path:
+        with atomic.atomic_path(Path(arguments.json)) as path:
             path.write_text(json.dumps(rows, indent=1), encoding="utf-8")
 
 
@@ -233,19 +299,28 @@ def table(networks: list[str], sizes: list[tuple[int, int]], rounds: int) -> lis
     if importlib.util.find_spec("spandrel"):
         cases = [*cases, "spandrel fp32"]
     peaks = {"fp32": matrix_product(torch.float32), "bf16": matrix_product(torch.bfloat16)}
-    print(f"hatlib {hatlib.__version__}, torch {torch.__version__}, {platform.machine()}, {WHERE.type}, "
-          f"{torch.get_num_threads()} threads, AMX {'yes' if torch.cpu._is_amx_tile_supported() else 'no'}")
-    print(f"matrix product: float32 {peaks['fp32']:.0f} GFLOP/s, bfloat16 {peaks['bf16']:.0f} GFLOP/s")
-    print(f"{'network':<9}{'LR size':<9}{'case':<20}{'s':>8}{'ratio':>7}{'GFLOP/s':>9}{'of peak':>9}{'MiB':>7}"
-          f"{'of plain':>10}{'difference':>12}")
+    print(
+        f"hatlib {hatlib.__version__}, torch {torch.__version__}, {platform.machine()}, {WHERE.type}, "
+        f"{torch.get_num_threads()} threads, AMX {'yes' if torch.cpu._is_amx_tile_supported() else 'no'}"
+    )
+    print(
+        f"matrix product: float32 {peaks['fp32']:.0f} GFLOP/s, bfloat16 {peaks['bf16']:.0f} GFLOP/s"
+    )
+    print(
+        f"{'network':<9}{'LR size':<9}{'case':<20}{'s':>8}{'ratio':>7}{'GFLOP/s':>9}{'of peak':>9}{'MiB':>7}"
+        f"{'of plain':>10}{'difference':>12}"
+    )
     found = []
     for size in sizes:
         for name in networks:
             compared = compare(name, size, cases, rounds, peaks)
             for row in compared:
-                print(f"{name:<9}{row['size']:<9}{row['case']:<20}{row['seconds']:8.3f}{row['ratio']:7.2f}"
-                      f"{row['gflops']:9.0f}{row['of_peak']:9.2f}{row['mib']:7.0f}"
-                      f"{row['mib'] / compared[0]['mib']:10.2f}{row['difference']:12.1e}", flush=True)
+                print(
+                    f"{name:<9}{row['size']:<9}{row['case']:<20}{row['seconds']:8.3f}{row['ratio']:7.2f}"
+                    f"{row['gflops']:9.0f}{row['of_peak']:9.2f}{row['mib']:7.0f}"
+                    f"{row['mib'] / compared[0]['mib']:10.2f}{row['difference']:12.1e}",
+                    flush=True,
+                )
             found += compared
     return found
 

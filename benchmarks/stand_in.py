@@ -18,12 +18,16 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from hatlib import HatlibError, downloads, files, models, reproduction, runtime, weights  # isort: skip  # before torch
+from hatlib import HatlibError, models
+from hatlib.evaluation import reproduction
+from hatlib.system import atomic, devices, downloads, machine
+
+from hatlib.weights import catalogue  # isort: skip  # before torch
 import torch
 
-from hatlib.models import counting
+from hatlib.models import complexity
 from hatlib.models.hat import HAT
-from hatlib.models.windows import overlapping_position_index, relative_position_index
+from hatlib.models.window_attention import overlapping_position_index, relative_position_index
 
 
 def tensors(model: HAT) -> dict[str, torch.Tensor]:
@@ -31,45 +35,54 @@ def tensors(model: HAT) -> dict[str, torch.Tensor]:
     window, side = model.config.window_size, model.config.overlap_side
     overlapping = overlapping_position_index(window, side)
     from_the_end = overlapping - (window + side - 1) ** 2
-    overlapping = torch.where(overlapping > window * (window + side), from_the_end, overlapping)  # −880 … 640
-    return {"relative_position_index_SA": relative_position_index(window, window, window),
-            "relative_position_index_OCA": overlapping, **model.state_dict()}
+    overlapping = torch.where(
+        overlapping > window * (window + side), from_the_end, overlapping
+    )  # −880 … 640
+    return {
+        "relative_position_index_SA": relative_position_index(window, window, window),
+        "relative_position_index_OCA": overlapping,
+        **model.state_dict(),
+    }
 
 
-def write(entry: weights.Weights, path: Path) -> int:
+def write(entry: catalogue.Weights, path: Path) -> int:
     """Writes random weights of the entry's network in the published layout; gives the number of parameters."""
-    runtime.seed_everything(0)
+    devices.seed_everything(0)
     model = models.create(entry.model, entry.scale)
     assert isinstance(model, HAT)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with files.whole(path) as temporary:
+    with atomic.atomic_path(path) as temporary:
         torch.save({"params_ema": tensors(model)}, temporary)
-    return counting.parameters(model)
+    return complexity.parameters(model)
 
 
 @contextlib.contextmanager
-def in_place(name: str) -> Iterator[weights.Weights]:
+def in_place(name: str) -> Iterator[catalogue.Weights]:
     """A stand-in where those weights belong, as long as the block runs; this process takes it for the right file.
 
     Raises:
         HatlibError: unknown weights, or a file is there already.
     """
-    entry = weights.info(name)
-    if name in weights.present(entry.scale):
+    entry = catalogue.info(name)
+    if name in catalogue.present(entry.scale):
         raise HatlibError(f"{entry.file} is here: `hatlib reproduce --models {name}` measures it")
     try:
         write(entry, entry.path)
-        registered = dataclasses.replace(entry, bytes=entry.path.stat().st_size,
-                                         sha256=downloads.sha256(entry.path), addresses=())
-        weights.CATALOGUE[name] = registered
+        registered = dataclasses.replace(
+            entry,
+            bytes=entry.path.stat().st_size,
+            sha256=downloads.sha256(entry.path),
+            addresses=(),
+        )
+        catalogue.CATALOGUE[name] = registered
         yield registered
     finally:
-        weights.CATALOGUE[name] = entry
+        catalogue.CATALOGUE[name] = entry
         entry.path.unlink(missing_ok=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    own = [entry.name for entry in weights.CATALOGUE.values() if entry.model.startswith("hat")]
+    own = [entry.name for entry in catalogue.CATALOGUE.values() if entry.model.startswith("hat")]
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--weights", default="hat-x4-imagenet", choices=own)
     parser.add_argument("--data", default="urban100")
@@ -78,14 +91,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("build/stand-in"))
     asked = parser.parse_args(arguments)
     with in_place(asked.weights) as entry:
-        print(f"random weights in the place of {entry.name}: {entry.bytes / 1e6:.1f} MB, {runtime.hardware()}")
+        print(
+            f"random weights in the place of {entry.name}: {entry.bytes / 1e6:.1f} MB, {machine.hardware()}"
+        )
         start = time.perf_counter()
-        rows = reproduction.run([entry.name], [asked.data], asked.out, scale=entry.scale, every=asked.every,
-                                precision=asked.precision)
+        rows = reproduction.run(
+            [entry.name],
+            [asked.data],
+            asked.out,
+            scale=entry.scale,
+            every=asked.every,
+            precision=asked.precision,
+        )
         minutes = (time.perf_counter() - start) / 60
     row = rows[-1]
-    print(f"{row.data}: {row.images} images in {minutes:.1f} min, {row.seconds:.1f} s an image in the network "
-          f"({asked.precision}); tables and strips: {asked.out}")
+    print(
+        f"{row.data}: {row.images} images in {minutes:.1f} min, {row.seconds:.1f} s an image in the network "
+        f"({asked.precision}); tables and strips: {asked.out}"
+    )
 
 
 if __name__ == "__main__":

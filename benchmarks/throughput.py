@@ -3,7 +3,7 @@
     python benchmarks/throughput.py [--networks swinir-nano hat-nano] [--steps 10] [--rounds 3] [--json FILE]
 
 The usual way: HR and LR files decoded by a DataLoader with two workers, cropped and flipped there, and the published
-arithmetic computed step by step (`plain.py`), float32. Ours: `hatlib.training.fit` as it is, in float32 and in the
+arithmetic computed step by step (`plain.py`), float32. Ours: `hatlib.training.loop.fit` as it is, in float32 and in the
 precision that it chooses. Same network, patch, batch, loss and optimiser. Each measurement has its own process, the
 usual way with the system's own settings and ours with hatlib's; the cases take turns, so that whatever else the machine
 does meets all of them; the numbers are medians of the rounds.
@@ -30,11 +30,15 @@ import torch
 from plain import ENVIRONMENT, Plain
 from torch.utils.data import DataLoader, Dataset
 
-from hatlib import files, models, training
-from hatlib.images import crop_to_multiple, load_image, save_image
+from hatlib import models
+from hatlib.imaging.convert import crop_to_multiple
+from hatlib.imaging.io import load_image, save_image
+from hatlib.imaging.resize import imresize
 from hatlib.models.swinir import WindowNetwork
-from hatlib.resize import imresize
-from hatlib.runtime import device, hardware
+from hatlib.system import atomic
+from hatlib.system.devices import device
+from hatlib.system.machine import hardware
+from hatlib.training import loop
 
 WORKERS = 2
 WARM_UP = 3  # steps before the clock starts
@@ -43,7 +47,7 @@ WARM_UP = 3  # steps before the clock starts
 class Files(Dataset):
     """Pairs of files, decoded each time one is asked for, as BasicSR does it."""
 
-    def __init__(self, folder: Path, recipe: training.Recipe, length: int):
+    def __init__(self, folder: Path, recipe: loop.Recipe, length: int):
         self.paths, self.recipe, self.length = sorted(folder.glob("*_hr.png")), recipe, length
 
     def __len__(self) -> int:
@@ -58,11 +62,13 @@ class Files(Dataset):
         if np.random.rand() < 0.5:
             pair = pair[0][:, ::-1], pair[1][:, ::-1]
         turns = np.random.randint(4)
-        low, high = (np.ascontiguousarray(np.rot90(image, turns)).astype(np.float32) / 255 for image in pair)
+        low, high = (
+            np.ascontiguousarray(np.rot90(image, turns)).astype(np.float32) / 255 for image in pair
+        )
         return torch.from_numpy(low.transpose(2, 0, 1)), torch.from_numpy(high.transpose(2, 0, 1))
 
 
-def usual(recipe: training.Recipe, steps: int) -> tuple[float, float | None]:
+def usual(recipe: loop.Recipe, steps: int) -> tuple[float, float | None]:
     """Trains for some steps the usual way; seconds, and nothing about the share that was not arithmetic."""
     network = models.create(recipe.model, recipe.scale).train().to(device())
     plain: Any = Plain(network) if isinstance(network, WindowNetwork) else network
@@ -76,7 +82,11 @@ def usual(recipe: training.Recipe, steps: int) -> tuple[float, float | None]:
         loss.item()
 
     with photographs(photos()) as folder:
-        loader = iter(DataLoader(Files(folder, recipe, 10**6), recipe.batch, shuffle=True, num_workers=WORKERS))
+        loader = iter(
+            DataLoader(
+                Files(folder, recipe, 10**6), recipe.batch, shuffle=True, num_workers=WORKERS
+            )
+        )
         for _ in range(WARM_UP):
             step(*next(loader))
         start = time.perf_counter()
@@ -85,10 +95,12 @@ def usual(recipe: training.Recipe, steps: int) -> tuple[float, float | None]:
         return time.perf_counter() - start, None
 
 
-def ours(recipe: training.Recipe, steps: int) -> tuple[float, float | None]:
+def ours(recipe: loop.Recipe, steps: int) -> tuple[float, float | None]:
     """The same with `training.fit`, and the share of time that was not arithmetic."""
     ends: list[float] = []
-    done = training.fit(recipe, photos(), progress=False, listeners=[lambda run: ends.append(time.perf_counter())])
+    done = loop.fit(
+        recipe, photos(), progress=False, listeners=[lambda run: ends.append(time.perf_counter())]
+    )
     return ends[-1] - ends[-1 - steps], done.waiting / done.seconds
 
 
@@ -97,7 +109,7 @@ CASES = {"usual": {}, "ours, fp32": {"precision": "fp32"}, "ours": {}}
 
 def measure(name: str, case: str, steps: int) -> tuple[float, float | None]:
     """One measurement, in this process."""
-    recipe = training.recipe(f"{name}-x4", steps=steps + WARM_UP, warm_up=1, **CASES[case])
+    recipe = loop.recipe(f"{name}-x4", steps=steps + WARM_UP, warm_up=1, **CASES[case])
     return usual(recipe, steps) if case == "usual" else ours(recipe, steps)
 
 
@@ -105,7 +117,9 @@ def in_a_process(name: str, case: str, steps: int) -> tuple[float, float | None]
     """One measurement, in a process of its own."""
     command = [sys.executable, __file__, "--networks", name, "--steps", str(steps), "--case", case]
     settings = ENVIRONMENT if case == "usual" else {}
-    done = subprocess.run(command, env={**os.environ, **settings}, check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        command, env={**os.environ, **settings}, check=True, capture_output=True, text=True
+    )
     seconds, share = json.loads(done.stdout.splitlines()[-1])
     return seconds, share
 
@@ -115,18 +129,31 @@ def compare(name: str, steps: int, rounds: int) -> list[dict[str, Any]]:
     for _ in range(rounds):
         for case in CASES:
             measured[case].append(in_a_process(name, case, steps))
-    batch = training.recipe(f"{name}-x4").batch
-    speed = {case: steps * batch / statistics.median(seconds for seconds, _ in measured[case]) for case in CASES}
+    batch = loop.recipe(f"{name}-x4").batch
+    speed = {
+        case: steps * batch / statistics.median(seconds for seconds, _ in measured[case])
+        for case in CASES
+    }
     shares = {case: [share for _, share in measured[case] if share is not None] for case in CASES}
-    return [{"network": name, "case": case, "patches_a_second": round(speed[case], 1),
-             "times_the_usual": round(speed[case] / speed["usual"], 2),
-             "outside_arithmetic": round(statistics.median(shares[case]), 4) if shares[case] else None}
-            for case in CASES]
+    return [
+        {
+            "network": name,
+            "case": case,
+            "patches_a_second": round(speed[case], 1),
+            "times_the_usual": round(speed[case] / speed["usual"], 2),
+            "outside_arithmetic": round(statistics.median(shares[case]), 4)
+            if shares[case]
+            else None,
+        }
+        for case in CASES
+    ]
 
 
 def photos() -> list[np.ndarray]:
     """Photographs whose sides are multiples of the scale."""
-    return [crop_to_multiple(image, 4) for image in hatlib.datasets.hr_images("bsds500", limit=40)]
+    return [
+        crop_to_multiple(image, 4) for image in hatlib.data.datasets.hr_images("bsds500", limit=40)
+    ]
 
 
 @contextlib.contextmanager
@@ -147,16 +174,22 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--case", choices=list(CASES), help="only this one, once, in this process: its seconds")
+    parser.add_argument(
+        "--case", choices=list(CASES), help="only this one, once, in this process: its seconds"
+    )
     asked = parser.parse_args()
     if asked.case:
         print(json.dumps(measure(asked.networks[0], asked.case, asked.steps)))
         return
     rows = [row for name in asked.networks for row in compare(name, asked.steps, asked.rounds)]
-    print(f"{hardware()}; batch 8, LR patch 32, ×4; {asked.steps} steps a round, medians of {asked.rounds} rounds")
+    print(
+        f"{hardware()}; batch 8, LR patch 32, ×4; {asked.steps} steps a round, medians of {asked.rounds} rounds"
+    )
     print(pd.DataFrame(rows).to_string(index=False))
     if asked.json:
-        files.write_text(asked.json, json.dumps({"hardware": hardware(), "rows": rows}, indent=1) + "\n")
+        atomic.write_text(
+            asked.json, json.dumps({"hardware": hardware(), "rows": rows}, indent=1) + "\n"
+        )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from hatlib.version import __version__ as __version__
 
 # Threads that wait for work look out for it for a moment and then sleep. Without the moment, the small operations of
 # small networks get nothing from a second core; without the sleep, training beside a second busy process (another
@@ -19,38 +19,67 @@ __version__ = "0.1.0"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "4000")
 
-# name that users type → module that defines it
-_NAMES = {
+# public name → (module, name there); each is imported when it is first used
+_PUBLIC = {
     "HatlibError": "errors",
-    "hello": "runtime",
-    "load_image": "images",
-    "save_image": "images",
-    "upscale": "inference",
-    "evaluate": "evaluation",
+    "Recipe": "training.recipes",
+    "builtin_image": "data.builtin",
+    "create_model": "models",
+    "crop_to_multiple": "imaging.convert",
+    "degrade": "imaging.degradation",
+    "evaluate": "evaluation.protocol",
+    "fit": "training.loop",
+    "hello": "system.machine",
+    "imresize": "imaging.resize",
+    "lam": "attribution",
+    "load_dataset": "data.datasets",
+    "load_image": "imaging.io",
+    "load_model": "weights.files",
+    "psnr": "imaging.metrics",
+    "save_image": "imaging.io",
+    "ssim": "imaging.metrics",
+    "to_image": "imaging.convert",
+    "to_tensor": "imaging.convert",
+    "upscale": "inference.upscale",
 }
-_MODULES = frozenset({
-    "errors", "files", "recorded", "runtime", "images", "resize", "facades", "pictures", "degradation", "metrics",
-    "downloads", "catalogue", "sampling", "datasets", "models", "weights", "checkpoints", "inference", "evaluation",
-    "overview", "recipes", "training", "attribution", "plotting", "reproduction", "widgets", "exercises", "doctor",
-    "course", "cli",
-})
-__all__ = ["HatlibError", "evaluate", "hello", "load_image", "save_image", "upscale"]
+_NAMES_THERE = {"create_model": "create", "load_dataset": "load", "load_model": "load"}
+_SUBMODULES = frozenset({
+    "attribution", "cli", "course", "data", "errors", "evaluation", "imaging", "inference", "models", "plotting",
+    "system", "training", "version", "weights",
+})  # fmt: skip
+__all__ = [*_PUBLIC, "__version__"]
 
 if TYPE_CHECKING:
-    from hatlib.errors import HatlibError
-    from hatlib.evaluation import evaluate
-    from hatlib.images import load_image, save_image
-    from hatlib.inference import upscale
-    from hatlib.runtime import hello
+    from hatlib.attribution import lam as lam
+    from hatlib.data.builtin import builtin_image as builtin_image
+    from hatlib.data.datasets import load as load_dataset
+    from hatlib.errors import HatlibError as HatlibError
+    from hatlib.evaluation.protocol import evaluate as evaluate
+    from hatlib.imaging.convert import crop_to_multiple as crop_to_multiple
+    from hatlib.imaging.convert import to_image as to_image
+    from hatlib.imaging.convert import to_tensor as to_tensor
+    from hatlib.imaging.degradation import degrade as degrade
+    from hatlib.imaging.io import load_image as load_image
+    from hatlib.imaging.io import save_image as save_image
+    from hatlib.imaging.metrics import psnr as psnr
+    from hatlib.imaging.metrics import ssim as ssim
+    from hatlib.imaging.resize import imresize as imresize
+    from hatlib.inference.upscale import upscale as upscale
+    from hatlib.models import create as create_model
+    from hatlib.system.machine import hello as hello
+    from hatlib.training.loop import fit as fit
+    from hatlib.training.recipes import Recipe as Recipe
+    from hatlib.weights.files import load as load_model
 
 
 def __getattr__(name: str) -> Any:
-    if name in _NAMES:
-        return getattr(importlib.import_module(f"hatlib.{_NAMES[name]}"), name)
-    if name in _MODULES:
+    if name in _PUBLIC:
+        module = importlib.import_module(f"hatlib.{_PUBLIC[name]}")
+        return getattr(module, _NAMES_THERE.get(name, name))
+    if name in _SUBMODULES:
         return importlib.import_module(f"hatlib.{name}")
     raise AttributeError(f"module 'hatlib' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_NAMES, *_MODULES})
+    return sorted({*globals(), *_PUBLIC, *_SUBMODULES})

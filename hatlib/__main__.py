@@ -2,6 +2,6 @@
 
 import sys
 
-from hatlib.cli import main
+from hatlib.cli.app import main
 
 sys.exit(main())

@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from hatlib import runtime
 from hatlib.errors import HatlibError, unknown
-from hatlib.images import to_image, to_tensor
-from hatlib.inference import out_of_memory
+from hatlib.imaging.convert import to_image, to_tensor
+from hatlib.inference.memory import out_of_memory
+from hatlib.system import devices
 
 Window = tuple[int, int, int]  # top, left, side: in SR pixels
 
@@ -32,7 +32,9 @@ SIGMA, STEPS, TAPS = 1.2, 50, 9  # the published program's
 TINY = 1e-8  # under the root of the gradient's magnitude, whose slope at 0 is infinite: 0.03 grey levels, squared
 LIFT = 1e-7  # added by the published program before Gini's index, so that a map of zeros is an even one
 MOST = {"cpu": 4}  # steps at once: on a CPU more of them take longer, elsewhere 16 are enough
-MOST_KEPT = {"cpu": 1 << 30}  # bytes that are kept for their gradients: on a CPU, too, more of them take longer
+MOST_KEPT = {
+    "cpu": 1 << 30
+}  # bytes that are kept for their gradients: on a CPU, too, more of them take longer
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,16 @@ class Attribution:
         return diffusion_index(self.map)
 
 
-def lam(model: nn.Module, lr: np.ndarray | torch.Tensor, window: Window, steps: int = STEPS, sigma: float = SIGMA,
-        rule: str = "right", batch: int | None = None, progress: Callable[[int, int], None] | None = None
-        ) -> Attribution:
+def lam(
+    model: nn.Module,
+    lr: np.ndarray | torch.Tensor,
+    window: Window,
+    steps: int = STEPS,
+    sigma: float = SIGMA,
+    rule: str = "right",
+    batch: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Attribution:
     """The local attribution map of a window (arXiv 2011.11036).
 
     The network is used as it is in evaluation (no dropout, no stochastic depth), in float32 or whatever its weights
@@ -94,7 +103,9 @@ def lam(model: nn.Module, lr: np.ndarray | torch.Tensor, window: Window, steps: 
         with torch.no_grad():
             sr, blurred = (_run(model, path.at([t]), window) for t in (1, 0))
             change = float(gradient_magnitude(sr, window) - gradient_magnitude(blurred, window))
-        signed = _integral(model, path, window, steps, rule, batch, progress or (lambda done, total: None))
+        signed = _integral(
+            model, path, window, steps, rule, batch, progress or (lambda done, total: None)
+        )
     return Attribution(_map(signed), signed, to_image(sr), window, (float(signed.sum()), change))
 
 
@@ -115,8 +126,15 @@ class _Path:
         return blur_path(self.image, marks, self.sigma).diff(dim=0)
 
 
-def _integral(model: nn.Module, path: _Path, window: Window, steps: int, rule: str, batch: int | None,
-              progress: Callable[[int, int], None]) -> np.ndarray:
+def _integral(
+    model: nn.Module,
+    path: _Path,
+    window: Window,
+    steps: int,
+    rule: str,
+    batch: int | None,
+    progress: Callable[[int, int], None],
+) -> np.ndarray:
     """Σ ∂D/∂γ(t) · (γ(k/m) − γ((k−1)/m)) over k = 1 … m, t = k/m or halfway: (3, h, w), float64."""
     total = torch.zeros_like(path.image[0])
     done, size = 0, batch or 1  # the first step tells how many fit
@@ -132,8 +150,11 @@ def _integral(model: nn.Module, path: _Path, window: Window, steps: int, rule: s
             continue
         total += (slopes * path.moves(marks)).sum(dim=0)
         if done == 0 and batch is None:
-            where, memory = points.device.type, runtime.free_memory(points.device) // 2
-            size = max(1, min(MOST.get(where, 16), min(memory, MOST_KEPT.get(where, memory)) // max(1, kept)))
+            where, memory = points.device.type, devices.free_memory(points.device) // 2
+            size = max(
+                1,
+                min(MOST.get(where, 16), min(memory, MOST_KEPT.get(where, memory)) // max(1, kept)),
+            )
         done += len(marks) - 1
         progress(done, steps)
     return total.numpy()
@@ -165,23 +186,30 @@ def _run(model: nn.Module, lr: torch.Tensor, window: Window) -> torch.Tensor:
     """SR, if it is one and the window lies inside."""
     sr: torch.Tensor = model(lr)
     if sr.ndim != 4 or sr.shape[:2] != lr.shape[:2]:
-        raise HatlibError(f"the network made {tuple(sr.shape)} out of {tuple(lr.shape)}; RGB images were expected")
+        raise HatlibError(
+            f"the network made {tuple(sr.shape)} out of {tuple(lr.shape)}; RGB images were expected"
+        )
     if not torch.isfinite(sr.detach()).all():
-        raise HatlibError("the network's result is not finite (NaN or infinity): its weights may be damaged")
+        raise HatlibError(
+            "the network's result is not finite (NaN or infinity): its weights may be damaged"
+        )
     top, left, side = window
     height, width = sr.shape[2:]
     inside = top >= 0 and left >= 0 and side >= 1 and top + side <= height and left + side <= width
     if not inside or top > height - 2 or left > width - 2:
-        raise HatlibError(f"the window of {side}×{side} at row {top}, column {left} does not lie inside SR, which has "
-                          f"{height}×{width} pixels" + (", the last of which have no neighbour" if inside else ""))
+        raise HatlibError(
+            f"the window of {side}×{side} at row {top}, column {left} does not lie inside SR, which has "
+            f"{height}×{width} pixels" + (", the last of which have no neighbour" if inside else "")
+        )
     return sr
 
 
 # --- the path ---------------------------------------------------------------------------------------------------------
 
 
-def blur_path(image: torch.Tensor, at: Sequence[float] | np.ndarray, sigma: float = SIGMA, taps: int = TAPS
-              ) -> torch.Tensor:
+def blur_path(
+    image: torch.Tensor, at: Sequence[float] | np.ndarray, sigma: float = SIGMA, taps: int = TAPS
+) -> torch.Tensor:
     """γ(t) = k_{σ(1−t)} ⊗ I: the image blurred with a Gaussian that narrows (arXiv 2011.11036).
 
     Args:
@@ -193,14 +221,20 @@ def blur_path(image: torch.Tensor, at: Sequence[float] | np.ndarray, sigma: floa
         (n, C, h, w), float64, on the CPU.
     """
     image = image.detach().cpu().double()
-    level = image[..., :1, :1]  # taken off and added again: where the image is flat, rounding must not make detail
+    level = image[
+        ..., :1, :1
+    ]  # taken off and added again: where the image is flat, rounding must not make detail
     lines = [_narrowing(sigma, at, taps, side) for side in image.shape[2:]]
     return lines[0] @ (image - level) @ lines[1].transpose(2, 3) + level
 
 
-def _narrowing(sigma: float, at: Sequence[float] | np.ndarray, taps: int, side: int) -> torch.Tensor:
+def _narrowing(
+    sigma: float, at: Sequence[float] | np.ndarray, taps: int, side: int
+) -> torch.Tensor:
     """The matrices (n, 1, side, side) that blur a line of pixels: a Gaussian in two dimensions is one in each."""
-    widths = np.maximum(sigma * (1 - np.asarray(at, dtype=np.float64)), 1e-3)[:, None]  # narrower than any grid
+    widths = np.maximum(sigma * (1 - np.asarray(at, dtype=np.float64)), 1e-3)[
+        :, None
+    ]  # narrower than any grid
     reach = taps // 2
     offsets = np.arange(-reach, reach + 1)
     kernels = np.exp(-0.5 * (offsets / widths) ** 2)
@@ -254,8 +288,10 @@ def _slopes(model: nn.Module, path: torch.Tensor, window: Window) -> tuple[torch
 def _half(size: int, image: torch.Tensor) -> int:
     """Half a batch; HatlibError where it was a single step."""
     if size == 1:
-        raise HatlibError("out of memory for a single step of the path on an LR image of "
-                          f"{image.shape[2]}×{image.shape[3]}; cut out the surroundings of the window")
+        raise HatlibError(
+            "out of memory for a single step of the path on an LR image of "
+            f"{image.shape[2]}×{image.shape[3]}; cut out the surroundings of the window"
+        )
     return size // 2
 
 
@@ -275,7 +311,9 @@ def gini(values: np.ndarray) -> float:
     """
     x = np.sort(np.asarray(values, dtype=np.float64).ravel())
     if not x.size or not np.isfinite(x).all() or x[0] < 0:
-        raise HatlibError("Gini's index is for one number or more, all of them finite and from 0 up")
+        raise HatlibError(
+            "Gini's index is for one number or more, all of them finite and from 0 up"
+        )
     x = x + LIFT
     rank = 2 * np.arange(1, len(x) + 1) - len(x) - 1
     return float((rank * x).sum() / (len(x) * x.sum()))
@@ -296,13 +334,24 @@ def diffusion_index(values: np.ndarray) -> float:
 def _as_tensor(lr: np.ndarray | torch.Tensor) -> torch.Tensor:
     """float64 (1, 3, h, w) on the CPU."""
     image = to_tensor(lr) if isinstance(lr, np.ndarray) else lr
-    if not isinstance(image, torch.Tensor) or image.ndim != 4 or image.shape[:2] != (1, 3) or not image.numel():
+    if (
+        not isinstance(image, torch.Tensor)
+        or image.ndim != 4
+        or image.shape[:2] != (1, 3)
+        or not image.numel()
+    ):
         shape = tuple(lr.shape) if hasattr(lr, "shape") else type(lr).__name__
-        raise HatlibError(f"LR is one image of RGB, an array (h, w, 3) or a tensor (1, 3, h, w); got {shape}")
+        raise HatlibError(
+            f"LR is one image of RGB, an array (h, w, 3) or a tensor (1, 3, h, w); got {shape}"
+        )
     if not image.is_floating_point() or not torch.isfinite(image).all():
-        raise HatlibError(f"a tensor of LR holds finite numbers from 0 to 1, got {image.dtype}"
-                          + (" with NaN or infinity" if image.is_floating_point() else ""))
-    return image.detach().cpu().double().clone()  # a tensor of inference mode takes no part in gradients
+        raise HatlibError(
+            f"a tensor of LR holds finite numbers from 0 to 1, got {image.dtype}"
+            + (" with NaN or infinity" if image.is_floating_point() else "")
+        )
+    return (
+        image.detach().cpu().double().clone()
+    )  # a tensor of inference mode takes no part in gradients
 
 
 def _check(steps: int, sigma: float, rule: str, batch: int | None) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from hatlib.attribution import Attribution
 from hatlib.errors import HatlibError
-from hatlib.images import check_image, luma, round_to_uint8
+from hatlib.imaging.convert import check_image, luma, round_to_uint8
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,12 +35,15 @@ STYLE: dict[str, Any] = {
     "image.interpolation": "nearest",  # pixels are the subject here: never let matplotlib blur them
     "legend.frameon": False,
 }
-SMALL: dict[str, Any] = {"interpolation": "antialiased"}  # of a picture that is larger than its place in the figure
+SMALL: dict[str, Any] = {
+    "interpolation": "antialiased"
+}  # of a picture that is larger than its place in the figure
 Box = tuple[int, int, int, int]  # top, left, height, width in pixels
 
 
-def new_figure(rows: int = 1, columns: int = 1, width: float = 9.0, height: float = 3.0, **options: Any
-               ) -> tuple[Figure, np.ndarray]:
+def new_figure(
+    rows: int = 1, columns: int = 1, width: float = 9.0, height: float = 3.0, **options: Any
+) -> tuple[Figure, np.ndarray]:
     """A figure and its (rows, columns) array of axes in the course's style.
 
     The figure is closed for pyplot: a notebook shows it once, as the value of its cell, and nothing piles up.
@@ -50,13 +53,16 @@ def new_figure(rows: int = 1, columns: int = 1, width: float = 9.0, height: floa
 
     style: Any = {**STYLE, "axes.prop_cycle": cycler(color=COLOURS)}
     with plt.rc_context(style):
-        figure, axes = plt.subplots(rows, columns, squeeze=False, figsize=(width, height), layout="constrained",
-                                    **options)
+        figure, axes = plt.subplots(
+            rows, columns, squeeze=False, figsize=(width, height), layout="constrained", **options
+        )
     plt.close(figure)
     return figure, axes
 
 
-def show_image(axes: Axes, image: np.ndarray, title: str = "", box: Box | None = None, **options: Any) -> None:
+def show_image(
+    axes: Axes, image: np.ndarray, title: str = "", box: Box | None = None, **options: Any
+) -> None:
     """Draws one image on its axes without ticks; gray images and float maps get a gray scale unless told otherwise."""
     options = {"cmap": "gray", **options} if image.ndim == 2 else options
     if image.ndim == 2 and image.dtype == np.uint8:
@@ -69,11 +75,18 @@ def show_image(axes: Axes, image: np.ndarray, title: str = "", box: Box | None =
 
         top, left, height, width = box
         corner = (left - 0.5, top - 0.5)  # imshow puts pixel centres on whole numbers
-        axes.add_patch(Rectangle(corner, width, height, fill=False, edgecolor="#ff3b30", linewidth=1.5))
+        axes.add_patch(
+            Rectangle(corner, width, height, fill=False, edgecolor="#ff3b30", linewidth=1.5)
+        )
 
 
-def show_images(images: Mapping[str, np.ndarray], columns: int | None = None, width: float = 9.0,
-                box: Box | None = None, **options: Any) -> Figure:
+def show_images(
+    images: Mapping[str, np.ndarray],
+    columns: int | None = None,
+    width: float = 9.0,
+    box: Box | None = None,
+    **options: Any,
+) -> Figure:
     """Images side by side, each with its title; `box` marks the same rectangle on each.
 
     Args:
@@ -99,12 +112,19 @@ def crop(image: np.ndarray, box: Box) -> np.ndarray:
     """The part of an image inside (top, left, height, width)."""
     top, left, height, width = box
     if top < 0 or left < 0 or top + height > image.shape[0] or left + width > image.shape[1]:
-        raise HatlibError(f"the crop {box} does not lie inside an image of {image.shape[0]}×{image.shape[1]}")
+        raise HatlibError(
+            f"the crop {box} does not lie inside an image of {image.shape[0]}×{image.shape[1]}"
+        )
     return image[top : top + height, left : left + width]
 
 
-def strip(hr: np.ndarray, results: Mapping[str, np.ndarray], box: Box, captions: Mapping[str, str] | None = None,
-          width: float = 10.0) -> Figure:
+def strip(
+    hr: np.ndarray,
+    results: Mapping[str, np.ndarray],
+    box: Box,
+    captions: Mapping[str, str] | None = None,
+    width: float = 10.0,
+) -> Figure:
     """The comparison strip of super-resolution papers: the photo with a marked crop, then that crop from each result.
 
     Args:
@@ -126,8 +146,14 @@ def strip(hr: np.ndarray, results: Mapping[str, np.ndarray], box: Box, captions:
     return figure
 
 
-def comparison(lr: np.ndarray, results: Mapping[str, np.ndarray], hr: np.ndarray,
-               captions: Mapping[str, str] | None = None, side: int | None = None, width: float = 11.0) -> Figure:
+def comparison(
+    lr: np.ndarray,
+    results: Mapping[str, np.ndarray],
+    hr: np.ndarray,
+    captions: Mapping[str, str] | None = None,
+    side: int | None = None,
+    width: float = 11.0,
+) -> Figure:
     """Whole pictures above and their middles below: LR, each result, HR, as the survey shows its photos.
 
     Args:
@@ -143,8 +169,13 @@ def comparison(lr: np.ndarray, results: Mapping[str, np.ndarray], hr: np.ndarray
     box = ((height - side) // 2, (across - side) // 2, side, side)
     pictures = {"LR": _as_large_as(lr, hr), **results, "HR": hr}
     each = width / len(pictures)
-    figure, axes = new_figure(2, len(pictures), width, each * (height / across + 1) + 0.6,
-                              height_ratios=[height / across, 1])
+    figure, axes = new_figure(
+        2,
+        len(pictures),
+        width,
+        each * (height / across + 1) + 0.6,
+        height_ratios=[height / across, 1],
+    )
     for (name, image), (above, below) in zip(pictures.items(), axes.T, strict=True):
         caption = (captions or {}).get(name, "")
         show_image(above, image, f"{name}\n{caption}" if captions else name, box=box, **SMALL)
@@ -157,9 +188,16 @@ def _as_large_as(image: np.ndarray, hr: np.ndarray) -> np.ndarray:
     return image if factor <= 1 else image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
-def curves(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], x: str, y: str,
-           levels: Mapping[str, float] | None = None, log_x: bool = False, log_y: bool = False, width: float = 6.0,
-           height: float = 3.2) -> Figure:
+def curves(
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    x: str,
+    y: str,
+    levels: Mapping[str, float] | None = None,
+    log_x: bool = False,
+    log_y: bool = False,
+    width: float = 6.0,
+    height: float = 3.2,
+) -> Figure:
     """Lines over a common axis, such as PSNR against training steps.
 
     Args:
@@ -172,7 +210,9 @@ def curves(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], x: str,
     for label, (across, up) in lines.items():
         ax.plot(across, up, label=label, linewidth=1.6)
     for k, (label, level) in enumerate((levels or {}).items()):
-        ax.axhline(level, color="#777777", linestyle=("--", ":", "-.")[k % 3], linewidth=1.2, label=label)
+        ax.axhline(
+            level, color="#777777", linestyle=("--", ":", "-.")[k % 3], linewidth=1.2, label=label
+        )
     ax.set_xlabel(x)
     ax.set_ylabel(y)
     ax.set_xscale("log" if log_x else "linear")
@@ -182,8 +222,14 @@ def curves(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], x: str,
     return figure
 
 
-def scatter(groups: Mapping[str, tuple[np.ndarray, np.ndarray]], x: str, y: str, middles: bool = True,
-            width: float = 6.0, height: float = 4.0) -> Figure:
+def scatter(
+    groups: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    x: str,
+    y: str,
+    middles: bool = True,
+    width: float = 6.0,
+    height: float = 4.0,
+) -> Figure:
     """Points in groups, such as a window each, coloured by network.
 
     Args:
@@ -196,7 +242,15 @@ def scatter(groups: Mapping[str, tuple[np.ndarray, np.ndarray]], x: str, y: str,
     for colour, (label, (across, up)) in zip(COLOURS, groups.items(), strict=False):
         ax.scatter(across, up, s=16, color=colour, alpha=0.6, linewidths=0, label=label)
         if middles:
-            ax.scatter(np.mean(across), np.mean(up), s=90, color=colour, edgecolors="black", linewidths=1, zorder=3)
+            ax.scatter(
+                np.mean(across),
+                np.mean(up),
+                s=90,
+                color=colour,
+                edgecolors="black",
+                linewidths=1,
+                zorder=3,
+            )
     ax.axhline(0, color="#777777", linewidth=0.8)
     ax.set_xlabel(x)
     ax.set_ylabel(y)
@@ -205,8 +259,12 @@ def scatter(groups: Mapping[str, tuple[np.ndarray, np.ndarray]], x: str, y: str,
     return figure
 
 
-def intervals(series: Mapping[str, Mapping[str, tuple[float, float, float]]], x: str,
-              points: Mapping[str, Mapping[str, Sequence[float]]] | None = None, width: float = 7.0) -> Figure:
+def intervals(
+    series: Mapping[str, Mapping[str, tuple[float, float, float]]],
+    x: str,
+    points: Mapping[str, Mapping[str, Sequence[float]]] | None = None,
+    width: float = 7.0,
+) -> Figure:
     """Values with their intervals, a line a label, coloured by series: such as a gain by content and network.
 
     Args:
@@ -227,7 +285,15 @@ def intervals(series: Mapping[str, Mapping[str, tuple[float, float, float]]], x:
         ax.hlines(list(places.values()), low, high, color=colour, linewidth=1.6)
         ax.scatter(values, list(places.values()), s=34, color=colour, label=name, zorder=3)
         for label, single in ((points or {}).get(name) or {}).items():
-            ax.scatter(single, [places[label]] * len(single), s=26, marker="|", color="black", linewidths=0.9, zorder=4)
+            ax.scatter(
+                single,
+                [places[label]] * len(single),
+                s=26,
+                marker="|",
+                color="black",
+                linewidths=0.9,
+                zorder=4,
+            )
     ax.axvline(0, color="#777777", linewidth=0.8)
     ax.set_yticks(range(len(labels)), labels)
     ax.set_ylim(len(labels) - 0.5, -0.5)  # the first label on top
@@ -269,8 +335,13 @@ def overlay(image: np.ndarray, strength: np.ndarray) -> np.ndarray:
     return round_to_uint8(pale[..., None] * (1 - opaque) + np.array([0, 70, 200]) * opaque)
 
 
-def attributions(lr: np.ndarray, results: Mapping[str, Attribution], hr: np.ndarray | None = None,
-                 extent: int | None = None, width: float = 9.0) -> Figure:
+def attributions(
+    lr: np.ndarray,
+    results: Mapping[str, Attribution],
+    hr: np.ndarray | None = None,
+    extent: int | None = None,
+    width: float = 9.0,
+) -> Figure:
     """Attribution maps of one window: LR with the window, then for each network its map; below, the window enlarged.
 
     Args:
@@ -287,10 +358,20 @@ def attributions(lr: np.ndarray, results: Mapping[str, Attribution], hr: np.ndar
     scale = first.sr.shape[0] // lr.shape[0]
     top, left, side = first.window
     shown = _around(lr.shape, (top + side // 2) // scale, (left + side // 2) // scale, extent)
-    inside = (top // scale - shown[0], left // scale - shown[1], -(-side // scale), -(-side // scale))  # LR pixels
+    inside = (
+        top // scale - shown[0],
+        left // scale - shown[1],
+        -(-side // scale),
+        -(-side // scale),
+    )  # LR pixels
     heights = [shown[2] / shown[3], 1]
-    figure, axes = new_figure(2, 1 + len(results), width, width / (1 + len(results)) * sum(heights) + 0.8,
-                              height_ratios=heights)
+    figure, axes = new_figure(
+        2,
+        1 + len(results),
+        width,
+        width / (1 + len(results)) * sum(heights) + 0.8,
+        height_ratios=heights,
+    )
     show_image(axes[0, 0], crop(lr, shown), f"LR {shown[2]}×{shown[3]}", box=inside)
     original = _as_large_as(lr, first.sr) if hr is None else hr
     title = "the window in LR" if hr is None else "the window in HR"
@@ -305,6 +386,8 @@ def attributions(lr: np.ndarray, results: Mapping[str, Attribution], hr: np.ndar
 def _around(shape: tuple[int, ...], row: int, column: int, extent: int | None) -> Box:
     """The square of that side with a pixel in its middle, or as near to it as an image of that shape allows."""
     sides = [min(extent or side, side) for side in shape[:2]]
-    top, left = (min(max(0, middle - side // 2), whole - side)
-                 for middle, side, whole in zip((row, column), sides, shape, strict=False))
+    top, left = (
+        min(max(0, middle - side // 2), whole - side)
+        for middle, side, whole in zip((row, column), sides, shape, strict=False)
+    )
     return top, left, sides[0], sides[1]

@@ -21,10 +21,21 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 # No sandbox, because a container's root has none; nothing that asks the network for updates.
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 SETTINGS = {  # of JupyterLab: no question about news, and every cell in the page, also those out of sight
-    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True},
+    "apputils-extension/notification": {
+        "fetchNews": "false",
+        "checkForUpdates": False,
+        "doNotDisturbMode": True,
+    },
     "notebook-extension/tracker": {"windowingMode": "none"},
     "docmanager-extension/plugin": {"autosave": False},
 }
@@ -50,8 +61,10 @@ CUT_OFF = """output => {
     return cut.concat(wide.map(picture => `a picture of ${picture.width} pixels`));
 }"""
 KERNEL_IS_READY = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
-CONTROLS = (".noUi-handle, select, input[type=checkbox], input[type=radio]:checked, input[type=number], "
-            ".widget-toggle-buttons button.mod-active, .widget-button")
+CONTROLS = (
+    ".noUi-handle, select, input[type=checkbox], input[type=radio]:checked, input[type=number], "
+    ".widget-toggle-buttons button.mod-active, .widget-button"
+)
 
 
 class Server:
@@ -66,18 +79,35 @@ class Server:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         environment = {
-            **os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "IPYTHONDIR": str(private / "ipython"),
-            "JUPYTER_CONFIG_DIR": str(private / "config"), "JUPYTER_RUNTIME_DIR": str(private / "runtime"),
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "OMP_NUM_THREADS": "1",
+            "IPYTHONDIR": str(private / "ipython"),
+            "JUPYTER_CONFIG_DIR": str(private / "config"),
+            "JUPYTER_RUNTIME_DIR": str(private / "runtime"),
             "JUPYTERLAB_SETTINGS_DIR": str(private / "settings"),
             "JUPYTERLAB_WORKSPACES_DIR": str(private / "workspaces"),
         }
         self.log = private / "jupyterlab.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.port_retries=0",
-                 f"--ServerApp.port={self.port}", "--ServerApp.token=letmein", f"--ServerApp.root_dir={folder}",
-                 "--LabApp.expose_app_in_browser=True"],
-                cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
+                [
+                    sys.executable,
+                    "-m",
+                    "jupyterlab",
+                    "--no-browser",
+                    "--allow-root",
+                    "--ServerApp.port_retries=0",
+                    f"--ServerApp.port={self.port}",
+                    "--ServerApp.token=letmein",
+                    f"--ServerApp.root_dir={folder}",
+                    "--LabApp.expose_app_in_browser=True",
+                ],
+                cwd=folder,
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
         self.wait()
 
     def wait(self, seconds: float = 300) -> None:
@@ -90,7 +120,9 @@ class Server:
             except OSError:
                 if self.process.poll() is not None or time.monotonic() > end:
                     self.close()
-                    raise RuntimeError(f"JupyterLab did not start:\n{self.log.read_text()[-2000:]}") from None
+                    raise RuntimeError(
+                        f"JupyterLab did not start:\n{self.log.read_text()[-2000:]}"
+                    ) from None
                 time.sleep(0.1)
 
     def address(self, notebook: str) -> str:
@@ -139,8 +171,12 @@ def message(frame: bytes | str) -> tuple[dict[str, Any], dict[str, Any], dict[st
     channel's name. Empty for what is no message of a kernel (v1.kernel.websocket.jupyter.org of jupyter_server)."""
     if isinstance(frame, str) or len(frame) < 8:
         return {}, {}, {}
-    numbers = memoryview(frame)[: 8 * (1 + int.from_bytes(frame[:8], "little"))].cast("Q").tolist()[1:]
-    header, parent, _, content = (json.loads(frame[numbers[k] : numbers[k + 1]]) for k in range(1, 5))
+    numbers = (
+        memoryview(frame)[: 8 * (1 + int.from_bytes(frame[:8], "little"))].cast("Q").tolist()[1:]
+    )
+    header, parent, _, content = (
+        json.loads(frame[numbers[k] : numbers[k + 1]]) for k in range(1, 5)
+    )
     return header, parent, content
 
 
@@ -158,9 +194,12 @@ class Notebook:
         self.theme("light")
 
     def theme(self, name: str) -> None:
-        """"light" or "dark"."""
+        """ "light" or "dark"."""
         title = f"JupyterLab {name.title()}"
-        self.page.evaluate("name => window.jupyterapp.commands.execute('apputils:change-theme', {theme: name})", title)
+        self.page.evaluate(
+            "name => window.jupyterapp.commands.execute('apputils:change-theme', {theme: name})",
+            title,
+        )
         self.page.wait_for_selector(f"body[data-jp-theme-name='{title}']", state="attached")
 
     def run(self, cell: int) -> Locator:
@@ -214,13 +253,18 @@ class Notebook:
         """Every control but Reset, by name."""
         found = [control for control in output.locator(CONTROLS).all() if control.is_visible()]
         names = [str(control.evaluate(NAME)).strip() for control in found]
-        return {f"{name} ({k})" if names.index(name) != k else name: control
-                for k, (name, control) in enumerate(zip(names, found, strict=True)) if name != "Reset"}
+        return {
+            f"{name} ({k})" if names.index(name) != k else name: control
+            for k, (name, control) in enumerate(zip(names, found, strict=True))
+            if name != "Reset"
+        }
 
     def move(self, control: Locator) -> None:
         """Focuses a control and presses the key that changes its value; back from the end of its range."""
         control.focus()
-        assert control.evaluate("it => it === document.activeElement"), "a control that cannot have the focus"
+        assert control.evaluate("it => it === document.activeElement"), (
+            "a control that cannot have the focus"
+        )
         kind = control.evaluate("it => it.type || it.className")
         if "noUi-handle" in kind:
             at, end = (control.get_attribute(f"aria-value{name}") for name in ("now", "max"))
@@ -232,12 +276,16 @@ class Notebook:
                 self.page.keyboard.press(step)
                 self.page.wait_for_timeout(150)
             key = "Enter"
-        elif "toggle-button" in kind or control.evaluate("it => it.matches('.widget-toggle-buttons button')"):
+        elif "toggle-button" in kind or control.evaluate(
+            "it => it.matches('.widget-toggle-buttons button')"
+        ):
             control = control.locator("xpath=../button[not(contains(@class, 'mod-active'))]").first
             control.focus()
             key = "Enter"
         else:
-            key = {"checkbox": "Space", "radio": "ArrowDown", "number": "ArrowUp"}.get(kind, "Enter")
+            key = {"checkbox": "Space", "radio": "ArrowDown", "number": "ArrowUp"}.get(
+                kind, "Enter"
+            )
         self.press(key)
 
 

@@ -53,14 +53,15 @@ def needs_data(no_downloads: None, empty_mirror: Path) -> Callable[..., None]:
     """
 
     def fetch(*names: str) -> None:
-        from hatlib import HatlibError, datasets, downloads
+        from hatlib import HatlibError
+        from hatlib.data import datasets, registry
 
         mirror = Path(os.environ["HATLIB_MIRROR"])
         for name in names:
             try:
                 datasets.fetch(name)
             except HatlibError:
-                if (mirror / downloads.registry()[name][0].path).parent.is_dir():
+                if (mirror / registry.registry()[name][0].path).parent.is_dir():
                     raise
                 where = "not downloaded" if mirror == empty_mirror else "not in HATLIB_MIRROR"
                 pytest.skip(f"data set {name} is {where}; `hatlib fetch {name}` gets it")
@@ -85,7 +86,7 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Downloads give up soon."""
-    from hatlib import downloads
+    from hatlib.system import downloads
 
     monkeypatch.setattr(downloads, "TIMEOUT", 0.4)
     monkeypatch.setattr(downloads, "PATIENCE", 1.0)

@@ -13,11 +13,13 @@ import torch
 from safetensors.torch import load_file
 
 from hatlib import models
-from hatlib.models.published import split_buffers
+from hatlib.weights.architectures import split_buffers
 
 HERE = Path(__file__).with_name("parity")
 FOLDERS = [HERE, *[Path(folder) for folder in [os.environ.get("HATLIB_PARITY")] if folder]]
-PAIRS = {path.stem: path.parent for folder in FOLDERS for path in sorted(folder.glob("*_tiny.json"))}
+PAIRS = {
+    path.stem: path.parent for folder in FOLDERS for path in sorted(folder.glob("*_tiny.json"))
+}
 
 
 @dataclass
@@ -49,7 +51,12 @@ def load(name: str) -> Reference:
 def create(architecture: str, config: dict[str, Any], **overrides: Any) -> models.Network:
     """Our network for a configuration in the words of the published code."""
     if architecture == "RCAN":
-        names = {"n_resgroups": "groups", "n_resblocks": "blocks", "n_feats": "features", "reduction": "reduction"}
+        names = {
+            "n_resgroups": "groups",
+            "n_resblocks": "blocks",
+            "n_feats": "features",
+            "reduction": "reduction",
+        }
         options = {ours: config[theirs] for theirs, ours in names.items()}
         return models.create("rcan", config["scale"], **options, **overrides)
     name = architecture.lower()
@@ -75,9 +82,13 @@ def manifests() -> dict[str, tuple[str, int, dict[str, Any], dict[str, tuple[int
 
 
 def expand(pattern: str) -> list[str]:
-    """"a.0-2.b" → ["a.0.b", "a.1.b", "a.2.b"]; "a.0-2/2.b" → ["a.0.b", "a.2.b"]."""
+    """ "a.0-2.b" → ["a.0.b", "a.1.b", "a.2.b"]; "a.0-2/2.b" → ["a.0.b", "a.2.b"]."""
     found = re.search(r"\.(\d+)-(\d+)(?:/(\d+))?\.", pattern)
     if not found:
         return [pattern]
     numbers = range(int(found[1]), int(found[2]) + 1, int(found[3] or 1))
-    return [key for i in numbers for key in expand(f"{pattern[:found.start()]}.{i}.{pattern[found.end():]}")]
+    return [
+        key
+        for i in numbers
+        for key in expand(f"{pattern[: found.start()]}.{i}.{pattern[found.end() :]}")
+    ]

@@ -6,7 +6,7 @@ import hashlib
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from hatlib.downloads import Remote
+from hatlib.system.downloads import Remote
 
 
 class Server:
@@ -14,7 +14,9 @@ class Server:
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
-        self.trouble: dict[str, list[str]] = {}  # path → what goes wrong at the next requests; "always:…" stays
+        self.trouble: dict[
+            str, list[str]
+        ] = {}  # path → what goes wrong at the next requests; "always:…" stays
         self.asked: list[str] = []
         self.release = threading.Event()
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -24,7 +26,9 @@ class Server:
 
     def remote(self, path: str, content: bytes) -> Remote:
         self.files[path] = content
-        return Remote(path, (f"{self.url}/{path}",), len(content), hashlib.sha256(content).hexdigest())
+        return Remote(
+            path, (f"{self.url}/{path}",), len(content), hashlib.sha256(content).hexdigest()
+        )
 
     def close(self) -> None:
         self.release.set()
@@ -42,7 +46,9 @@ class Server:
                 path = self.path.lstrip("/")
                 server.asked.append(path)
                 queue = server.trouble.get(path, [])
-                trouble = (queue[0] if queue[0].startswith("always:") else queue.pop(0)) if queue else ""
+                trouble = (
+                    (queue[0] if queue[0].startswith("always:") else queue.pop(0)) if queue else ""
+                )
                 self.answer(trouble.removeprefix("always:"), server.files[path])
 
             def answer(self, trouble: str, content: bytes) -> None:
@@ -55,7 +61,7 @@ class Server:
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 if trouble in ("hang", "cut"):
-                    self.wfile.write(content[:len(content) // 2])
+                    self.wfile.write(content[: len(content) // 2])
                     self.wfile.flush()
                     if trouble == "hang":
                         server.release.wait(60)

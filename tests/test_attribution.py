@@ -10,19 +10,29 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from hatlib import HatlibError, attribution, models, pictures
+from hatlib import HatlibError, attribution, models
 from hatlib.attribution import blur_path, diffusion_index, gini, gradient_magnitude, lam
-from hatlib.degradation import gaussian_kernel
-from hatlib.resize import imresize
+from hatlib.data import builtin
+from hatlib.imaging.degradation import gaussian_kernel
+from hatlib.imaging.resize import imresize
 
 TRANSFORMER: dict[str, Any] = {"embed_dim": 16, "num_heads": 2, "depths": (2,), "window_size": 4}
 SMALL: dict[str, tuple[str, dict[str, Any]]] = {
     "srcnn": ("srcnn", {"features": (12, 6)}),
-    "rcan": ("rcan", {"groups": 1, "blocks": 2, "features": 12, "reduction": 3, "upsampler": "pixelshuffledirect"}),
+    "rcan": (
+        "rcan",
+        {
+            "groups": 1,
+            "blocks": 2,
+            "features": 12,
+            "reduction": 3,
+            "upsampler": "pixelshuffledirect",
+        },
+    ),
     "swinir": ("swinir-nano", TRANSFORMER),
     "hat": ("hat-nano", {**TRANSFORMER, "squeeze_factor": 4, "conv_scale": 1.0}),
 }
-PHOTO = imresize(pictures.builtin("astronaut")[40:136, 140:236], 1 / 8)  # 12×12: hair, an eye
+PHOTO = imresize(builtin.builtin_image("astronaut")[40:136, 140:236], 1 / 8)  # 12×12: hair, an eye
 WINDOWS = [(1, 2, 7), (9, 10, 8), (15, 3, 8)]
 ENLARGE = nn.Upsample(scale_factor=2, mode="bilinear")
 
@@ -40,7 +50,10 @@ def network(kind: str, scale: int = 2) -> models.Network:
 
 def errors(model: nn.Module, rule: str, steps: list[int]) -> np.ndarray:
     """The completeness error, root mean square over the windows, for each number of steps."""
-    found = [[np.subtract(*lam(model, PHOTO, window, m, rule=rule).completeness) for window in WINDOWS] for m in steps]
+    found = [
+        [np.subtract(*lam(model, PHOTO, window, m, rule=rule).completeness) for window in WINDOWS]
+        for m in steps
+    ]
     return np.sqrt(np.mean(np.square(found), axis=1))
 
 
@@ -62,7 +75,9 @@ def test_the_sum_tends_to_the_difference_at_the_ends(kind):
 
 @pytest.mark.parametrize("kind", SMALL)
 def test_the_midpoint_rule_is_of_second_order_where_the_network_is_smooth(kind, monkeypatch):
-    monkeypatch.setattr(F, "relu", lambda x, inplace=False: F.gelu(x))  # SRCNN calls it, RCAN's and HAT's modules too
+    monkeypatch.setattr(
+        F, "relu", lambda x, inplace=False: F.gelu(x)
+    )  # SRCNN calls it, RCAN's and HAT's modules too
     monkeypatch.setattr(attribution, "TINY", 1e-2)  # rounds off the corner of the root
     steps = [32, 64]  # with fewer it falls even faster
     assert order(steps, errors(network(kind), "midpoint", steps)) == pytest.approx(-2, abs=0.4)
@@ -80,11 +95,15 @@ def test_the_sign_is_that_of_the_path_from_the_blurred_image():
 
 
 def test_only_pixels_that_the_window_depends_on_count():
-    result = lam(ENLARGE, PHOTO, (8, 12, 4))  # bilinear: LR rows 3 … 6, columns 5 … 8, and one more for differences
+    result = lam(
+        ENLARGE, PHOTO, (8, 12, 4)
+    )  # bilinear: LR rows 3 … 6, columns 5 … 8, and one more for differences
     rows, columns = np.nonzero(result.map)
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (3, 6, 5, 8)
     assert result.map.max() == 1 and result.map.min() == 0
-    assert np.array_equal(result.map, np.abs(result.signed.sum(axis=0)) / np.abs(result.signed.sum(axis=0)).max())
+    assert np.array_equal(
+        result.map, np.abs(result.signed.sum(axis=0)) / np.abs(result.signed.sum(axis=0)).max()
+    )
 
 
 def test_the_published_sum_written_out():
@@ -100,7 +119,9 @@ def test_the_published_sum_written_out():
     for k in range(1, m + 1):
         point = blurred(1.2 * (1 - k / m)).requires_grad_()
         detail = gradient_magnitude(model(point), window).sum()
-        total += torch.autograd.grad(detail, point)[0] * (blurred(1.2 * (1 - k / m)) - blurred(1.2 * (1 - (k - 1) / m)))
+        total += torch.autograd.grad(detail, point)[0] * (
+            blurred(1.2 * (1 - k / m)) - blurred(1.2 * (1 - (k - 1) / m))
+        )
     assert np.abs(lam(model, lr, window, m).signed - total[0].numpy()).max() < 1e-9
 
 
@@ -109,7 +130,9 @@ def test_batches_change_nothing(rule):
     seen: list[tuple[int, int]] = []
     model = network("hat")
     one = lam(model, PHOTO, (4, 4, 9), 7, rule=rule, batch=1)
-    three = lam(model, PHOTO, (4, 4, 9), 7, rule=rule, batch=3, progress=lambda *done: seen.append(done))
+    three = lam(
+        model, PHOTO, (4, 4, 9), 7, rule=rule, batch=3, progress=lambda *done: seen.append(done)
+    )
     by_memory = lam(model, PHOTO, (4, 4, 9), 7, rule=rule)
     assert np.abs(three.signed - one.signed).max() < 1e-12
     assert np.abs(by_memory.signed - one.signed).max() < 1e-12
@@ -118,7 +141,9 @@ def test_batches_change_nothing(rule):
 
 def test_arrays_and_tensors_give_the_same():
     model, tensor = network("swinir"), torch.from_numpy(PHOTO.transpose(2, 0, 1)[None] / 255.0)
-    assert np.allclose(lam(model, PHOTO, (3, 3, 6), 3).map, lam(model, tensor, (3, 3, 6), 3).map, atol=1e-5)
+    assert np.allclose(
+        lam(model, PHOTO, (3, 3, 6), 3).map, lam(model, tensor, (3, 3, 6), 3).map, atol=1e-5
+    )
     assert lam(model, PHOTO, (3, 3, 6), 3).sr.shape == (24, 24, 3)
 
 
@@ -160,14 +185,23 @@ def test_windows_that_do_not_lie_inside():
         lam(ENLARGE, PHOTO, (23, 3, 1))
 
 
-@pytest.mark.parametrize(("options", "words"), [
-    ({"rule": "left"}, "unknown rule 'left'"), ({"steps": 0}, "at least 1, got 0"), ({"batch": 0}, "at least 1"),
-    ({"sigma": 0.0}, "more than 0"), ({"sigma": float("nan")}, "more than 0"),
-    ({"lr": PHOTO[..., 0]}, r"got \(12, 12\)"), ({"lr": torch.zeros(2, 3, 4, 4)}, r"got \(2, 3, 4, 4\)"),
-    ({"lr": torch.zeros(1, 3, 4, 4, dtype=torch.uint8)}, "torch.uint8"),
-    ({"lr": torch.full((1, 3, 4, 4), torch.nan)}, "NaN or infinity"), ({"lr": "photo.png"}, "got str"),
-    ({"model": nn.Flatten()}, "RGB images were expected"), ({"model": nn.Conv2d(3, 1, 1)}, "RGB images were expected"),
-])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"rule": "left"}, "unknown rule 'left'"),
+        ({"steps": 0}, "at least 1, got 0"),
+        ({"batch": 0}, "at least 1"),
+        ({"sigma": 0.0}, "more than 0"),
+        ({"sigma": float("nan")}, "more than 0"),
+        ({"lr": PHOTO[..., 0]}, r"got \(12, 12\)"),
+        ({"lr": torch.zeros(2, 3, 4, 4)}, r"got \(2, 3, 4, 4\)"),
+        ({"lr": torch.zeros(1, 3, 4, 4, dtype=torch.uint8)}, "torch.uint8"),
+        ({"lr": torch.full((1, 3, 4, 4), torch.nan)}, "NaN or infinity"),
+        ({"lr": "photo.png"}, "got str"),
+        ({"model": nn.Flatten()}, "RGB images were expected"),
+        ({"model": nn.Conv2d(3, 1, 1)}, "RGB images were expected"),
+    ],
+)
 def test_bad_input(options, words):
     with pytest.raises(HatlibError, match=words):
         lam(**{"model": ENLARGE, "lr": PHOTO, "window": (0, 0, 4), **options})
@@ -193,7 +227,10 @@ def test_the_network_is_left_as_it_was(grad_mode):
         first, second = (lam(model, PHOTO, (4, 4, 8), 2) for _ in range(2))
     assert np.array_equal(first.map, second.map), "stochastic depth was on"
     assert model.training and not model.norm.training
-    assert not frozen.requires_grad and sum(not weight.requires_grad for weight in model.parameters()) == 1
+    assert (
+        not frozen.requires_grad
+        and sum(not weight.requires_grad for weight in model.parameters()) == 1
+    )
     assert all(weight.grad is None for weight in model.parameters())
 
 
@@ -227,7 +264,14 @@ def test_half_the_batch_is_tried_where_memory_runs_out():
     model = Narrow(2)
     halved = lam(model, PHOTO, (4, 4, 8), 4, batch=8)
     assert np.array_equal(halved.map, lam(ENLARGE, PHOTO, (4, 4, 8), 4, batch=2).map)
-    assert model.sizes == [1, 1, 4, 4, 2, 2]  # the two ends; batches of 8 (there are 4 steps), of 4, of 2
+    assert model.sizes == [
+        1,
+        1,
+        4,
+        4,
+        2,
+        2,
+    ]  # the two ends; batches of 8 (there are 4 steps), of 4, of 2
 
 
 # --- path, objective, index -------------------------------------------------------------------------------------------
@@ -239,7 +283,9 @@ def test_the_path_starts_blurred_and_ends_at_the_image():
     assert torch.equal(end.float(), image[0])
     for point, sigma in ((start, 1.2), (middle, 0.6)):
         kernel = torch.from_numpy(gaussian_kernel(sigma, size=9)).expand(3, 1, 9, 9)
-        assert (F.conv2d(F.pad(image.double(), [4] * 4, mode="circular"), kernel, groups=3) - point).abs().max() > 1e-3
+        assert (
+            F.conv2d(F.pad(image.double(), [4] * 4, mode="circular"), kernel, groups=3) - point
+        ).abs().max() > 1e-3
     image = torch.rand(1, 3, 8, 6, generator=torch.Generator().manual_seed(1)).double()
     reflected = F.pad(image, [4] * 4, mode="reflect")
     kernel = torch.from_numpy(gaussian_kernel(1.2, size=9)).expand(3, 1, 9, 9)
@@ -248,9 +294,13 @@ def test_the_path_starts_blurred_and_ends_at_the_image():
 
 def test_detail_is_the_sum_of_gradient_magnitudes_in_the_window():
     ramp = torch.zeros(1, 3, 10, 10)
-    ramp[0, 1] = 3 * torch.arange(10.0)[:, None] + 4 * torch.arange(10.0)  # every difference is (3, 4): magnitude 5
+    ramp[0, 1] = 3 * torch.arange(10.0)[:, None] + 4 * torch.arange(
+        10.0
+    )  # every difference is (3, 4): magnitude 5
     assert gradient_magnitude(ramp, (2, 3, 4)).item() == pytest.approx(16 * 5, rel=1e-3)
-    assert gradient_magnitude(ramp, (6, 6, 4)).item() == pytest.approx(9 * 5, rel=1e-3)  # the last ones have no next
+    assert gradient_magnitude(ramp, (6, 6, 4)).item() == pytest.approx(
+        9 * 5, rel=1e-3
+    )  # the last ones have no next
 
 
 def test_a_flat_window_has_a_slope():
@@ -267,7 +317,9 @@ def test_anchors_of_the_diffusion_index():
     assert diffusion_index(np.zeros((64, 64))) == pytest.approx(100)
     assert 0 < diffusion_index(hot) < 0.1
     assert diffusion_index(rng.random((64, 64))) == pytest.approx(100 * 2 / 3, abs=0.5)
-    assert diffusion_index(np.abs(rng.standard_normal((64, 64)))) == pytest.approx(100 * (2 - np.sqrt(2)), abs=0.7)
+    assert diffusion_index(np.abs(rng.standard_normal((64, 64)))) == pytest.approx(
+        100 * (2 - np.sqrt(2)), abs=0.7
+    )
 
 
 def test_gini_by_pairs():

@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING
 import pytest
 from browsing import ROOT, Notebook, Server, installed_browser, launch, write_notebook
 
-from hatlib import widgets
-from hatlib.images import save_image
-from hatlib.pictures import builtin
+from hatlib.course import widgets
+from hatlib.data.builtin import builtin_image
+from hatlib.imaging.io import save_image
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator
 
-pytestmark = pytest.mark.timeout(1200)  # beside other work: JupyterLab, a kernel and a browser take their time to start
+pytestmark = pytest.mark.timeout(
+    1200
+)  # beside other work: JupyterLab, a kernel and a browser take their time to start
 SCREENSHOTS = ROOT / "build" / "explorers"
 # What explorers without defaults are called with, in a notebook.
 ARGUMENTS: dict[str, str] = {}
@@ -56,26 +58,35 @@ box""",
 
 
 def explorers() -> dict[str, str]:
-    """Name → call, of every public function of `hatlib.widgets` that returns a box and can be called as it is."""
+    """Name → call, of every public function of `hatlib.course.widgets` that returns a box and can be called as it is."""
     calls = {}
     for name, function in inspect.getmembers(widgets, inspect.isfunction):
         signature = inspect.signature(function)
-        if name.startswith("_") or name == "explorer" or not str(signature.return_annotation).endswith("Box"):
+        if (
+            name.startswith("_")
+            or name == "explorer"
+            or not str(signature.return_annotation).endswith("Box")
+        ):
             continue
         calls[name] = f"widgets.{name}({ARGUMENTS.get(name, '')})"
     return calls
 
 
 # A photo is chosen, and looked at in the next cell.
-UPLOAD = ("button = widgets.upload_button()\nbutton", """
+UPLOAD = (
+    "button = widgets.upload_button()\nbutton",
+    """
 name, image = widgets.your_photo(button=button)
-print(name, image.shape, "the same:", np.array_equal(image, pictures.builtin("cat")))""")
+print(name, image.shape, "the same:", np.array_equal(image, pictures.builtin("cat")))""",
+)
 SOURCES = [IMPORTS, *explorers().values(), *WRONG.values(), *UPLOAD]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: it drives the browser")
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="Playwright is not installed: it drives the browser"
+    )
     with playwright.sync_playwright() as started:
         try:
             browser = launch(started)
@@ -96,7 +107,9 @@ def notebook(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iter
     try:
         opened = Notebook(browser, server, "explorers.ipynb")
         opened.run(0)
-        assert "Error" not in str(opened.traffic.errors)  # JupyterLab asks for widgets before there are any
+        assert "Error" not in str(
+            opened.traffic.errors
+        )  # JupyterLab asks for widgets before there are any
         yield opened
     finally:
         server.close()
@@ -165,14 +178,17 @@ def test_a_broken_explorer_is_noticed(notebook: Notebook, expected: str) -> None
 
 
 def test_a_photo_goes_from_the_browser_into_the_kernel(notebook: Notebook, tmp_path: Path) -> None:
-    save_image(tmp_path / "mine.png", builtin("cat"))
+    save_image(tmp_path / "mine.png", builtin_image("cat"))
     button = notebook.run(SOURCES.index(UPLOAD[0]))
     photograph(notebook, button, "upload_button")
     with notebook.page.expect_file_chooser() as chooser:
         button.get_by_role("button").click()
     chooser.value.set_files(tmp_path / "mine.png")
     button.get_by_text("(1)").wait_for()  # the page has read the file, and sent it
-    assert "mine.png (300, 451, 3) the same: True" in notebook.run(SOURCES.index(UPLOAD[1])).inner_text()
+    assert (
+        "mine.png (300, 451, 3) the same: True"
+        in notebook.run(SOURCES.index(UPLOAD[1])).inner_text()
+    )
 
 
 def test_every_explorer_is_found() -> None:

@@ -18,29 +18,33 @@ import pytest
 from PIL import Image
 from serving import Server
 
-from hatlib import HatlibError, datasets, downloads
-from hatlib.degradation import shrink
-from hatlib.downloads import Remote
-from hatlib.images import save_image
-from hatlib.resize import imresize
+from hatlib import HatlibError
+from hatlib.data import datasets, registry
+from hatlib.imaging.degradation import shrink
+from hatlib.imaging.io import save_image
+from hatlib.imaging.resize import imresize
+from hatlib.system import downloads
+from hatlib.system.downloads import Remote
 
 # --- the catalogue --------------------------------------------------------------------------------------------------
 
 
 def test_the_catalogue_has_the_sets_of_the_course() -> None:
-    assert {"set5", "set14", "bsd100", "urban100", "bsds500", "t91", "portraits", "builtin"} <= set(datasets.names())
+    assert {"set5", "set14", "bsd100", "urban100", "bsds500", "t91", "portraits", "builtin"} <= set(
+        datasets.names()
+    )
     assert [row["name"] for row in datasets.table()] == datasets.names()
 
 
 @pytest.mark.parametrize("name", [name for name in datasets.names() if name != "builtin"])
 def test_the_registry_has_what_the_catalogue_says(name: str) -> None:
-    entry, remotes = datasets.info(name), downloads.registry()[name]
+    entry, remotes = datasets.info(name), registry.registry()[name]
     assert entry.files == len(remotes)
     assert entry.bytes == sum(remote.bytes for remote in remotes)
     assert entry.terms and entry.citation and entry.homepage.startswith("https://")
     assert not entry.labels or len(entry.labels) == entry.files
     assert set(entry.left_out) <= {remote.path for remote in remotes}
-    lr = downloads.registry().get(f"{name}:lr", ())
+    lr = registry.registry().get(f"{name}:lr", ())
     assert entry.lr_bytes == sum(remote.bytes for remote in lr)
     assert len(lr) in (0, entry.files)
     hr_names = [Path(remote.path).name for remote in remotes]
@@ -48,7 +52,7 @@ def test_the_registry_has_what_the_catalogue_says(name: str) -> None:
 
 
 def test_the_registry_is_well_formed() -> None:
-    remotes = [remote for section in downloads.registry().values() for remote in section]
+    remotes = [remote for section in registry.registry().values() for remote in section]
     assert len(remotes) == 977 and len({remote.path for remote in remotes}) == 977
     for remote in remotes:
         assert len(remote.sha256) == 64 and set(remote.sha256) <= set("0123456789abcdef")
@@ -58,11 +62,13 @@ def test_the_registry_is_well_formed() -> None:
         assert not remote.path.startswith("/") and ".." not in remote.path and remote.bytes > 0
     urls = {remote.path: remote.urls[0] for remote in remotes}
     assert urls["faces/D000096.jpg"].endswith("/118/D000096/original.jpg")
-    assert urls["set5/HR/img_001_SRF_4_HR.png"].endswith("/data/Set5/image_SRF_4/img_001_SRF_4_HR.png")
+    assert urls["set5/HR/img_001_SRF_4_HR.png"].endswith(
+        "/data/Set5/image_SRF_4/img_001_SRF_4_HR.png"
+    )
 
 
 def test_the_source_of_bsd100_is_no_training_data() -> None:
-    folders = {remote.path.rsplit("/", 1)[0] for remote in downloads.registry()["bsds500"]}
+    folders = {remote.path.rsplit("/", 1)[0] for remote in registry.registry()["bsds500"]}
     assert folders == {"bsds500/train", "bsds500/test"}
 
 
@@ -92,17 +98,29 @@ def small_set(server: Server, monkeypatch: pytest.MonkeyPatch) -> tuple[Remote, 
 
 
 def files_in(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+    )
 
 
-def test_a_set_is_fetched_once(server: Server, small_set: tuple[Remote, ...], tmp_path: Path) -> None:
+def test_a_set_is_fetched_once(
+    server: Server, small_set: tuple[Remote, ...], tmp_path: Path
+) -> None:
     paths = datasets.fetch("set5")
     assert paths == [tmp_path / "data" / remote.path for remote in small_set]
-    assert [path.read_bytes() for path in paths] == [server.files[remote.path] for remote in small_set]
+    assert [path.read_bytes() for path in paths] == [
+        server.files[remote.path] for remote in small_set
+    ]
     assert sorted(server.asked) == [remote.path for remote in small_set]
     datasets.fetch("set5")
     assert len(server.asked) == 5  # everything is there: the network is not used
-    assert [pair.name for pair in datasets.load("set5", scale=3)] == ["baby", "bird", "butterfly", "head", "woman"]
+    assert [pair.name for pair in datasets.load("set5", scale=3)] == [
+        "baby",
+        "bird",
+        "butterfly",
+        "head",
+        "woman",
+    ]
 
 
 def test_present_files_are_counted_in_the_table(small_set: tuple[Remote, ...]) -> None:
@@ -117,47 +135,63 @@ def test_a_limit_fetches_only_what_is_needed(server: Server, small_set: tuple[Re
 
 
 @pytest.mark.parametrize("harm", [b"", b"not a picture", None])
-def test_a_damaged_local_file_is_fetched_again(server: Server, small_set: tuple[Remote, ...],
-                                               harm: bytes | None) -> None:
+def test_a_damaged_local_file_is_fetched_again(
+    server: Server, small_set: tuple[Remote, ...], harm: bytes | None
+) -> None:
     path = datasets.fetch("set5")[1]
     good = path.read_bytes()
-    path.write_bytes(good[:-1] + b"!" if harm is None else harm)  # None: the right length, another byte
+    path.write_bytes(
+        good[:-1] + b"!" if harm is None else harm
+    )  # None: the right length, another byte
     server.asked.clear()
     datasets.fetch("set5")
     assert path.read_bytes() == good and server.asked == ["set5/HR/1.png"]
 
 
 @pytest.mark.parametrize("trouble", ["damaged", "cut", "503", "429"])
-def test_what_passes_is_asked_for_again(server: Server, small_set: tuple[Remote, ...], monkeypatch: pytest.MonkeyPatch,
-                                         trouble: str) -> None:
+def test_what_passes_is_asked_for_again(
+    server: Server, small_set: tuple[Remote, ...], monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
     monkeypatch.setattr(downloads, "PAUSE", 0.05)
     server.trouble = {"set5/HR/2.png": [trouble, trouble]}
     datasets.fetch("set5")
     assert server.asked.count("set5/HR/2.png") == 3
 
 
-def test_a_connection_that_hangs_once_is_made_anew(server: Server, small_set: tuple[Remote, ...],
-                                                   impatient: None) -> None:
+def test_a_connection_that_hangs_once_is_made_anew(
+    server: Server, small_set: tuple[Remote, ...], impatient: None
+) -> None:
     server.trouble = {"set5/HR/0.png": ["hang"]}
     datasets.fetch("set5")
     assert server.asked.count("set5/HR/0.png") == 2
 
 
-@pytest.mark.parametrize(("trouble", "says"), [
-    ("damaged", "its bytes are not those of the registry"),
-    ("cut", "the connection was cut"),
-    ("404", "the server answers 404 Not Found"),
-    ("hang", "no answer for"),
-])
-def test_what_does_not_pass_is_one_clear_line(server: Server, small_set: tuple[Remote, ...], impatient: None,
-                                              tmp_path: Path, trouble: str, says: str) -> None:
+@pytest.mark.parametrize(
+    ("trouble", "says"),
+    [
+        ("damaged", "its bytes are not those of the registry"),
+        ("cut", "the connection was cut"),
+        ("404", "the server answers 404 Not Found"),
+        ("hang", "no answer for"),
+    ],
+)
+def test_what_does_not_pass_is_one_clear_line(
+    server: Server,
+    small_set: tuple[Remote, ...],
+    impatient: None,
+    tmp_path: Path,
+    trouble: str,
+    says: str,
+) -> None:
     server.trouble = {"set5/HR/3.png": [f"always:{trouble}"]}
     with pytest.raises(HatlibError) as caught:
         datasets.fetch("set5")
     message = str(caught.value)
     assert says in message and "\n" not in message
     assert f"{server.url}/set5/HR/3.png" in message or trouble == "hang"  # what was tried
-    assert str(tmp_path / "data" / "set5" / "HR") in message and str(downloads.REGISTRY) in message  # what to do
+    assert (
+        str(tmp_path / "data" / "set5" / "HR") in message and str(registry.REGISTRY) in message
+    )  # what to do
     there = files_in(tmp_path / "data")
     assert "set5/HR/3.png" not in there and set(there) <= {remote.path for remote in small_set}
     assert trouble != "404" or server.asked.count("set5/HR/3.png") == 1
@@ -175,8 +209,11 @@ def test_offline_it_fails_soon(server: Server, monkeypatch: pytest.MonkeyPatch) 
     assert time.monotonic() - start < 10
 
 
-def test_a_network_that_swallows_everything_is_given_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_that_swallows_everything_is_given_up(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Even where no time limit of the connection works, as with a name server that keeps silent."""
+
     def swallow(*_: object) -> None:
         server.release.wait(60)
 
@@ -191,16 +228,22 @@ def test_a_network_that_swallows_everything_is_given_up(server: Server, monkeypa
 
 def test_the_limits_keep_the_promise_of_ten_seconds() -> None:
     assert downloads.PATIENCE + 1 < 10
-    assert 2 * downloads.TIMEOUT <= downloads.PATIENCE  # one connection that hangs is replaced before we give up
+    assert (
+        2 * downloads.TIMEOUT <= downloads.PATIENCE
+    )  # one connection that hangs is replaced before we give up
 
 
-def test_a_folder_that_cannot_be_written_to_is_an_error(small_set: tuple[Remote, ...], tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_to_is_an_error(
+    small_set: tuple[Remote, ...], tmp_path: Path
+) -> None:
     (tmp_path / "data").write_text("a file where the folder should be")
     with pytest.raises(HatlibError, match=r"can't be kept: .*HATLIB_DATA chooses another folder"):
         datasets.fetch("set5")
 
 
-def test_several_threads_may_fetch_the_same_set(server: Server, small_set: tuple[Remote, ...], tmp_path: Path) -> None:
+def test_several_threads_may_fetch_the_same_set(
+    server: Server, small_set: tuple[Remote, ...], tmp_path: Path
+) -> None:
     errors: list[Exception] = []
 
     def run() -> None:
@@ -231,21 +274,31 @@ SCRIPT = textwrap.dedent("""
 def start(remotes: tuple[Remote, ...]) -> subprocess.Popen[str]:
     """A program of its own that fetches the set."""
     lines = [f"{remote.path} {remote.urls[0]} {remote.bytes} {remote.sha256}" for remote in remotes]
-    return subprocess.Popen([sys.executable, "-c", SCRIPT, *lines], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, *lines],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
-def test_several_programs_may_fetch_the_same_set(server: Server, small_set: tuple[Remote, ...],
-                                                 tmp_path: Path) -> None:
+def test_several_programs_may_fetch_the_same_set(
+    server: Server, small_set: tuple[Remote, ...], tmp_path: Path
+) -> None:
     programs = [start(small_set) for _ in range(3)]
-    assert [(program.communicate(timeout=120)[1], program.returncode) for program in programs] == [("", 0)] * 3
+    assert [(program.communicate(timeout=120)[1], program.returncode) for program in programs] == [
+        ("", 0)
+    ] * 3
     assert files_in(tmp_path / "data") == [remote.path for remote in small_set]
     assert all(downloads.intact(remote, tmp_path / "data") for remote in small_set)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C can't be sent to one program on Windows")
-def test_ctrl_c_ends_promptly_and_leaves_nothing_half_written(server: Server, small_set: tuple[Remote, ...],
-                                                             tmp_path: Path) -> None:
+@pytest.mark.skipif(
+    sys.platform == "win32", reason="Ctrl-C can't be sent to one program on Windows"
+)
+def test_ctrl_c_ends_promptly_and_leaves_nothing_half_written(
+    server: Server, small_set: tuple[Remote, ...], tmp_path: Path
+) -> None:
     server.trouble = {"set5/HR/4.png": ["always:hang"]}
     program = start(small_set)
     deadline = time.monotonic() + 60
@@ -256,14 +309,18 @@ def test_ctrl_c_ends_promptly_and_leaves_nothing_half_written(server: Server, sm
     errors = program.communicate(timeout=30)[1]
     assert time.monotonic() - pressed < 3
     assert program.returncode != 0 and errors.strip().endswith("KeyboardInterrupt")
-    assert files_in(tmp_path / "data") == [remote.path for remote in small_set[:4]]  # four whole ones, no fifth
+    assert files_in(tmp_path / "data") == [
+        remote.path for remote in small_set[:4]
+    ]  # four whole ones, no fifth
 
 
 # --- the mirror -----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def mirror(server: Server, small_set: tuple[Remote, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def mirror(
+    server: Server, small_set: tuple[Remote, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Path:
     """A mirror with the small set; the network is not to be used."""
     folder = tmp_path / "mirror"
     for path, content in server.files.items():
@@ -273,7 +330,9 @@ def mirror(server: Server, small_set: tuple[Remote, ...], monkeypatch: pytest.Mo
     return folder
 
 
-def test_a_mirror_takes_the_place_of_the_network(server: Server, mirror: Path, tmp_path: Path) -> None:
+def test_a_mirror_takes_the_place_of_the_network(
+    server: Server, mirror: Path, tmp_path: Path
+) -> None:
     assert len(datasets.load("set5")) == 5
     assert files_in(tmp_path / "data") == files_in(mirror)
     assert server.asked == []
@@ -281,7 +340,9 @@ def test_a_mirror_takes_the_place_of_the_network(server: Server, mirror: Path, t
 
 def test_a_file_that_the_mirror_lacks_is_named(server: Server, mirror: Path) -> None:
     (mirror / "set5/HR/2.png").unlink()
-    with pytest.raises(HatlibError, match=r"set5/HR/2\.png could not be copied from HATLIB_MIRROR.*no such file"):
+    with pytest.raises(
+        HatlibError, match=r"set5/HR/2\.png could not be copied from HATLIB_MIRROR.*no such file"
+    ):
         datasets.fetch("set5")
     assert server.asked == []
 
@@ -293,8 +354,9 @@ def test_a_damaged_file_of_the_mirror_is_refused(mirror: Path, tmp_path: Path) -
     assert "set5/HR/2.png" not in files_in(tmp_path / "data")
 
 
-def test_files_that_are_there_need_neither_network_nor_mirror(server: Server, mirror: Path,
-                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_are_there_need_neither_network_nor_mirror(
+    server: Server, mirror: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     datasets.fetch("set5")
     monkeypatch.setenv("HATLIB_MIRROR", str(mirror / "gone"))
     assert len(datasets.load("set5")) == 5
@@ -343,7 +405,11 @@ def test_one_channel_files_are_kept_or_expanded(photos: Path) -> None:
     assert kept.hr.shape == (20, 20) and kept.lr.shape == (5, 5)
     assert np.array_equal(expanded.hr, np.repeat(kept.hr[..., None], 3, 2))
     assert np.array_equal(expanded.lr, np.repeat(kept.lr[..., None], 3, 2))
-    assert [image.shape for image in datasets.hr_images(photos)] == [(30, 33, 3), (41, 50, 3), (20, 20, 3)]
+    assert [image.shape for image in datasets.hr_images(photos)] == [
+        (30, 33, 3),
+        (41, 50, 3),
+        (20, 20, 3),
+    ]
     assert datasets.hr_images(photos, gray="keep")[2].shape == (20, 20)
 
 
@@ -360,17 +426,25 @@ def test_pairs_are_read_only_when_asked_for(photos: Path) -> None:
         pairs[2]
 
 
-@pytest.mark.parametrize(("arguments", "says"), [
-    ({"scale": 7}, "scale can be 2, 3, 4 or 8, got 7"),
-    ({"lr": "bicubic"}, "lr is 'bicubic'; it can be matlab, float, pil, torch-antialias, torch or published"),
-    ({"lr": "published"}, "has no published LR files"),
-    ({"lr": "published", "scale": 2}, "published LR files are for scale 4, got scale 2"),
-    ({"gray": "L"}, "gray is 'L'"),
-    ({"border": "reflect"}, "border is 'reflect'"),
-    ({"limit": 0}, "at least 1, got 0"),
-    ({"every": 0}, "every is 1 for all images, 10 for each tenth, got 0"),
-])
-def test_wrong_arguments_are_said_to_be_wrong(photos: Path, arguments: dict[str, object], says: str) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"scale": 7}, "scale can be 2, 3, 4 or 8, got 7"),
+        (
+            {"lr": "bicubic"},
+            "lr is 'bicubic'; it can be matlab, float, pil, torch-antialias, torch or published",
+        ),
+        ({"lr": "published"}, "has no published LR files"),
+        ({"lr": "published", "scale": 2}, "published LR files are for scale 4, got scale 2"),
+        ({"gray": "L"}, "gray is 'L'"),
+        ({"border": "reflect"}, "border is 'reflect'"),
+        ({"limit": 0}, "at least 1, got 0"),
+        ({"every": 0}, "every is 1 for all images, 10 for each tenth, got 0"),
+    ],
+)
+def test_wrong_arguments_are_said_to_be_wrong(
+    photos: Path, arguments: dict[str, object], says: str
+) -> None:
     with pytest.raises(HatlibError, match=says):
         datasets.load(photos, **arguments)  # type: ignore[arg-type]
 
@@ -388,7 +462,9 @@ def test_lr_can_be_made_as_other_programs_do_it(photos: Path) -> None:
 
 
 def test_sets_without_lr_files_say_so() -> None:
-    with pytest.raises(HatlibError, match="t91 has no published LR files; those that have: set5, set14"):
+    with pytest.raises(
+        HatlibError, match="t91 has no published LR files; those that have: set5, set14"
+    ):
         datasets.load("t91", lr="published")
     with pytest.raises(HatlibError, match="builtin has no published LR files"):
         datasets.load("builtin", lr="published")
@@ -413,7 +489,10 @@ def test_an_image_smaller_than_the_scale_is_an_error(tmp_path: Path) -> None:
 def test_the_builtin_pictures_are_a_data_set() -> None:
     pairs = datasets.load("builtin", limit=3)
     assert pairs.names == ["astronaut", "brick", "camera"]
-    assert pairs[0].lr.shape == (128, 128, 3) and pairs[2].hr.shape == (512, 512)  # camera has one channel
+    assert pairs[0].lr.shape == (128, 128, 3) and pairs[2].hr.shape == (
+        512,
+        512,
+    )  # camera has one channel
     assert len(datasets.hr_images("builtin", limit=4)) == 4
     assert datasets.fetch("builtin") == []
     assert datasets.info("builtin").files == len(datasets.load("builtin"))
@@ -423,13 +502,17 @@ def test_the_builtin_pictures_are_a_data_set() -> None:
 
 
 @pytest.mark.parametrize("name", ["set5", "set14"])
-def test_published_lr_files_are_equal_in_every_pixel(name: str, needs_data: Callable[..., None]) -> None:
+def test_published_lr_files_are_equal_in_every_pixel(
+    name: str, needs_data: Callable[..., None]
+) -> None:
     needs_data(name)
     try:
         published = datasets.load(name, lr="published")
     except HatlibError:
-        pytest.skip(f"the published LR files of {name} are not here; "
-                    f"datasets.fetch('{name}', published_lr=True) gets them")
+        pytest.skip(
+            f"the published LR files of {name} are not here; "
+            f"datasets.fetch('{name}', published_lr=True) gets them"
+        )
     made = datasets.load(name, border="replicate")
     assert len(published) == len(made) == datasets.info(name).files
     for ours, theirs in zip(made, published, strict=True):
@@ -440,9 +523,13 @@ def test_published_lr_files_are_equal_in_every_pixel(name: str, needs_data: Call
 def test_only_the_files_of_a_part_are_fetched(needs_data: Callable[..., None]) -> None:
     needs_data("set14")
     part = datasets.load("set14", every=6, lr="published")
-    assert part.names == ["baboon", "flowers", "ppt3"] and part[1].lr.shape[0] * 4 == part[1].hr.shape[0]
+    assert (
+        part.names == ["baboon", "flowers", "ppt3"]
+        and part[1].lr.shape[0] * 4 == part[1].hr.shape[0]
+    )
     assert [path.name for path in datasets.fetch("set14", every=6)] == [
-        f"img_{k:03}_SRF_4_HR.png" for k in (1, 7, 13)]
+        f"img_{k:03}_SRF_4_HR.png" for k in (1, 7, 13)
+    ]
 
 
 def test_set14_has_one_file_of_one_channel(needs_data: Callable[..., None]) -> None:
@@ -457,7 +544,9 @@ def test_the_leaking_photo_is_left_out(needs_data: Callable[..., None]) -> None:
     pairs = datasets.load("bsds500")
     assert len(pairs) == 399 and "302003" not in pairs.names
     assert len(datasets.load("bsds500", limit=200)) == 200
-    assert any(path.name == "302003.jpg" for path in datasets.fetch("bsds500"))  # so it was there to be left out
+    assert any(
+        path.name == "302003.jpg" for path in datasets.fetch("bsds500")
+    )  # so it was there to be left out
 
 
 def thumbnail(image: np.ndarray) -> np.ndarray:
@@ -470,8 +559,11 @@ def thumbnail(image: np.ndarray) -> np.ndarray:
 def test_no_training_image_is_a_test_image(needs_data: Callable[..., None]) -> None:
     """Thumbnails are compared, which finds the same photo at another size; the one known leak shows that they do."""
     needs_data("bsds500", "t91", "set5", "set14", "urban100")
-    tests = {f"{name}/{source.name}": thumbnail(source.read("rgb"))
-             for name in ("set5", "set14", "urban100") for source in datasets.load(name).sources}
+    tests = {
+        f"{name}/{source.name}": thumbnail(source.read("rgb"))
+        for name in ("set5", "set14", "urban100")
+        for source in datasets.load(name).sources
+    }
     of_tests = np.stack(list(tests.values()))
     training = datasets.hr_images("bsds500") + datasets.hr_images("t91")
     assert len(training) == 399 + 91
@@ -483,8 +575,9 @@ def test_no_training_image_is_a_test_image(needs_data: Callable[..., None]) -> N
     assert list(tests)[int(alike.argmax())] == "set5/woman" and alike.max() > 0.98
 
 
-def test_the_progress_bar_is_quiet_under_test(small_set: tuple[Remote, ...],
-                                              capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_progress_bar_is_quiet_under_test(
+    small_set: tuple[Remote, ...], capfd: pytest.CaptureFixture[str]
+) -> None:
     assert "PYTEST_CURRENT_TEST" in os.environ
     datasets.fetch("set5")
     assert capfd.readouterr() == ("", "")

@@ -2,17 +2,22 @@ import numpy as np
 import pytest
 import torch
 
-from hatlib import HatlibError, datasets, evaluation, metrics, models, pictures
-from hatlib.datasets import Pair
-from hatlib.resize import imresize
+from hatlib import HatlibError, models
+from hatlib.data import builtin, datasets
+from hatlib.data.datasets import Pair
+from hatlib.evaluation import protocol, published
+from hatlib.imaging import metrics
+from hatlib.imaging.resize import imresize
 
 
-@pytest.mark.parametrize("name, scale", [("set5", 2), ("set5", 3), ("set5", 4), ("set14", 4), ("urban100", 4)])
+@pytest.mark.parametrize(
+    "name, scale", [("set5", 2), ("set5", 3), ("set5", 4), ("set14", 4), ("urban100", 4)]
+)
 def test_bicubic_has_the_published_values(needs_data, name, scale):
     needs_data(name)
-    table = evaluation.evaluate(models.create("bicubic", scale), datasets.load(name, scale=scale))
+    table = protocol.evaluate(models.create("bicubic", scale), datasets.load(name, scale=scale))
     mean = table.mean(numeric_only=True)
-    psnr, ssim, _ = evaluation.published("bicubic", name, scale)
+    psnr, ssim, _ = published.published("bicubic", name, scale)
     assert abs(mean.psnr - psnr) <= 0.02
     assert abs(mean.ssim - ssim) <= 0.001
 
@@ -20,7 +25,7 @@ def test_bicubic_has_the_published_values(needs_data, name, scale):
 def test_set14_with_its_gray_file_as_rgb_is_higher(needs_data):
     needs_data("set14")
     kept, expanded = (
-        evaluation.evaluate(models.create("bicubic"), datasets.load("set14", gray=gray)).psnr.mean()
+        protocol.evaluate(models.create("bicubic"), datasets.load("set14", gray=gray)).psnr.mean()
         for gray in ("keep", "rgb")
     )
     assert expanded - kept == pytest.approx(1.3219 / 14, abs=0.002)
@@ -28,13 +33,15 @@ def test_set14_with_its_gray_file_as_rgb_is_higher(needs_data):
 
 @pytest.fixture
 def pairs():
-    images = {name: pictures.builtin(name)[:96, :120] for name in ("cat", "coffee")}
+    images = {name: builtin.builtin_image(name)[:96, :120] for name in ("cat", "coffee")}
     return [Pair(name, imresize(hr, 1 / 4), hr) for name, hr in images.items()]
 
 
 def test_the_table_has_a_row_an_image(pairs):
     seen = {}
-    table = evaluation.evaluate(models.create("bicubic"), pairs, on_image=lambda name, sr: seen.update({name: sr}))
+    table = protocol.evaluate(
+        models.create("bicubic"), pairs, on_image=lambda name, sr: seen.update({name: sr})
+    )
     assert list(table.columns) == ["name", "psnr", "ssim", "seconds"]
     assert list(table.name) == ["cat", "coffee"] == list(seen)
     for (_, row), pair in zip(table.iterrows(), pairs, strict=True):
@@ -45,28 +52,28 @@ def test_the_table_has_a_row_an_image(pairs):
 
 def test_shave_and_channel_are_passed_on(pairs):
     pair = pairs[0]
-    row = evaluation.evaluate(models.create("nearest"), [pair], shave=0, channel="rgb").iloc[0]
+    row = protocol.evaluate(models.create("nearest"), [pair], shave=0, channel="rgb").iloc[0]
     assert row.psnr == metrics.psnr(pair.lr.repeat(4, 0).repeat(4, 1), pair.hr, channel="rgb")
 
 
 def test_pairs_of_another_scale_are_refused(pairs):
     with pytest.raises(HatlibError, match=r"cat: HR .* is not 2 times LR"):
-        evaluation.evaluate(models.create("bicubic", 2), pairs)
+        protocol.evaluate(models.create("bicubic", 2), pairs)
 
 
 def test_the_protocol_says_what_was_measured():
-    assert "×3; LR as published" in evaluation.protocol(3, lr="published")
-    assert "RGB" in evaluation.protocol(2, channel="rgb")
+    assert "×3; LR as published" in protocol.protocol(3, lr="published")
+    assert "RGB" in protocol.protocol(2, channel="rgb")
 
 
 def test_published_values_carry_their_source():
-    assert evaluation.published("srcnn", "set5", 4)[:2] == (30.48, 0.8628)
-    assert "RCAN" in evaluation.published("bicubic", "urban100", 4)[2]
-    assert evaluation.published("bicubic", "builtin", 4) is None
+    assert published.published("srcnn", "set5", 4)[:2] == (30.48, 0.8628)
+    assert "RCAN" in published.published("bicubic", "urban100", 4)[2]
+    assert published.published("bicubic", "builtin", 4) is None
 
 
 def test_evaluation_leaves_no_gradients(pairs):
     model = models.create("srcnn")
-    evaluation.evaluate(model.eval(), pairs[:1])
+    protocol.evaluate(model.eval(), pairs[:1])
     assert all(parameter.grad is None for parameter in model.parameters())
-    assert torch.is_grad_enabled() and np.isfinite(evaluation.evaluate(model, pairs[:1]).psnr).all()
+    assert torch.is_grad_enabled() and np.isfinite(protocol.evaluate(model, pairs[:1]).psnr).all()

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hatlib import HatlibError, exercises
+from hatlib import HatlibError
+from hatlib.course import exercises
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 ALL = exercises.all_exercises()
@@ -29,7 +30,9 @@ def test_the_solution_passes_and_the_stub_is_open(item, capsys):
     assert "not done yet" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("id, k", [(id, k) for id, answers in WRONG.items() for k in range(len(answers))])
+@pytest.mark.parametrize(
+    "id, k", [(id, k) for id, answers in WRONG.items() for k in range(len(answers))]
+)
 def test_a_wrong_answer_is_told_its_mistake(id, k):
     answer, part = WRONG[id][k]
     state, message = exercises.verdict(id, answer)
@@ -38,7 +41,9 @@ def test_a_wrong_answer_is_told_its_mistake(id, k):
 
 
 def test_each_exercise_has_at_least_three_wrong_answers():
-    assert {item.id: len(WRONG.get(item.id, ())) >= 3 for item in ALL} == {item.id: True for item in ALL}
+    assert {item.id: len(WRONG.get(item.id, ())) >= 3 for item in ALL} == {
+        item.id: True for item in ALL
+    }
 
 
 def test_each_notebook_shows_its_exercises_and_their_solutions():
@@ -53,20 +58,27 @@ def test_each_notebook_shows_its_exercises_and_their_solutions():
             header = rf"### Exercise {re.escape(item.id)} · {re.escape(item.title)}\n+{difficulty} · {item.minutes} min"
             assert re.search(header, text), f"{path.name} lacks the header of {item.id}: {header}"
             assert f'exercises.check("{item.id}", {item.solution.__name__})' in text
-            assert f"```python\n{item.source}\n```" in text, f"{path.name} shows another solution of {item.id}"
+            assert f"```python\n{item.source}\n```" in text, (
+                f"{path.name} shows another solution of {item.id}"
+            )
 
 
 def test_an_error_in_the_learners_function_is_told_in_one_line(capsys):
     exercises.check("00.1", lambda image, scale: 1 / 0)
     assert capsys.readouterr().out.count("\n") == 1
     _, message = exercises.verdict("00.1", lambda image, scale: 1 / 0)
-    assert message == "the function stopped at `_, message = exercises.verdict(\"00.1\", lambda image, scale: 1 / 0)`" \
-                      " with ZeroDivisionError: division by zero"
+    assert (
+        message
+        == 'the function stopped at `_, message = exercises.verdict("00.1", lambda image, scale: 1 / 0)`'
+        " with ZeroDivisionError: division by zero"
+    )
 
 
 def test_a_forgotten_return_is_told_also_where_none_can_be_an_answer():
     assert exercises.verdict("09.1", lambda *arguments: None) == (
-        "wrong", "the function returned nothing: does it end with `return`?")
+        "wrong",
+        "the function returned nothing: does it end with `return`?",
+    )
     state, message = exercises.verdict("09.3", lambda *arguments: None)
     assert state == "wrong" and message.startswith("a list with a tensor for each")
     assert [item.id for item in ALL if item.none_is_an_answer] == ["09.3"]

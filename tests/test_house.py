@@ -22,20 +22,73 @@ from packaging.utils import canonicalize_name
 import hatlib
 
 ROOT = Path(__file__).resolve().parent.parent
-CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base",  # where conda-forge's name differs
-               "jupyter-client": "jupyter_client", "jupyter-core": "jupyter_core",
-               "playwright": "playwright-python"}
-IMPORT_NAMES = {"scikit-image": "skimage", "pillow": "PIL", "pyyaml": "yaml", "beautifulsoup4": "bs4"}
+CONDA_NAMES = {
+    "torch": "pytorch",
+    "matplotlib": "matplotlib-base",  # where conda-forge's name differs
+    "jupyter-client": "jupyter_client",
+    "jupyter-core": "jupyter_core",
+    "playwright": "playwright-python",
+}
+IMPORT_NAMES = {
+    "scikit-image": "skimage",
+    "pillow": "PIL",
+    "pyyaml": "yaml",
+    "beautifulsoup4": "bs4",
+}
 
 # The modules of the package, bottom first: each may import those before it.
 LAYERS = [
-    "errors", "files", "recorded", "runtime", "images", "resize", "bays", "facades", "pictures", "degradation",
-    "metrics", "catalogue", "downloads", "sampling", "datasets", "models", "weights", "checkpoints", "inference",
-    "evaluation", "overview", "recipes", "snapshots", "training", "attribution", "plotting", "reproduction", "widgets",
-    "exercises", "doctor", "terminal", "stills", "pages", "execution", "course", "cli",
+    "errors",
+    "files",
+    "recorded",
+    "runtime",
+    "images",
+    "resize",
+    "bays",
+    "facades",
+    "pictures",
+    "degradation",
+    "metrics",
+    "catalogue",
+    "downloads",
+    "sampling",
+    "datasets",
+    "models",
+    "weights",
+    "checkpoints",
+    "inference",
+    "evaluation",
+    "overview",
+    "recipes",
+    "snapshots",
+    "training",
+    "attribution",
+    "plotting",
+    "reproduction",
+    "widgets",
+    "exercises",
+    "doctor",
+    "terminal",
+    "stills",
+    "pages",
+    "execution",
+    "course",
+    "cli",
 ]
-LAZY = {"matplotlib", "ipywidgets", "IPython", "pandas", "skimage", "scipy", "pooch", "typer", "rich",
-        "nbclient", "nbformat", "nbconvert"}
+LAZY = {
+    "matplotlib",
+    "ipywidgets",
+    "IPython",
+    "pandas",
+    "skimage",
+    "scipy",
+    "pooch",
+    "typer",
+    "rich",
+    "nbclient",
+    "nbformat",
+    "nbconvert",
+}
 
 
 @cache
@@ -49,7 +102,9 @@ def read(name: str) -> str:
 
 def requirements(*extras: str) -> dict[str, Requirement]:
     """What the package needs, with those extras: canonical name → requirement."""
-    lines = sum((project()["optional-dependencies"][extra] for extra in extras), project()["dependencies"])
+    lines = sum(
+        (project()["optional-dependencies"][extra] for extra in extras), project()["dependencies"]
+    )
     parsed = [Requirement(line) for line in lines]
     return {canonicalize_name(requirement.name): requirement for requirement in parsed}
 
@@ -58,7 +113,9 @@ def requirements(*extras: str) -> dict[str, Requirement]:
 
 
 def test_version_is_the_same_everywhere() -> None:
-    assert "version" in project()["dynamic"], "pyproject.toml takes the version from hatlib.__version__"
+    assert "version" in project()["dynamic"], (
+        "pyproject.toml takes the version from hatlib.__version__"
+    )
     assert yaml.safe_load(read("CITATION.cff"))["version"] == hatlib.__version__
     assert importlib.metadata.version("hatlib") == hatlib.__version__, "run pip install -e . again"
 
@@ -72,26 +129,36 @@ def test_pyproject_has_lower_bounds_only(name: str) -> None:
 def test_environment_yml_is_in_step_with_pyproject() -> None:
     listed = yaml.safe_load(read("environment.yml"))["dependencies"]
     conda = {line for line in listed if isinstance(line, str)} - {"pip"}
-    expected = {f"{CONDA_NAMES.get(name, name)}{requirement.specifier}"
-                for name, requirement in requirements("notebooks", "tests").items()}
+    expected = {
+        f"{CONDA_NAMES.get(name, name)}{requirement.specifier}"
+        for name, requirement in requirements("notebooks", "tests").items()
+    }
     assert conda == expected | {f"python{project()['requires-python']}"}
     assert listed[-1] == {"pip": ["-e ."]}
 
 
 @cache
 def constraints() -> dict[str, Requirement]:
-    lines = [line for line in read("constraints.txt").splitlines() if line and not line.startswith("#")]
-    parsed: dict[str, Requirement] = {canonicalize_name(Requirement(line).name): Requirement(line) for line in lines}
+    lines = [
+        line for line in read("constraints.txt").splitlines() if line and not line.startswith("#")
+    ]
+    parsed: dict[str, Requirement] = {
+        canonicalize_name(Requirement(line).name): Requirement(line) for line in lines
+    }
     assert len(parsed) == len(lines), "a package is listed twice"
     return parsed
 
 
 def test_constraints_are_exact_and_within_the_bounds() -> None:
     for requirement in constraints().values():
-        assert re.fullmatch(r"==[\w.]+", str(requirement.specifier)), f"{requirement}: an exact public version, please"
+        assert re.fullmatch(r"==[\w.]+", str(requirement.specifier)), (
+            f"{requirement}: an exact public version, please"
+        )
     for name, requirement in requirements("notebooks", "tests").items():
         version = str(constraints()[name].specifier).removeprefix("==")
-        assert requirement.specifier.contains(version), f"{name}: {version} is not {requirement.specifier}"
+        assert requirement.specifier.contains(version), (
+            f"{name}: {version} is not {requirement.specifier}"
+        )
     assert str(constraints()["torch"].specifier) == "==2.13.0"
 
 
@@ -99,19 +166,25 @@ def test_constraints_cover_every_installed_dependency() -> None:
     """Followed through the installed packages, so it sees the dependencies that apply on this system."""
     for name in requirements("notebooks", "tests"):
         if not constraints()[name].specifier.contains(version := importlib.metadata.version(name)):
-            pytest.skip(f"an environment of other versions than constraints.txt: {name} is {version}")
+            pytest.skip(
+                f"an environment of other versions than constraints.txt: {name} is {version}"
+            )
     todo, seen = list(requirements("notebooks", "tests").values()), set()
     while todo:
         requirement = todo.pop()
         name = canonicalize_name(requirement.name)
-        if (name, *sorted(requirement.extras)) in seen or name.startswith(("nvidia-", "cuda-", "triton")):
+        if (name, *sorted(requirement.extras)) in seen or name.startswith(
+            ("nvidia-", "cuda-", "triton")
+        ):
             continue  # torch pins the CUDA packages itself
         seen.add((name, *sorted(requirement.extras)))
         assert name in constraints(), f"constraints.txt lacks {name}"
         for line in importlib.metadata.requires(requirement.name) or []:
             needed = Requirement(line)
             extras = {"", *requirement.extras}
-            if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in extras):
+            if needed.marker is None or any(
+                needed.marker.evaluate({"extra": extra}) for extra in extras
+            ):
                 todo.append(needed)
 
 
@@ -137,12 +210,16 @@ def imports(source: str) -> Iterator[tuple[int, str]]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"line {node.lineno}: absolute imports, please"
             yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "hatlib":
+        elif (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "hatlib"
+        ):
             yield node.lineno, f"hatlib.{node.attr}"
 
 
 def layer(name: str) -> str | None:
-    """"hatlib.models.srcnn.SRCNN" → "models"; None for other packages and for names such as hatlib.__version__."""
+    """ "hatlib.models.srcnn.SRCNN" → "models"; None for other packages and for names such as hatlib.__version__."""
     parts = name.split(".")
     package_names = {"HatlibError": "errors", **getattr(hatlib, "_NAMES", {})}
     if parts[0] != "hatlib" or len(parts) == 1 or parts[1].startswith("__"):
@@ -150,26 +227,39 @@ def layer(name: str) -> str | None:
     return package_names.get(parts[1], parts[1])
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: path.relative_to(ROOT / "hatlib").as_posix())
+@pytest.mark.parametrize(
+    "path", modules(), ids=lambda path: path.relative_to(ROOT / "hatlib").as_posix()
+)
 def test_a_module_imports_only_the_layers_below_it(path: Path) -> None:
     own = path.relative_to(ROOT / "hatlib").with_suffix("").parts[0]
     if own in ("__init__", "__main__"):
         return  # the front door: names everything, imports it when it is used
     assert own in LAYERS, f"a new module: give {own} its place in LAYERS"
-    below = LAYERS[:LAYERS.index(own) + 1]
-    wrong = [f"line {line}: {name}" for line, name in imports(path.read_text(encoding="utf-8"))
-             if (found := layer(name)) is not None and found not in below]
+    below = LAYERS[: LAYERS.index(own) + 1]
+    wrong = [
+        f"line {line}: {name}"
+        for line, name in imports(path.read_text(encoding="utf-8"))
+        if (found := layer(name)) is not None and found not in below
+    ]
     assert not wrong, f"{own} may import {' '.join(below[:-1])}; {wrong}"
 
 
 def test_the_layer_rule_sees_every_kind_of_import() -> None:
-    source = "import hatlib.cli\nfrom hatlib import cli\ndef f():\n    from hatlib.cli import main\nhatlib.evaluate()\n"
+    source = "import hatlib.cli.app\nfrom hatlib import cli\ndef f():\n    from hatlib.cli.app import main\nhatlib.evaluate()\n"
     assert [(line, layer(name)) for line, name in sorted(imports(source))] == [
-        (1, "cli"), (2, "cli"), (4, "cli"), (5, "evaluation")]
+        (1, "cli"),
+        (2, "cli"),
+        (4, "cli"),
+        (5, "evaluation"),
+    ]
 
 
 def third_party(paths: list[Path]) -> set[str]:
-    names = {name.split(".")[0] for path in paths for _, name in imports(path.read_text(encoding="utf-8"))}
+    names = {
+        name.split(".")[0]
+        for path in paths
+        for _, name in imports(path.read_text(encoding="utf-8"))
+    }
     return names - sys.stdlib_module_names - {"hatlib"}
 
 
@@ -195,7 +285,9 @@ def test_import_is_light() -> None:
     """`import hatlib` costs at most 0.3 s beyond `import torch`, and brings no notebook or plotting package."""
     runs = []
     for _ in range(3):  # the best of three: other processes can only make it slower
-        done = subprocess.run([sys.executable, "-c", IMPORT_TIME], capture_output=True, text=True, cwd=ROOT)
+        done = subprocess.run(
+            [sys.executable, "-c", IMPORT_TIME], capture_output=True, text=True, cwd=ROOT
+        )
         assert done.returncode == 0, done.stderr
         runs.append(json.loads(done.stdout))
     seconds, new = min(runs)
@@ -230,10 +322,15 @@ def test_make_says_which_python_it_needs(tmp_path: Path) -> None:
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         (tmp_path / name).write_text(read(name), encoding="utf-8")
     old = tmp_path / "python"  # answers as Python 3.10 does
-    old.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c "import sys; sys.version_info = (3, 10, 1); '
-                   'exec(sys.argv[1])" "$2"\n', encoding="utf-8")
+    old.write_text(
+        f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c "import sys; sys.version_info = (3, 10, 1); '
+        'exec(sys.argv[1])" "$2"\n',
+        encoding="utf-8",
+    )
     old.chmod(0o755)
-    done = subprocess.run(["make", "run", f"PYTHON={old}"], capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run(
+        ["make", "run", f"PYTHON={old}"], capture_output=True, text=True, cwd=tmp_path
+    )
     assert done.returncode == 2
     assert "hatlib needs Python 3.11 or newer" in done.stderr and "is 3.10" in done.stderr
     assert not (tmp_path / ".venv").exists()
@@ -241,7 +338,9 @@ def test_make_says_which_python_it_needs(tmp_path: Path) -> None:
 
 @cache
 def subcommands() -> set[str]:
-    done = subprocess.run([sys.executable, "-m", "hatlib", "--help"], capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-m", "hatlib", "--help"], capture_output=True, text=True, cwd=ROOT
+    )
     assert done.returncode == 0, done.stderr
     return set(re.findall(r"^[^\w\n]*([a-z]+)\s{2,}\S", done.stdout, flags=re.M))
 
@@ -257,8 +356,14 @@ def missing_from(command: str) -> str | None:
         case ["hatlib", name, *_]:
             return None if name in subcommands() else f"hatlib has no command {name}"
         case ["pytest", *_]:
-            folders = [word for word in words if re.fullmatch(r"[a-z]+", word) and word not in ("pytest", "loadscope")]
-            return next((f"no folder {name}" for name in folders if not (ROOT / name).is_dir()), None)
+            folders = [
+                word
+                for word in words
+                if re.fullmatch(r"[a-z]+", word) and word not in ("pytest", "loadscope")
+            ]
+            return next(
+                (f"no folder {name}" for name in folders if not (ROOT / name).is_dir()), None
+            )
         case ["pip", "install", *rest]:
             files = [rest[i + 1] for i, word in enumerate(rest) if word in ("-c", "-r")]
             extras = re.findall(r"\w+", "".join(rest).partition("[")[2])
@@ -315,12 +420,20 @@ def tracked() -> list[str]:
 
 
 # Written in pieces, so that this file does not find itself.
-NOT_OURS = re.compile("|".join([
-    r"py" r"pi\.org", r"python" r"hosted\.org", r"conda\." r"anaconda",  # a package registry is the user's choice
-    # paths of one machine
-    r"(?<![\w.])/(?:work|root|home|opt|Users|tmp)" r"/\w", r"\.\./" r"shared", r"[A-Z]:\\" r"Users",
-]))
-ALLOWED = {(".ci/run", "../" "shared")}
+NOT_OURS = re.compile(
+    "|".join(
+        [
+            r"py" r"pi\.org",
+            r"python" r"hosted\.org",
+            r"conda\." r"anaconda",  # a package registry is the user's choice
+            # paths of one machine
+            r"(?<![\w.])/(?:work|root|home|opt|Users|tmp)" r"/\w",
+            r"\.\./" r"shared",
+            r"[A-Z]:\\" r"Users",
+        ]
+    )
+)
+ALLOWED = {(".ci/run", "../shared")}
 
 
 def test_no_file_names_a_registry_or_a_path_of_one_machine() -> None:
@@ -336,7 +449,11 @@ def test_no_file_names_a_registry_or_a_path_of_one_machine() -> None:
 
 
 def test_downloads_and_builds_are_not_tracked() -> None:
-    inside = [name for name in tracked() if name.startswith(("data/", "build/", ".venv/")) and name != "data/README.md"]
+    inside = [
+        name
+        for name in tracked()
+        if name.startswith(("data/", "build/", ".venv/")) and name != "data/README.md"
+    ]
     assert not inside
     large = [name for name in tracked() if (ROOT / name).stat().st_size > 1.5e6]
     assert not large, "1.5 MB is the limit for one file"

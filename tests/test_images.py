@@ -1,4 +1,4 @@
-"""hatlib.images and hatlib.files: what comes in, what goes out, and what is said when that can't be."""
+"""hatlib.imaging.io and hatlib.system.atomic: what comes in, what goes out, and what is said when that can't be."""
 
 from __future__ import annotations
 
@@ -12,22 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
-from hatlib import files
 from hatlib.errors import HatlibError
-from hatlib.images import (
-    Picture,
-    check_format,
-    crop_to_multiple,
-    list_images,
-    load_image,
-    luma,
-    read_picture,
-    round_to_uint8,
-    save_image,
-    to_image,
-    to_tensor,
-    write_picture,
-)
+from hatlib.imaging.convert import crop_to_multiple, luma, round_to_uint8, to_image, to_tensor
+from hatlib.imaging.io import list_images, load_image, save_image
+from hatlib.imaging.user_files import Picture, check_format, read_picture, write_picture
+from hatlib.system import atomic
 
 
 def photo(height: int = 20, width: int = 30, seed: int = 0) -> np.ndarray:
@@ -41,13 +30,20 @@ def png16(image: np.ndarray, *extra: tuple[bytes, bytes]) -> bytes:
     """A PNG file of uint16 (H, W, 1 to 4), put together by hand, as Pillow writes none: filter 0 on each row."""
     height, width, count = image.shape
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in image)
-    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([16, (0, 4, 2, 6)[count - 1], 0, 0, 0])
+    header = (
+        width.to_bytes(4, "big")
+        + height.to_bytes(4, "big")
+        + bytes([16, (0, 4, 2, 6)[count - 1], 0, 0, 0])
+    )
     chunks = [(b"IHDR", header), *extra, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(len(body).to_bytes(4, "big") + kind + body
-                                           + zlib.crc32(kind + body).to_bytes(4, "big") for kind, body in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        len(body).to_bytes(4, "big") + kind + body + zlib.crc32(kind + body).to_bytes(4, "big")
+        for kind, body in chunks
+    )
 
 
 # --- round trips
+
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".tiff", ".webp", ".PNG"])
 @pytest.mark.parametrize("channels", ["rgb", "gray"])
@@ -73,7 +69,9 @@ def test_rgb_stays_rgb_when_gray_is_kept(tmp_path: Path) -> None:
     assert load_image(tmp_path / "a.png", gray="keep").shape == (20, 30, 3)
 
 
-def test_loaded_images_can_be_written_to_and_become_tensors_without_a_warning(tmp_path: Path) -> None:
+def test_loaded_images_can_be_written_to_and_become_tensors_without_a_warning(
+    tmp_path: Path,
+) -> None:
     save_image(tmp_path / "gray.png", photo()[..., 0])
     image = load_image(tmp_path / "gray.png", gray="keep")
     with warnings.catch_warnings():
@@ -91,6 +89,7 @@ def test_one_pixel(tmp_path: Path) -> None:
 
 
 # --- kinds of files
+
 
 def test_palette_and_transparency_become_rgb(tmp_path: Path) -> None:
     image = np.zeros((4, 6, 3), dtype=np.uint8)
@@ -112,7 +111,9 @@ def test_black_and_white(tmp_path: Path) -> None:
     bits = photo()[..., 0] > 50
     Image.fromarray(bits).save(tmp_path / "bits.png")
     assert Image.open(tmp_path / "bits.png").mode == "1"
-    np.testing.assert_array_equal(load_image(tmp_path / "bits.png", gray="keep"), bits * np.uint8(255))
+    np.testing.assert_array_equal(
+        load_image(tmp_path / "bits.png", gray="keep"), bits * np.uint8(255)
+    )
 
 
 def test_cmyk_becomes_rgb(tmp_path: Path) -> None:
@@ -124,7 +125,9 @@ def test_cmyk_becomes_rgb(tmp_path: Path) -> None:
 def test_sixteen_bit_gray_is_scaled_not_clipped(tmp_path: Path, suffix: str) -> None:
     wide = photo()[..., 0].astype(np.uint16) * 257
     Image.fromarray(wide).save(tmp_path / f"wide{suffix}")
-    np.testing.assert_array_equal(load_image(tmp_path / f"wide{suffix}", gray="keep"), photo()[..., 0])
+    np.testing.assert_array_equal(
+        load_image(tmp_path / f"wide{suffix}", gray="keep"), photo()[..., 0]
+    )
     assert load_image(tmp_path / f"wide{suffix}").shape == (20, 30, 3)
 
 
@@ -146,6 +149,7 @@ def test_exif_orientation_is_applied(tmp_path: Path, suffix: str) -> None:
 
 
 # --- bad files: one line that says what is wrong
+
 
 def error_of(path: Path) -> str:
     with pytest.raises(HatlibError) as caught:
@@ -194,14 +198,18 @@ def test_gray_option_is_checked(tmp_path: Path) -> None:
 
 # --- saving
 
-@pytest.mark.parametrize(("name", "image", "says"), [
-    ("a.gif", photo(), r"\.png"),
-    ("a", photo(), r"\.png"),
-    ("a.png", photo() / 255, "uint8"),
-    ("a.png", photo()[..., :2], r"\(20, 30, 2\)"),
-    ("a.png", photo()[:0], r"\(0, 30, 3\)"),
-    ("nowhere/a.png", photo(), "does not exist"),
-])
+
+@pytest.mark.parametrize(
+    ("name", "image", "says"),
+    [
+        ("a.gif", photo(), r"\.png"),
+        ("a", photo(), r"\.png"),
+        ("a.png", photo() / 255, "uint8"),
+        ("a.png", photo()[..., :2], r"\(20, 30, 2\)"),
+        ("a.png", photo()[:0], r"\(0, 30, 3\)"),
+        ("nowhere/a.png", photo(), "does not exist"),
+    ],
+)
 def test_what_cannot_be_saved(tmp_path: Path, name: str, image: np.ndarray, says: str) -> None:
     with pytest.raises(HatlibError, match=says):
         save_image(tmp_path / name, image)
@@ -215,7 +223,9 @@ def test_saving_over_a_folder(tmp_path: Path) -> None:
     assert list((tmp_path / "a.png").iterdir()) == []
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere"
+)
 def test_saving_where_nothing_may_be_written(tmp_path: Path) -> None:
     folder = tmp_path / "locked"
     folder.mkdir(mode=0o555)
@@ -225,19 +235,22 @@ def test_saving_where_nothing_may_be_written(tmp_path: Path) -> None:
 
 # --- files: whole or not at all
 
+
 def test_whole_replaces_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
-    files.write_text(path, "old")
-    files.write_text(path, "new\n")
+    atomic.write_text(path, "old")
+    atomic.write_text(path, "new\n")
     assert path.read_bytes() == b"new\n"
     assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt, HatlibError])
-def test_whole_leaves_the_old_file_when_the_block_fails(tmp_path: Path, failure: type[BaseException]) -> None:
+def test_whole_leaves_the_old_file_when_the_block_fails(
+    tmp_path: Path, failure: type[BaseException]
+) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(failure), files.whole(path) as temporary:
+    with pytest.raises(failure), atomic.atomic_path(path) as temporary:
         temporary.write_text("half of the n")
         raise failure
     assert path.read_text() == "old"
@@ -245,18 +258,26 @@ def test_whole_leaves_the_old_file_when_the_block_fails(tmp_path: Path, failure:
 
 
 def test_whole_names_the_file_when_the_disk_fails(tmp_path: Path) -> None:
-    with pytest.raises(HatlibError, match=r"cannot write .*a\.txt: No space left"), files.whole(tmp_path / "a.txt"):
+    with (
+        pytest.raises(HatlibError, match=r"cannot write .*a\.txt: No space left"),
+        atomic.atomic_path(tmp_path / "a.txt"),
+    ):
         raise OSError(28, "No space left on device")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_whole_yields_a_path_with_the_same_suffix_in_the_same_folder(tmp_path: Path) -> None:
-    with files.whole(tmp_path / "a.png") as temporary:
-        assert temporary.parent == tmp_path and temporary.suffix == ".png" and temporary.name.startswith(".")
+    with atomic.atomic_path(tmp_path / "a.png") as temporary:
+        assert (
+            temporary.parent == tmp_path
+            and temporary.suffix == ".png"
+            and temporary.name.startswith(".")
+        )
         temporary.touch()
 
 
 # --- pictures: transparency, 16 bits, colour profiles
+
 
 def profile(name: str = "sRGB") -> bytes:
     from PIL import ImageCms
@@ -271,7 +292,9 @@ def wide(*shape: int) -> np.ndarray:
 @pytest.mark.parametrize("gray", [True, False])
 @pytest.mark.parametrize("alpha", [True, False])
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".webp", ".bmp"])
-def test_a_picture_of_eight_bits_comes_back(tmp_path: Path, gray: bool, alpha: bool, suffix: str) -> None:
+def test_a_picture_of_eight_bits_comes_back(
+    tmp_path: Path, gray: bool, alpha: bool, suffix: str
+) -> None:
     if (suffix == ".bmp" and alpha) or (suffix == ".webp" and gray):
         return  # these formats know no such pictures
     pixels = photo()[..., 0] if gray else photo()
@@ -314,10 +337,19 @@ def test_sixteen_bit_tiff(tmp_path: Path, compression: str | None, order: str, c
     tifffile = pytest.importorskip("tifffile")  # comes with scikit-image
     image = wide(9, 7, count)
     more = {"extrasamples": ["unassalpha"]} if count == 4 else {}
-    tifffile.imwrite(tmp_path / "a.tif", image[..., 0] if count == 1 else image, byteorder=order,
-                     photometric="minisblack" if count == 1 else "rgb", compression=compression, **more)
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        image[..., 0] if count == 1 else image,
+        byteorder=order,
+        photometric="minisblack" if count == 1 else "rgb",
+        compression=compression,
+        **more,
+    )
     alpha = image[..., 3] if count == 4 else None
-    same(read_picture(tmp_path / "a.tif"), Picture(image[..., 0] if count == 1 else image[..., :3], alpha))
+    same(
+        read_picture(tmp_path / "a.tif"),
+        Picture(image[..., 0] if count == 1 else image[..., :3], alpha),
+    )
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -354,7 +386,10 @@ def test_a_palette_becomes_rgb(tmp_path: Path, transparent: bool) -> None:
 def test_one_transparent_colour(tmp_path: Path) -> None:
     image = photo()[..., 0]
     Image.fromarray(image).save(tmp_path / "a.png", transparency=int(image[3, 4]))
-    same(read_picture(tmp_path / "a.png"), Picture(image, np.where(image == image[3, 4], 0, 255).astype(np.uint8)))
+    same(
+        read_picture(tmp_path / "a.png"),
+        Picture(image, np.where(image == image[3, 4], 0, 255).astype(np.uint8)),
+    )
 
 
 def test_black_and_white_is_gray(tmp_path: Path) -> None:
@@ -380,8 +415,12 @@ def test_an_animation_is_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_the_second_picture_in_a_phones_photo_is_left_out(tmp_path: Path) -> None:
-    Image.fromarray(photo()).save(tmp_path / "a.jpg", format="MPO", save_all=True,
-                                  append_images=[Image.fromarray(photo()[:5])])
+    Image.fromarray(photo()).save(
+        tmp_path / "a.jpg",
+        format="MPO",
+        save_all=True,
+        append_images=[Image.fromarray(photo()[:5])],
+    )
     assert read_picture(tmp_path / "a.jpg").pixels.shape == (20, 30, 3)
 
 
@@ -391,19 +430,30 @@ def test_pictures_that_cannot_be_read(tmp_path: Path) -> None:
     Image.fromarray(photo()).convert("LAB").save(tmp_path / "lab.tif")
     (tmp_path / "cut.png").write_bytes(png16(wide(60, 50, 3))[:9000])
     (tmp_path / "cut2.png").write_bytes(png16(wide(60, 50, 2))[:5000])
-    for name, says in (("float.tif", "floating-point"), ("int.tif", "16 bits hold"), ("lab.tif", "kind LAB"),
-                       ("cut.png", "damaged"), ("cut2.png", "damaged"), ("none.png", "no such file")):
+    for name, says in (
+        ("float.tif", "floating-point"),
+        ("int.tif", "16 bits hold"),
+        ("lab.tif", "kind LAB"),
+        ("cut.png", "damaged"),
+        ("cut2.png", "damaged"),
+        ("none.png", "no such file"),
+    ):
         with pytest.raises(HatlibError, match=says) as caught:
             read_picture(tmp_path / name)
         assert "\n" not in str(caught.value) and name in str(caught.value)
 
 
-@pytest.mark.parametrize(("name", "picture", "says"), [
-    ("a.jpg", Picture(wide(2, 2, 3)), "16 bits a channel are saved as .png"),
-    ("a.jpg", Picture(photo(), photo()[..., 0]), "transparency can be kept in"),
-    ("a.xyz", Picture(photo()), "has to end in"),
-])
-def test_formats_that_would_lose_something(tmp_path: Path, name: str, picture: Picture, says: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "picture", "says"),
+    [
+        ("a.jpg", Picture(wide(2, 2, 3)), "16 bits a channel are saved as .png"),
+        ("a.jpg", Picture(photo(), photo()[..., 0]), "transparency can be kept in"),
+        ("a.xyz", Picture(photo()), "has to end in"),
+    ],
+)
+def test_formats_that_would_lose_something(
+    tmp_path: Path, name: str, picture: Picture, says: str
+) -> None:
     for write in (check_format, write_picture):
         with pytest.raises(HatlibError, match=says):
             write(tmp_path / name, picture)
@@ -411,6 +461,7 @@ def test_formats_that_would_lose_something(tmp_path: Path, name: str, picture: P
 
 
 # --- folders
+
 
 def test_list_images_takes_images_by_name(tmp_path: Path) -> None:
     for name in ("b.png", "a.JPG", ".hidden.png", "notes.txt"):
@@ -428,6 +479,7 @@ def test_list_images_of_nothing(tmp_path: Path) -> None:
 
 # --- arrays and tensors
 
+
 def test_to_tensor_and_back() -> None:
     tensor = to_tensor(photo())
     assert tensor.shape == (1, 3, 20, 30) and tensor.dtype == torch.float32
@@ -444,7 +496,9 @@ def test_all_256_levels_survive_the_tensor() -> None:
 
 
 def test_to_image_clamps_and_rounds_half_up() -> None:
-    values = torch.tensor([-0.2, 0.5 / 255, 1.5 / 255, 2.5 / 255, 254.4 / 255, 1.3], dtype=torch.float32)
+    values = torch.tensor(
+        [-0.2, 0.5 / 255, 1.5 / 255, 2.5 / 255, 254.4 / 255, 1.3], dtype=torch.float32
+    )
     assert to_image(values.view(1, 1, 6)).tolist() == [[0, 1, 2, 3, 254, 255]]
 
 
@@ -466,13 +520,16 @@ def test_to_image_of_nan() -> None:
         to_image(torch.full((1, 3, 2, 2), float("nan")))
 
 
-@pytest.mark.parametrize("image", [np.zeros((3, 4, 4)), np.zeros((4, 4), np.int32), [[1, 2]], torch.zeros(3, 4, 4)])
+@pytest.mark.parametrize(
+    "image", [np.zeros((3, 4, 4)), np.zeros((4, 4), np.int32), [[1, 2]], torch.zeros(3, 4, 4)]
+)
 def test_to_tensor_of_something_else(image: object) -> None:
     with pytest.raises(HatlibError):
         to_tensor(image)  # type: ignore[arg-type]
 
 
 # --- luma
+
 
 def test_luma_ranges() -> None:
     ends = np.array([[[0, 0, 0], [255, 255, 255]]], dtype=np.uint8)
@@ -498,6 +555,7 @@ def test_luma_takes_gray_as_it_is() -> None:
 
 
 # --- cropping
+
 
 def test_crop_to_multiple() -> None:
     cropped = crop_to_multiple(photo(21, 35), 4)

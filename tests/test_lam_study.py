@@ -11,9 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hatlib import HatlibError, checkpoints, datasets, images, pictures, recorded
-from hatlib.images import luma
-from hatlib.resize import imresize
+from hatlib import HatlibError
+from hatlib.data import builtin, datasets
+from hatlib.evaluation import results
+from hatlib.imaging import convert
+from hatlib.imaging.convert import luma
+from hatlib.imaging.resize import imresize
+from hatlib.weights import files
 
 FILE = Path(__file__).parent.parent / "benchmarks" / "lam_study.py"
 
@@ -30,7 +34,10 @@ def study() -> Any:
 
 @pytest.fixture(scope="module")
 def pairs() -> list[datasets.Pair]:
-    hrs = {name: images.crop_to_multiple(pictures.builtin(name), 4) for name in ("facade-1", "facade-2", "coffee")}
+    hrs = {
+        name: convert.crop_to_multiple(builtin.builtin_image(name), 4)
+        for name in ("facade-1", "facade-2", "coffee")
+    }
     return [datasets.Pair(name, imresize(hr, 1 / 4), hr) for name, hr in hrs.items()]
 
 
@@ -58,14 +65,18 @@ def test_it_goes_on_where_it_stopped(study, pairs, tmp_path, monkeypatch):
     assert len(said) == 1
     table = study.run(made, pairs, 2, out, said.append)
     assert len(said) == 3 and len(table) == 6
-    assert (table[table.model == "bicubic-x4"].gain.abs() < 0.1).all()  # rounding to uint8 is all that differs
+    assert (
+        table[table.model == "bicubic-x4"].gain.abs() < 0.1
+    ).all()  # rounding to uint8 is all that differs
     before = out.read_text()
     monkeypatch.setattr(study, "measure", None)
     again = study.run(made, pairs, 2, out, said.append)
     assert len(said) == 3 and out.read_text() == before and again.equals(table.astype(again.dtypes))
 
 
-def test_rows_of_other_weights_are_dropped_and_those_of_other_networks_kept(study, pairs, tmp_path, monkeypatch):
+def test_rows_of_other_weights_are_dropped_and_those_of_other_networks_kept(
+    study, pairs, tmp_path, monkeypatch
+):
     made, out = study.networks(["bicubic-x4", "nearest-x4"], untrained=True), tmp_path / "table.csv"
     study.run(made, pairs[:1], 1, out, lambda line: None)
     monkeypatch.setattr(study, "fingerprint", lambda model: "sha256:00000001")
@@ -81,8 +92,14 @@ def made_up(slope: float, windows: int = 60) -> pd.DataFrame:
     for window in range(windows):
         easy = rng.normal()
         for k, name in enumerate("abc"):
-            rows.append({"image": f"img{window}", "model": name, "di": 10 + 3 * k + easy + 0.1 * rng.normal(),
-                         "gain": 1 + slope * k + easy + 0.1 * rng.normal()})
+            rows.append(
+                {
+                    "image": f"img{window}",
+                    "model": name,
+                    "di": 10 + 3 * k + easy + 0.1 * rng.normal(),
+                    "gain": 1 + slope * k + easy + 0.1 * rng.normal(),
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -106,14 +123,16 @@ def test_rank_correlation_is_scipys(study):
 
 
 def test_what_is_recorded_can_be_read():
-    for name in recorded.names():
-        assert len(recorded.table(name))
+    for name in results.names():
+        assert len(results.table(name))
     with pytest.raises(HatlibError, match="no results of 'nothing' are recorded"):
-        recorded.table("nothing")
+        results.table("nothing")
 
 
 def test_the_recorded_study_is_of_the_weights_in_the_package(study):
-    table = recorded.table("lam-study")
+    table = results.table("lam-study")
     for name in study.NANO:
         used = set(table[table.model == name].weights)
-        assert used == {study.fingerprint(checkpoints.load(name))}, "other weights: run python -m benchmarks.lam_study"
+        assert used == {study.fingerprint(files.load(name))}, (
+            "other weights: run python -m experiments.lam_study"
+        )

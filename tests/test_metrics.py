@@ -1,4 +1,4 @@
-"""hatlib.metrics against scikit-image, against the formulas written out, and against measured and published values."""
+"""hatlib.imaging.metrics against scikit-image, against the formulas written out, and against measured and published values."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from hatlib.data.builtin import builtin_image
 from hatlib.errors import HatlibError
-from hatlib.images import crop_to_multiple, luma, round_to_uint8
-from hatlib.metrics import GAUSSIAN, choices, psnr, psnr_map, ssim, ssim_map
-from hatlib.pictures import builtin
-from hatlib.resize import imresize
+from hatlib.imaging.convert import crop_to_multiple, luma, round_to_uint8
+from hatlib.imaging.metrics import GAUSSIAN, choices, psnr, psnr_map, ssim, ssim_map
+from hatlib.imaging.resize import imresize
 
 WANG = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
 
@@ -25,16 +25,22 @@ def noisy(image: np.ndarray, sigma: float = 12, seed: int = 0) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def pair() -> tuple[np.ndarray, np.ndarray]:
-    hr = builtin("coffee")[100:221, 200:333]  # odd sides, 121×133
+    hr = builtin_image("coffee")[100:221, 200:333]  # odd sides, 121×133
     return noisy(hr), hr
 
 
 # --- scikit-image, where the definitions coincide
 
+
 @pytest.mark.parametrize("shave", [0, 4])
 def test_y_is_scikit_image_on_luma(pair: tuple[np.ndarray, np.ndarray], shave: int) -> None:
-    x, y = (luma(image)[shave : image.shape[0] - shave, shave : image.shape[1] - shave] for image in pair)
-    assert psnr(*pair, shave) == pytest.approx(peak_signal_noise_ratio(y, x, data_range=255), abs=1e-9)
+    x, y = (
+        luma(image)[shave : image.shape[0] - shave, shave : image.shape[1] - shave]
+        for image in pair
+    )
+    assert psnr(*pair, shave) == pytest.approx(
+        peak_signal_noise_ratio(y, x, data_range=255), abs=1e-9
+    )
     mean, full = structural_similarity(x, y, full=True, **WANG)
     assert ssim(*pair, shave) == pytest.approx(mean, abs=1e-9)
     np.testing.assert_allclose(ssim_map(*pair, shave), full[5:-5, 5:-5], atol=1e-9)
@@ -42,21 +48,29 @@ def test_y_is_scikit_image_on_luma(pair: tuple[np.ndarray, np.ndarray], shave: i
 
 def test_rgb_is_scikit_image_on_channels(pair: tuple[np.ndarray, np.ndarray]) -> None:
     x, y = pair
-    assert psnr(x, y, channel="rgb") == pytest.approx(peak_signal_noise_ratio(y, x, data_range=255), abs=1e-9)
+    assert psnr(x, y, channel="rgb") == pytest.approx(
+        peak_signal_noise_ratio(y, x, data_range=255), abs=1e-9
+    )
     mean, full = structural_similarity(x, y, channel_axis=2, full=True, **WANG)
     assert ssim(x, y, channel="rgb") == pytest.approx(mean, abs=1e-9)
-    np.testing.assert_allclose(ssim_map(x, y, channel="rgb"), full[5:-5, 5:-5].mean(axis=2), atol=1e-9)
+    np.testing.assert_allclose(
+        ssim_map(x, y, channel="rgb"), full[5:-5, 5:-5].mean(axis=2), atol=1e-9
+    )
 
 
 def test_a_gray_image_is_taken_as_it_is(pair: tuple[np.ndarray, np.ndarray]) -> None:
     x, y = pair[0][..., 1], pair[1][..., 1]
     expected = peak_signal_noise_ratio(y, x), structural_similarity(x, y, **WANG)
     for channel in ("y", "rgb"):
-        assert (psnr(x, y, channel=channel), ssim(x, y, channel=channel)) == pytest.approx(expected, abs=1e-9)
+        assert (psnr(x, y, channel=channel), ssim(x, y, channel=channel)) == pytest.approx(
+            expected, abs=1e-9
+        )
 
 
 @pytest.mark.parametrize(("kind", "tolerance"), [("float32", 1e-4), ("float64", 1e-9)])
-def test_floats_in_0_to_1_score_as_bytes(pair: tuple[np.ndarray, np.ndarray], kind: str, tolerance: float) -> None:
+def test_floats_in_0_to_1_score_as_bytes(
+    pair: tuple[np.ndarray, np.ndarray], kind: str, tolerance: float
+) -> None:
     x, y = [(image / 255).astype(kind) for image in pair]
     for channel in ("y", "rgb"):
         assert psnr(x, y, 2, channel) == pytest.approx(psnr(*pair, 2, channel), abs=tolerance)
@@ -64,6 +78,7 @@ def test_floats_in_0_to_1_score_as_bytes(pair: tuple[np.ndarray, np.ndarray], ki
 
 
 # --- the formulas, written out
+
 
 def test_psnr_of_a_known_error() -> None:
     a = np.full((5, 7), 100, dtype=np.uint8)
@@ -87,7 +102,9 @@ def test_ssim_window_by_window() -> None:
             mx, my = (window * x).sum(), (window * y).sum()
             vx, vy = (window * (x - mx) ** 2).sum(), (window * (y - my) ** 2).sum()
             cov = (window * (x - mx) * (y - my)).sum()
-            expected[i, j] = (2 * mx * my + c1) * (2 * cov + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
+            expected[i, j] = (
+                (2 * mx * my + c1) * (2 * cov + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
+            )
     np.testing.assert_allclose(ssim_map(a, b), expected, atol=1e-10)
     assert ssim(a, b) == pytest.approx(expected.mean(), abs=1e-10)
 
@@ -109,6 +126,7 @@ def test_maps_leave_out_the_border(pair: tuple[np.ndarray, np.ndarray]) -> None:
 
 # --- properties
 
+
 def test_identical_images(pair: tuple[np.ndarray, np.ndarray]) -> None:
     image = pair[0]
     assert psnr(image, image) == psnr(image, image, channel="rgb") == float("inf")
@@ -125,10 +143,12 @@ def test_scores_are_symmetric_and_plain_numbers(pair: tuple[np.ndarray, np.ndarr
 
 
 def test_ssim_can_be_negative() -> None:
-    a = builtin("tissue")
+    a = builtin_image("tissue")
     assert ssim(a, 255 - a) < -0.2
     stripes = np.tile(np.array([100, 150], dtype=np.uint8), (32, 16))
-    assert ssim(stripes, 250 - stripes) < -0.9  # the same mean in every window, the opposite structure
+    assert (
+        ssim(stripes, 250 - stripes) < -0.9
+    )  # the same mean in every window, the opposite structure
 
 
 def test_shave_cuts_before_scoring(pair: tuple[np.ndarray, np.ndarray]) -> None:
@@ -160,18 +180,23 @@ def test_read_only_and_strided_arrays_are_left_alone(pair: tuple[np.ndarray, np.
 IMAGE = np.zeros((20, 30, 3), dtype=np.uint8)
 
 
-@pytest.mark.parametrize(("a", "b", "says"), [
-    (IMAGE, IMAGE[:, :-1], r"\(20, 30, 3\) and \(20, 29, 3\)"),
-    (IMAGE, IMAGE[..., 0], r"\(20, 30, 3\) and \(20, 30\)"),
-    (IMAGE, IMAGE / 255, "uint8 and float64"),
-    (IMAGE.astype(np.float32), IMAGE + 255.0, "from 0 to 255"),
-    (IMAGE / 255, np.full(IMAGE.shape, np.nan), "nan"),
-    (IMAGE.astype(np.int64), IMAGE.astype(np.int64), "int64"),
-    (IMAGE[:0], IMAGE[:0], r"\(0, 30, 3\)"),
-    (torch.zeros(1, 3, 20, 30), torch.zeros(1, 3, 20, 30), "Tensor"),
-])
+@pytest.mark.parametrize(
+    ("a", "b", "says"),
+    [
+        (IMAGE, IMAGE[:, :-1], r"\(20, 30, 3\) and \(20, 29, 3\)"),
+        (IMAGE, IMAGE[..., 0], r"\(20, 30, 3\) and \(20, 30\)"),
+        (IMAGE, IMAGE / 255, "uint8 and float64"),
+        (IMAGE.astype(np.float32), IMAGE + 255.0, "from 0 to 255"),
+        (IMAGE / 255, np.full(IMAGE.shape, np.nan), "nan"),
+        (IMAGE.astype(np.int64), IMAGE.astype(np.int64), "int64"),
+        (IMAGE[:0], IMAGE[:0], r"\(0, 30, 3\)"),
+        (torch.zeros(1, 3, 20, 30), torch.zeros(1, 3, 20, 30), "Tensor"),
+    ],
+)
 @pytest.mark.parametrize("score", [psnr, ssim, psnr_map, ssim_map])
-def test_pairs_that_do_not_fit(score: Callable[..., object], a: np.ndarray, b: np.ndarray, says: str) -> None:
+def test_pairs_that_do_not_fit(
+    score: Callable[..., object], a: np.ndarray, b: np.ndarray, says: str
+) -> None:
     with pytest.raises(HatlibError, match=says):
         score(a, b)
 
@@ -179,7 +204,9 @@ def test_pairs_that_do_not_fit(score: Callable[..., object], a: np.ndarray, b: n
 @pytest.mark.parametrize("score", [ssim, ssim_map, psnr_map])
 def test_too_small_for_a_window(score: Callable[..., object]) -> None:
     score(IMAGE[:11, :11], IMAGE[:11, :11])
-    with pytest.raises(HatlibError, match="at least 11×11 pixels are needed, got 10×20 after 5 were shaved"):
+    with pytest.raises(
+        HatlibError, match="at least 11×11 pixels are needed, got 10×20 after 5 were shaved"
+    ):
         score(IMAGE, IMAGE, shave=5)
     with pytest.raises(HatlibError, match="got 0×5 after 12"):
         score(IMAGE[:, :29], IMAGE[:, :29], shave=12)
@@ -195,6 +222,7 @@ def test_shave_and_channel_are_checked() -> None:
 
 
 # --- choices
+
 
 def test_choices_score_eight_ways(pair: tuple[np.ndarray, np.ndarray]) -> None:
     x, y = pair
@@ -212,7 +240,10 @@ def test_choices_score_eight_ways(pair: tuple[np.ndarray, np.ndarray]) -> None:
     assert rows["Y in the full range 0–255"] == pytest.approx(expected, abs=1e-9)
     studio = [luma(image)[4:-4, 4:-4] for image in pair]
     peak = {"data_range": studio[1].max()}
-    expected = peak_signal_noise_ratio(*studio, **peak), structural_similarity(*studio, **{**WANG, **peak})
+    expected = (
+        peak_signal_noise_ratio(*studio, **peak),
+        structural_similarity(*studio, **{**WANG, **peak}),
+    )
     assert rows["peak: the original's brightest pixel"] == pytest.approx(expected, abs=1e-9)
     # scikit-image's defaults: uniform 7×7, sample covariance
     expected = psnr(x, y, 4), structural_similarity(*studio, data_range=255)
@@ -224,7 +255,7 @@ def test_the_range_of_y_costs_the_same_on_every_pair() -> None:
     cost = 20 * np.log10(255 / 219)
     assert cost == pytest.approx(1.3219, abs=5e-5)
     for name, sigma in (("astronaut", 5), ("facade-1", 40)):
-        hr = builtin(name)[:64, :96]
+        hr = builtin_image(name)[:64, :96]
         difference = choices(noisy(hr, sigma), hr, 2).difference
         assert difference["Y in the full range 0–255"] == pytest.approx(-cost, abs=1e-9)
 
@@ -245,21 +276,29 @@ def test_choices_checks_its_pair() -> None:
 
 # --- published sets
 
+
 def bicubic_set5(scale: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """(sr, hr) of Set5, resized in float and rounded once, which is how the expected values below were measured."""
-    from hatlib import datasets
+    from hatlib.data import datasets
 
     images = [crop_to_multiple(image, scale) for image in datasets.hr_images("set5")]
     small = [round_to_uint8(imresize(image.astype(np.float64), 1 / scale)) for image in images]
-    return [(round_to_uint8(imresize(lr.astype(np.float64), scale)), hr) for lr, hr in zip(small, images, strict=True)]
+    return [
+        (round_to_uint8(imresize(lr.astype(np.float64), scale)), hr)
+        for lr, hr in zip(small, images, strict=True)
+    ]
 
 
-@pytest.mark.parametrize(("scale", "expected"), [
-    (2, (33.682, 0.9305)), (3, (30.405, 0.8690)), (4, (28.431, 0.8113)),
-])
-def test_bicubic_on_set5(needs_data: Callable[..., None], scale: int, expected: tuple[float, float]) -> None:
+@pytest.mark.parametrize(
+    ("scale", "expected"), [(2, (33.682, 0.9305)), (3, (30.405, 0.8690)), (4, (28.431, 0.8113))]
+)
+def test_bicubic_on_set5(
+    needs_data: Callable[..., None], scale: int, expected: tuple[float, float]
+) -> None:
     needs_data("set5")
-    scores = np.mean([(psnr(*pair, scale), ssim(*pair, scale)) for pair in bicubic_set5(scale)], axis=0)
+    scores = np.mean(
+        [(psnr(*pair, scale), ssim(*pair, scale)) for pair in bicubic_set5(scale)], axis=0
+    )
     # measured independently of hatlib; the literature has 33.66/.9299, 30.39/.8682 and 28.42/.8104
     assert scores[0] == pytest.approx(expected[0], abs=1e-3)
     assert scores[1] == pytest.approx(expected[1], abs=1e-4)
@@ -285,9 +324,10 @@ def test_choices_on_set5(needs_data: Callable[..., None]) -> None:
 
 # --- speed
 
+
 def test_fast_enough_for_a_slider() -> None:
     """PSNR, SSIM and a map of 512×512 pixels take about 25 ms; the bound leaves room for a busy machine."""
-    hr = builtin("astronaut")
+    hr = builtin_image("astronaut")
     sr = noisy(hr)
 
     def once() -> float:

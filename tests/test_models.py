@@ -3,15 +3,16 @@ import pytest
 import torch
 
 from hatlib import HatlibError, models
-from hatlib.images import LUMA
-from hatlib.resize import imresize
+from hatlib.imaging.convert import LUMA
+from hatlib.imaging.resize import imresize
 
 # the large ones share their code with these; their numbers, names and sizes are in test_networks.py
 QUICK = ["bicubic", "nearest", "srcnn", "rcan-nano", "swinir-nano", "hat-nano"]
 
 
 @pytest.mark.parametrize(
-    "kernels, weights, parameters", [((9, 1, 5), 8032, 8129), ((9, 3, 5), 24416, 24513), ((9, 5, 5), 57184, 57281)]
+    "kernels, weights, parameters",
+    [((9, 1, 5), 8032, 8129), ((9, 3, 5), 24416, 24513), ((9, 5, 5), 57184, 57281)],
 )
 def test_srcnn_has_the_published_number_of_weights(kernels, weights, parameters):
     state = models.create("srcnn", kernels=kernels).state_dict()
@@ -62,7 +63,9 @@ def test_nothing_beyond_the_halo_matters(name):
     torch.manual_seed(0)
     model = models.create(name, 4)
     lr = torch.rand(1, 3, 31, 31, requires_grad=True)
-    model(lr)[0, :, 4 * 15 : 4 * 16, 4 * 15 : 4 * 16].sum().backward()  # the 4×4 SR pixels of LR pixel (15, 15)
+    model(lr)[
+        0, :, 4 * 15 : 4 * 16, 4 * 15 : 4 * 16
+    ].sum().backward()  # the 4×4 SR pixels of LR pixel (15, 15)
     rows = np.flatnonzero(lr.grad.abs().sum(dim=(0, 1, 3)).numpy() > 0)
     assert 15 - rows.min() <= model.halo and rows.max() - 15 <= model.halo
     assert max(15 - rows.min(), rows.max() - 15) >= model.halo - 1  # nor is it much too large
@@ -73,13 +76,20 @@ def test_bad_names_scales_and_options_are_refused():
         models.create("srcn")
     with pytest.raises(HatlibError, match="scale is 7; the networks know 2, 3, 4"):
         models.create("srcnn", 7)
-    with pytest.raises(HatlibError, match="unknown option of srcnn 'kernel'; did you mean 'kernels'"):
+    with pytest.raises(
+        HatlibError, match="unknown option of srcnn 'kernel'; did you mean 'kernels'"
+    ):
         models.create("srcnn", kernel=(9, 1, 5))
 
 
-@pytest.mark.parametrize("name, left", [
-    ("hat-nano", {"upsample.0.weight", "upsample.0.bias"}), ("rcan-nano", {"tail.0.0.weight", "tail.0.0.bias"}),
-    ("hat", {"upsample.2.weight", "upsample.2.bias"})])
+@pytest.mark.parametrize(
+    "name, left",
+    [
+        ("hat-nano", {"upsample.0.weight", "upsample.0.bias"}),
+        ("rcan-nano", {"tail.0.0.weight", "tail.0.0.bias"}),
+        ("hat", {"upsample.2.weight", "upsample.2.bias"}),
+    ],
+)
 def test_all_but_the_tail_is_copied_from_one_scale_to_another(name, left):
     small = {"embed_dim": 24, "depths": (2,), "num_heads": 2, "window_size": 8, "squeeze_factor": 6}
     options = small if name == "hat" else {}
@@ -91,7 +101,9 @@ def test_all_but_the_tail_is_copied_from_one_scale_to_another(name, left):
         assert torch.equal(value, before[key] if key in left else source.state_dict()[key]), key
     with torch.no_grad():
         next(target.parameters()).add_(1)
-    assert not torch.equal(next(target.parameters()), next(source.parameters())), "the two share their memory"
+    assert not torch.equal(next(target.parameters()), next(source.parameters())), (
+        "the two share their memory"
+    )
 
 
 def test_nothing_is_copied_between_networks_of_two_kinds():

@@ -10,13 +10,18 @@ import reference
 import torch
 
 from hatlib import HatlibError, models
-from hatlib.images import LUMA
-from hatlib.models import counting, hat, layers, published
-from hatlib.models.base import Padding, mirrored
+from hatlib.imaging.convert import LUMA
+from hatlib.models import complexity, hat, layers
 from hatlib.models.hat import HAB
 from hatlib.models.layers import ChannelAttention, DropPath
+from hatlib.models.network import Padding, mirrored
 from hatlib.models.swinir import drop_path_rates
-from hatlib.models.windows import attention_mask, overlapping_position_index, relative_position_index
+from hatlib.models.window_attention import (
+    attention_mask,
+    overlapping_position_index,
+    relative_position_index,
+)
+from hatlib.weights import architectures
 
 MANIFESTS = reference.manifests()
 NANO = ["rcan-nano", "swinir-nano", "hat-nano"]
@@ -49,8 +54,16 @@ def test_a_small_mistake_in_hat_would_show(option, value):
 
 
 def test_there_are_pairs_of_each_architecture_and_scale():
-    assert {"drct_x4_tiny", "hat_x2_tiny", "hat_x4_w16_tiny", "rcan_x2_tiny", "rcan_x3_tiny", "rcan_x4_tiny",
-            "swinir_light_x4_tiny", "swinir_x2_tiny"} <= set(reference.PAIRS)
+    assert {
+        "drct_x4_tiny",
+        "hat_x2_tiny",
+        "hat_x4_w16_tiny",
+        "rcan_x2_tiny",
+        "rcan_x3_tiny",
+        "rcan_x4_tiny",
+        "swinir_light_x4_tiny",
+        "swinir_x2_tiny",
+    } <= set(reference.PAIRS)
     assert len(reference.load("hat_x4_w16_tiny").pairs) == 2
 
 
@@ -62,22 +75,38 @@ def test_names_and_shapes_are_the_published_ones(name):
     architecture, parameters, config, shapes = MANIFESTS[name]
     with torch.device("meta"):
         model = reference.create(architecture, config)
-    buffers = {key: shape for key, shape in shapes.items() if key.rpartition(".")[2] in published.BUFFERS}
+    buffers = {
+        key: shape
+        for key, shape in shapes.items()
+        if key.rpartition(".")[2] in architectures.BUFFERS
+    }
     weights = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     assert weights == {key: shape for key, shape in shapes.items() if key not in buffers}
     assert sum(value.numel() for value in model.state_dict().values()) == parameters
     if buffers:
         window = config["window_size"]
-        tables = {"relative_position_index": relative_position_index(window, window, window),
-                  "relative_position_index_SA": relative_position_index(window, window, window),
-                  "relative_position_index_OCA": overlapping_position_index(window, window * 3 // 2),
-                  "attn_mask": attention_mask(64, 64, window, window // 2)}
+        tables = {
+            "relative_position_index": relative_position_index(window, window, window),
+            "relative_position_index_SA": relative_position_index(window, window, window),
+            "relative_position_index_OCA": overlapping_position_index(window, window * 3 // 2),
+            "attn_mask": attention_mask(64, 64, window, window // 2),
+        }
         assert all(shape == tables[key.rpartition(".")[2]].shape for key, shape in buffers.items())
 
 
-@pytest.mark.parametrize("name, manifest", [
-    ("rcan", "rcan"), ("swinir", "swinir-m"), ("swinir-light", "swinir-s"), ("hat", "hat"), ("hat-s", "hat-s"),
-    ("hat-l", "hat-l"), ("drct", "drct"), ("drct-l", "drct-l")])
+@pytest.mark.parametrize(
+    "name, manifest",
+    [
+        ("rcan", "rcan"),
+        ("swinir", "swinir-m"),
+        ("swinir-light", "swinir-s"),
+        ("hat", "hat"),
+        ("hat-s", "hat-s"),
+        ("hat-l", "hat-l"),
+        ("drct", "drct"),
+        ("drct-l", "drct-l"),
+    ],
+)
 def test_presets_are_the_published_configurations(name, manifest):
     for scale in (2, 3, 4):
         if f"{manifest}_x{scale}" in MANIFESTS:
@@ -86,26 +115,33 @@ def test_presets_are_the_published_configurations(name, manifest):
                 assert reference.create(architecture, config).config == empty(name, scale).config
 
 
-@pytest.mark.parametrize("name, counts", [
-    ("hat", (20_624_795, 20_809_435, 20_772_507)), ("hat-s", (9_473_471, 9_658_111, 9_621_183)),
-    ("hat-l", (40_698_863, None, 40_846_575)), ("swinir", (11_752_487, 11_937_127, 11_900_199)),
-    ("swinir-light", (910_152, 918_267, 929_628)), ("rcan", (15_444_643, 15_629_283, 15_592_355))])
+@pytest.mark.parametrize(
+    "name, counts",
+    [
+        ("hat", (20_624_795, 20_809_435, 20_772_507)),
+        ("hat-s", (9_473_471, 9_658_111, 9_621_183)),
+        ("hat-l", (40_698_863, None, 40_846_575)),
+        ("swinir", (11_752_487, 11_937_127, 11_900_199)),
+        ("swinir-light", (910_152, 918_267, 929_628)),
+        ("rcan", (15_444_643, 15_629_283, 15_592_355)),
+    ],
+)
 def test_parameters_are_as_many_as_in_the_official_code(name, counts):
     for scale, count in zip((2, 3, 4), counts, strict=True):
-        assert count is None or counting.parameters(empty(name, scale)) == count
+        assert count is None or complexity.parameters(empty(name, scale)) == count
 
 
 def test_multiply_adds_are_those_of_the_papers():
     """102.4 G and 53.6 G at 64×64 (HAT, arXiv 2205.04437). Ours are less by the smaller border windows."""
     for name, giga in (("hat", 102.4), ("swinir", 53.6)):
-        assert counting.multiply_adds(empty(name)) / 1e9 == pytest.approx(giga, rel=0.02)
+        assert complexity.multiply_adds(empty(name)) / 1e9 == pytest.approx(giga, rel=0.02)
 
 
 @pytest.mark.parametrize("scale", models.SCALES)
 def test_the_nano_networks_are_alike(scale):
     made = [empty(name, scale) for name in NANO]
-    work = [counting.multiply_adds(model) for model in made]
-    assert all(150_000 < counting.parameters(model) < 400_000 for model in made)
+    work = [complexity.multiply_adds(model) for model in made]
+    assert all(150_000 < complexity.parameters(model) < 400_000 for model in made)
     assert all(count == pytest.approx(np.mean(work), rel=0.1) for count in work)
     for model in made[1:]:
         assert model.config.embed_dim == 16 * model.config.num_heads
@@ -131,7 +167,9 @@ def test_a_hybrid_block_adds_attention_and_convolution_of_the_same_normed_map():
     with torch.inference_mode():
         normed = block.norm1(x)
         mixed = x + block.attn.spelled_out(normed) + 0.2 * block.conv_block(normed)
-        expected = mixed + block.mlp.fc2(torch.nn.functional.gelu(block.mlp.fc1(block.norm2(mixed))))
+        expected = mixed + block.mlp.fc2(
+            torch.nn.functional.gelu(block.mlp.fc1(block.norm2(mixed)))
+        )
         assert torch.allclose(block(x), expected, atol=1e-5)
 
 
@@ -140,7 +178,9 @@ def test_stochastic_depth_never_leaves_out_the_convolutions():
     x = torch.randn(2, 16, 16, 48)
     with torch.no_grad():
         assert torch.allclose(block(x), x + 0.2 * block.conv_block(block.norm1(x)), atol=1e-6)
-        assert not torch.allclose(block.eval()(x), x + 0.2 * block.conv_block(block.norm1(x)), atol=1e-2)
+        assert not torch.allclose(
+            block.eval()(x), x + 0.2 * block.conv_block(block.norm1(x)), atol=1e-2
+        )
 
 
 def test_stochastic_depth_keeps_the_mean_and_is_off_in_eval_mode():
@@ -155,7 +195,11 @@ def test_stochastic_depth_keeps_the_mean_and_is_off_in_eval_mode():
 def test_stochastic_depth_grows_from_block_to_block():
     rates = drop_path_rates(empty("hat").config)
     assert [len(group) for group in rates] == [6] * 6
-    assert rates[0][0] == 0 and rates[-1][-1] == pytest.approx(0.1) and rates[1][0] == pytest.approx(0.1 * 6 / 35)
+    assert (
+        rates[0][0] == 0
+        and rates[-1][-1] == pytest.approx(0.1)
+        and rates[1][0] == pytest.approx(0.1 * 6 / 35)
+    )
 
 
 def test_a_new_rcan_shifts_by_the_published_mean():
@@ -187,7 +231,9 @@ def test_padding_goes_to_the_multiple_and_if_asked_always_beyond():
     assert Padding(8)(image).shape == (1, 3, 16, 24)
     assert Padding(8, always=True)(image).shape == (1, 3, 24, 24)
     assert Padding()(image) is image
-    assert torch.equal(Padding(8)(image), torch.nn.functional.pad(image, (0, 5, 0, 0), mode="reflect"))
+    assert torch.equal(
+        Padding(8)(image), torch.nn.functional.pad(image, (0, 5, 0, 0), mode="reflect")
+    )
     with pytest.raises(HatlibError, match="border is 'wrap'"):
         Padding(8, "wrap")(image)
 
@@ -215,7 +261,11 @@ def test_gray_goes_through_as_rgb_and_comes_back_as_luma(name):
     model, gray = models.create(name, 2).eval(), torch.rand(2, 1, 8, 8)
     with torch.inference_mode():
         colour = model(gray.repeat(1, 3, 1, 1))
-        assert torch.allclose(model(gray), (colour * torch.tensor(LUMA)[:, None, None]).sum(1, keepdim=True), atol=1e-6)
+        assert torch.allclose(
+            model(gray),
+            (colour * torch.tensor(LUMA)[:, None, None]).sum(1, keepdim=True),
+            atol=1e-6,
+        )
 
 
 @pytest.mark.parametrize("name", NANO)
@@ -226,7 +276,11 @@ def test_every_weight_gets_a_gradient(name):
     trained = {key: value.grad for key, value in model.named_parameters() if value.requires_grad}
     assert all(gradient is not None for gradient in trained.values())
     # four ReLUs in a channel attention may all be off at first
-    still = [key for key, gradient in trained.items() if "conv_du" not in key and not gradient.abs().sum() > 0]
+    still = [
+        key
+        for key, gradient in trained.items()
+        if "conv_du" not in key and not gradient.abs().sum() > 0
+    ]
     assert not [key for key in still if "attention" not in key]
 
 
@@ -234,20 +288,29 @@ def test_feature_maps_keep_one_layout():
     """Channels last from the first convolution on: no copy from one layout to the other inside a block."""
     model, seen = models.create("hat-nano", 2).eval(), []
     for layer in model.modules():
-        if isinstance(layer, torch.nn.Conv2d) and layer.kernel_size == (3, 3) and layer.in_channels > 3:
+        if (
+            isinstance(layer, torch.nn.Conv2d)
+            and layer.kernel_size == (3, 3)
+            and layer.in_channels > 3
+        ):
             layer.register_forward_hook(lambda _, given, made: seen.append((given[0], made)))
     with torch.inference_mode():
         model(torch.rand(1, 3, 16, 24))
     assert len(seen) == 12
-    assert all(x.is_contiguous(memory_format=torch.channels_last) for pair in seen[:-1] for x in pair)
+    assert all(
+        x.is_contiguous(memory_format=torch.channels_last) for pair in seen[:-1] for x in pair
+    )
 
 
-@pytest.mark.parametrize("name, scale, options", [
-    ("rcan", 4, {"groups": 1, "blocks": 1, "features": 16, "reduction": 4}),
-    ("swinir", 3, {"embed_dim": 12, "depths": (2,)}),
-    ("hat", 2, {"embed_dim": 12, "depths": (2,), "squeeze_factor": 3}),
-    ("hat-nano", 4, {"depths": (2,)}),
-])
+@pytest.mark.parametrize(
+    "name, scale, options",
+    [
+        ("rcan", 4, {"groups": 1, "blocks": 1, "features": 16, "reduction": 4}),
+        ("swinir", 3, {"embed_dim": 12, "depths": (2,)}),
+        ("hat", 2, {"embed_dim": 12, "depths": (2,), "squeeze_factor": 3}),
+        ("hat-nano", 4, {"depths": (2,)}),
+    ],
+)
 def test_working_strip_by_strip_changes_nothing(name, scale, options, monkeypatch):
     """Without gradients a CPU goes through a map a few rows at a time, and adds in place; with them it does not."""
     torch.manual_seed(0)
@@ -265,7 +328,9 @@ def test_working_strip_by_strip_changes_nothing(name, scale, options, monkeypatc
 def test_bad_configurations_are_refused():
     with pytest.raises(HatlibError, match="50 channels can't be divided among 3 heads"):
         models.create("hat-nano", embed_dim=50)
-    with pytest.raises(HatlibError, match="unknown upsampler 'pixelshufle'; did you mean 'pixelshuffle'"):
+    with pytest.raises(
+        HatlibError, match="unknown upsampler 'pixelshufle'; did you mean 'pixelshuffle'"
+    ):
         models.create("swinir-nano", upsampler="pixelshufle")
     with pytest.raises(HatlibError, match="window_size is 1"):
         models.create("swinir-nano", window_size=1)
@@ -273,7 +338,9 @@ def test_bad_configurations_are_refused():
         models.create("hat-nano", overlap_ratio=0.4)
     with pytest.raises(HatlibError, match="reduction 64 leaves none of 32 features"):
         models.create("rcan-nano", reduction=64)
-    with pytest.raises(HatlibError, match="unknown option of hat 'embed_dims'; did you mean 'embed_dim'"):
+    with pytest.raises(
+        HatlibError, match="unknown option of hat 'embed_dims'; did you mean 'embed_dim'"
+    ):
         models.create("hat", embed_dims=96)
 
 

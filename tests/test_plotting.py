@@ -3,9 +3,11 @@ import io
 import numpy as np
 import pytest
 
-from hatlib import HatlibError, attribution, models, pictures, plotting, resize
+from hatlib import HatlibError, attribution, models, plotting
+from hatlib.data import builtin
+from hatlib.imaging import resize
 
-CAT = pictures.builtin("cat")
+CAT = builtin.builtin_image("cat")
 
 
 def drawn(figure):
@@ -46,7 +48,9 @@ def test_a_crop_outside_the_image_is_refused():
 
 
 def test_curves_have_labels_and_levels():
-    figure = plotting.curves({"a": ([0, 1], [1, 2])}, "steps", "PSNR in dB", levels={"bicubic": 1.5})
+    figure = plotting.curves(
+        {"a": ([0, 1], [1, 2])}, "steps", "PSNR in dB", levels={"bicubic": 1.5}
+    )
     ax = figure.axes[0]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("steps", "PSNR in dB")
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "bicubic"]
@@ -76,7 +80,11 @@ def test_attributions_show_the_window_of_each_network():
     result = attribution.lam(models.create("bicubic", 4), lr, (40, 60, 16), steps=2)
     figure = plotting.attributions(lr, {"bicubic": result, "again": result})
     index = f"DI {result.diffusion_index:.2f}"
-    assert [ax.get_title() for ax in figure.axes[:3]] == ["LR 24×30", f"bicubic\n{index}", f"again\n{index}"]
+    assert [ax.get_title() for ax in figure.axes[:3]] == [
+        "LR 24×30",
+        f"bicubic\n{index}",
+        f"again\n{index}",
+    ]
     assert np.array_equal(figure.axes[4].images[0].get_array(), result.sr[40:56, 60:76])
     box = figure.axes[1].patches[0]
     assert (box.get_x(), box.get_y(), box.get_width(), box.get_height()) == (14.5, 9.5, 4, 4)
@@ -88,12 +96,17 @@ def test_attributions_show_the_window_of_each_network():
 
 
 def test_comparison_shows_the_pictures_and_their_middles():
-    hr = pictures.builtin("cat")[:240, :360]
+    hr = builtin.builtin_image("cat")[:240, :360]
     lr = resize.imresize(hr, 1 / 4)
     results = {"bicubic": resize.imresize(lr, 4), "half as bright": hr // 2}
     figure = plotting.comparison(lr, results, hr, {"bicubic": "27.10 dB"})
     axes = figure.axes
-    assert [ax.get_title() for ax in axes[:4]] == ["LR\n", "bicubic\n27.10 dB", "half as bright\n", "HR\n"]
+    assert [ax.get_title() for ax in axes[:4]] == [
+        "LR\n",
+        "bicubic\n27.10 dB",
+        "half as bright\n",
+        "HR\n",
+    ]
     middles = [ax.images[0].get_array() for ax in axes[4:]]
     np.testing.assert_array_equal(middles[3], hr[90:150, 150:210])  # a quarter of the shorter side
     np.testing.assert_array_equal(middles[2], hr[90:150, 150:210] // 2)
@@ -102,7 +115,9 @@ def test_comparison_shows_the_pictures_and_their_middles():
 
 
 def test_a_scatter_marks_each_group_and_its_mean():
-    figure = plotting.scatter({"a": (np.array([1, 3]), np.array([2, 6])), "b": (np.ones(4), np.zeros(4))}, "DI", "dB")
+    figure = plotting.scatter(
+        {"a": (np.array([1, 3]), np.array([2, 6])), "b": (np.ones(4), np.zeros(4))}, "DI", "dB"
+    )
     ax = figure.axes[0]
     assert [len(points.get_offsets()) for points in ax.collections] == [2, 1, 4, 1]
     assert ax.collections[1].get_offsets().tolist() == [[2, 4]]
@@ -110,7 +125,10 @@ def test_a_scatter_marks_each_group_and_its_mean():
 
 
 def test_intervals_have_a_line_a_label_and_a_colour_a_series():
-    series = {"HAT": {"buildings": (2.0, 1.5, 2.6), "faces": (2.3, 2.0, 2.5)}, "RCAN": {"faces": (2.1, 1.9, 2.4)}}
+    series = {
+        "HAT": {"buildings": (2.0, 1.5, 2.6), "faces": (2.3, 2.0, 2.5)},
+        "RCAN": {"faces": (2.1, 1.9, 2.4)},
+    }
     ax = plotting.intervals(series, "gain, dB", points={"RCAN": {"faces": [2.0, 2.2]}}).axes[0]
     assert [text.get_text() for text in ax.get_yticklabels()] == ["buildings", "faces"]
     bars, dots, _, other, single = ax.collections

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hatlib import exercises, pages
-from hatlib.course import Result
-from hatlib.exercises import record
+from hatlib.course import exercises, pages, progress
+from hatlib.course.runner import Result
 
 
 @pytest.fixture
@@ -30,7 +29,12 @@ def test_a_pass_is_kept_and_shown(file: Path, capsys: pytest.CaptureFixture[str]
     lines = capsys.readouterr().out.splitlines()
     own = [item.id for item in exercises.all_exercises() if item.id.startswith("00")]
     assert lines[0].split()[:5] == ["00", "start", "1", "of", str(len(own))]
-    assert "○ 00.1" in lines[0] and "✓ 00.3" in lines[0] and "✓ 01.1" in lines[1] and "○ 01.2" in lines[1]
+    assert (
+        "○ 00.1" in lines[0]
+        and "✓ 00.3" in lines[0]
+        and "✓ 01.1" in lines[1]
+        and "○ 01.2" in lines[1]
+    )
     assert lines[-1] == f"passed: 2 of {len(exercises.all_exercises())}"
     assert len(lines) == len(exercises.MODULES) + 1
 
@@ -55,27 +59,30 @@ def test_only_passes_are_kept_and_the_first_one_counts(file: Path) -> None:
 def test_a_damaged_file_counts_as_empty_and_is_replaced(file: Path, damage: bytes) -> None:
     file.parent.mkdir()
     file.write_bytes(damage)
-    assert record.passed() == {}
+    assert progress.passed() == {}
     solve("00.3")
-    assert list(record.passed()) == ["00.3"]
+    assert list(progress.passed()) == ["00.3"]
 
 
-def test_a_place_that_cannot_be_written_disturbs_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                                        capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_place_that_cannot_be_written_disturbs_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setenv("HATLIB_PROGRESS", str(tmp_path / "file" / "progress.json"))
     solve("00.3")
     assert capsys.readouterr().out.startswith("✓ 00.3")
-    assert record.passed() == {}
+    assert progress.passed() == {}
 
 
-def test_off_keeps_nothing_and_the_data_folder_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_off_keeps_nothing_and_the_data_folder_is_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HATLIB_DATA", str(tmp_path))
     solve("00.3")  # the tests run with it off
-    assert record.passed() == {} and not list(tmp_path.iterdir())
+    assert progress.passed() == {} and not list(tmp_path.iterdir())
     monkeypatch.delenv("HATLIB_PROGRESS")
     solve("00.3")
-    assert list(record.passed()) == ["00.3"] and (tmp_path / "progress.json").is_file()
+    assert list(progress.passed()) == ["00.3"] and (tmp_path / "progress.json").is_file()
 
 
 def test_the_index_of_the_course_counts_them(file: Path) -> None:

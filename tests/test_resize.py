@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from hatlib import HatlibError
-from hatlib.images import round_to_uint8
-from hatlib.resize import border_indices, cubic, imresize
+from hatlib.imaging.convert import round_to_uint8
+from hatlib.imaging.resize import border_indices, cubic, imresize
 
 RNG = np.random.default_rng(0)
 DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
@@ -23,18 +23,22 @@ def planes(image: np.ndarray) -> torch.Tensor:
 @pytest.mark.parametrize("name, count", [("set5", 5), ("set14", 14)])
 def test_published_lr_files_are_equal_in_every_pixel(needs_data, name, count):
     """The x4 files of Set5 and Set14 (SelfExSR) were made by an older MATLAB: replicated border, rows first."""
-    from hatlib import datasets
+    from hatlib.data import datasets
 
     needs_data(name)
     pairs = datasets.load(name, scale=4, lr="published")
     assert len(pairs) == count
     for pair in pairs:
-        np.testing.assert_array_equal(imresize(pair.hr, 1 / 4, border="replicate"), pair.lr, err_msg=pair.name)
+        np.testing.assert_array_equal(
+            imresize(pair.hr, 1 / 4, border="replicate"), pair.lr, err_msg=pair.name
+        )
 
 
 def test_the_cubic_is_keys_kernel():
     """a = −0.5: 1 at 0, 0 at 1 and 2, −1/16 at 1.5; the weights of any four neighbours sum to 1."""
-    np.testing.assert_allclose(cubic(np.array([0, 0.5, 1, 1.5, 2, -1.5, 9])), [1, 9 / 16, 0, -1 / 16, 0, -1 / 16, 0])
+    np.testing.assert_allclose(
+        cubic(np.array([0, 0.5, 1, 1.5, 2, -1.5, 9])), [1, 9 / 16, 0, -1 / 16, 0, -1 / 16, 0]
+    )
     offsets = np.linspace(0, 1, 11)[:, None] + np.arange(-2, 2)
     np.testing.assert_allclose(cubic(offsets).sum(axis=1), 1)
 
@@ -47,7 +51,9 @@ def test_the_middle_of_a_ramp_lands_where_matlab_puts_it(scale):
     np.testing.assert_allclose(row[2:-2], ((np.arange(24) + 0.5) * scale - 0.5)[2:-2], atol=1e-10)
     row = imresize(ramp, float(scale))[4]
     inside = slice(2 * scale, -2 * scale)
-    np.testing.assert_allclose(row[inside], ((np.arange(len(row)) + 0.5) / scale - 0.5)[inside], atol=1e-10)
+    np.testing.assert_allclose(
+        row[inside], ((np.arange(len(row)) + 0.5) / scale - 0.5)[inside], atol=1e-10
+    )
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -74,14 +80,18 @@ def test_equals_torch_interpolate_after_symmetric_padding(scale, direction):
     factor, pad = (1 / scale, 4 * scale) if direction == "down" else (float(scale), 4)
     rows, columns = (border_indices(np.arange(-pad, n + pad), n, "symmetric") for n in image.shape)
     padded = torch.from_numpy(image[np.ix_(rows, columns)])[None, None]
-    theirs = F.interpolate(padded, scale_factor=factor, mode="bicubic", antialias=True)[0, 0].numpy()
+    theirs = F.interpolate(padded, scale_factor=factor, mode="bicubic", antialias=True)[
+        0, 0
+    ].numpy()
     cut = round(pad * factor)
     np.testing.assert_allclose(imresize(image, factor), theirs[cut:-cut, cut:-cut], atol=1e-12)
 
 
 def test_without_antialiasing_torch_is_another_filter():
     image = RNG.random((64, 64))
-    theirs = F.interpolate(torch.from_numpy(image)[None, None], scale_factor=0.25, mode="bicubic")[0, 0].numpy()
+    theirs = F.interpolate(torch.from_numpy(image)[None, None], scale_factor=0.25, mode="bicubic")[
+        0, 0
+    ].numpy()
     assert np.abs(imresize(image, 0.25) - theirs).max() > 0.1
 
 
@@ -92,8 +102,13 @@ def test_borders_differ_only_near_the_edge():
     assert difference[2:-2, 2:-2].max() < 1e-14
 
 
-@pytest.mark.parametrize("border, want", [("symmetric", [1, 2, 2, 1, 0, 0, 1, 2, 2, 1, 0]),
-                                          ("replicate", [0, 0, 0, 0, 0, 0, 1, 2, 2, 2, 2])])
+@pytest.mark.parametrize(
+    "border, want",
+    [
+        ("symmetric", [1, 2, 2, 1, 0, 0, 1, 2, 2, 1, 0]),
+        ("replicate", [0, 0, 0, 0, 0, 0, 1, 2, 2, 2, 2]),
+    ],
+)
 def test_border_indices(border, want):
     assert border_indices(np.arange(-5, 6), 3, border).tolist() == want
 
@@ -101,7 +116,9 @@ def test_border_indices(border, want):
 def test_the_symmetric_border_is_numpys():
     for n, pad in ((1, 5), (3, 10), (8, 8)):
         want = np.pad(np.arange(n), pad, mode="symmetric")
-        np.testing.assert_array_equal(border_indices(np.arange(-pad, n + pad), n, "symmetric"), want)
+        np.testing.assert_array_equal(
+            border_indices(np.arange(-pad, n + pad), n, "symmetric"), want
+        )
 
 
 def test_size_and_scale_agree_and_size_can_be_anything():
@@ -126,10 +143,19 @@ def test_one_pixel(scale):
 
 
 def test_uint8_is_rounded_half_up_after_each_pass():
-    assert round_to_uint8(np.array([0.5, 1.5, 2.5, -3.0, 254.5, 300.0])).tolist() == [1, 2, 3, 0, 255, 255]
+    assert round_to_uint8(np.array([0.5, 1.5, 2.5, -3.0, 254.5, 300.0])).tolist() == [
+        1,
+        2,
+        3,
+        0,
+        255,
+        255,
+    ]
     image = RNG.integers(0, 256, (48, 48), dtype=np.uint8)
     rows = round_to_uint8(imresize(image.astype(float), size=(12, 48)))
-    np.testing.assert_array_equal(imresize(image, 1 / 4), round_to_uint8(imresize(rows.astype(float), size=(12, 12))))
+    np.testing.assert_array_equal(
+        imresize(image, 1 / 4), round_to_uint8(imresize(rows.astype(float), size=(12, 12)))
+    )
     once = round_to_uint8(imresize(image.astype(float), 1 / 4))
     assert 0.02 < np.mean(once != imresize(image, 1 / 4)) < 0.5  # rounding once is not the same
 
@@ -153,28 +179,37 @@ def test_dtype_is_kept():
     assert imresize(torch.ones(8, 8, dtype=torch.float32), 2.0).dtype == torch.float32
 
 
-@pytest.mark.parametrize("arguments, message", [
-    ({}, "either scale or size"),
-    ({"scale": 0.5, "size": (4, 4)}, "either scale or size"),
-    ({"scale": 0.0}, "positive number, got 0"),
-    ({"scale": -2.0}, "positive number, got -2"),
-    ({"scale": math.inf}, "positive number, got inf"),
-    ({"size": (0, 4)}, r"at least 1×1 pixels, got size \(0, 4\)"),
-    ({"scale": 0.5, "border": "reflect"}, "border is 'reflect'; it can be symmetric or replicate"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({}, "either scale or size"),
+        ({"scale": 0.5, "size": (4, 4)}, "either scale or size"),
+        ({"scale": 0.0}, "positive number, got 0"),
+        ({"scale": -2.0}, "positive number, got -2"),
+        ({"scale": math.inf}, "positive number, got inf"),
+        ({"size": (0, 4)}, r"at least 1×1 pixels, got size \(0, 4\)"),
+        (
+            {"scale": 0.5, "border": "reflect"},
+            "border is 'reflect'; it can be symmetric or replicate",
+        ),
+    ],
+)
 def test_bad_arguments(arguments, message):
     with pytest.raises(HatlibError, match=message):
         imresize(np.ones((8, 8)), **arguments)
 
 
-@pytest.mark.parametrize("image, message", [
-    (np.ones((8, 8), int), "int64"),
-    (np.ones(8), r"\(8,\)"),
-    (np.ones((1, 3, 8, 8)), r"\(1, 3, 8, 8\)"),
-    (np.ones((0, 8)), r"\(0, 8\)"),
-    (torch.ones(8), r"\(8,\)"),
-    ([[1.0]], "got list"),
-])
+@pytest.mark.parametrize(
+    "image, message",
+    [
+        (np.ones((8, 8), int), "int64"),
+        (np.ones(8), r"\(8,\)"),
+        (np.ones((1, 3, 8, 8)), r"\(1, 3, 8, 8\)"),
+        (np.ones((0, 8)), r"\(0, 8\)"),
+        (torch.ones(8), r"\(8,\)"),
+        ([[1.0]], "got list"),
+    ],
+)
 def test_bad_images(image, message):
     with pytest.raises(HatlibError, match=message):
         imresize(image, 0.5)

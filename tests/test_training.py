@@ -13,21 +13,39 @@ import numpy as np
 import pytest
 import torch
 
-from hatlib import HatlibError, datasets, images, models, pictures, recipes, training
-from hatlib.resize import imresize
-from hatlib.training import Recipe, Run, Validation, fit
+from hatlib import HatlibError, models
+from hatlib.data import builtin, datasets
+from hatlib.imaging import io
+from hatlib.imaging.resize import imresize
+from hatlib.training import callbacks, loop, recipes
+from hatlib.training.callbacks import Validation
+from hatlib.training.loop import Recipe, fit
+from hatlib.training.state import Run
 
-IMAGES = [pictures.builtin("coffee")[:200, :200], pictures.builtin("facade-1")[:200, :200]]
-RECIPE = Recipe(options={"kernels": (5, 1, 3), "features": (8, 8)}, patch=8, batch=4, steps=60, precision="fp32")
+IMAGES = [
+    builtin.builtin_image("coffee")[:200, :200],
+    builtin.builtin_image("facade-1")[:200, :200],
+]
+RECIPE = Recipe(
+    options={"kernels": (5, 1, 3), "features": (8, 8)}, patch=8, batch=4, steps=60, precision="fp32"
+)
 
 
 def train(folder=None, listeners=(), **changes):
-    return fit(dataclasses.replace(RECIPE, **changes), IMAGES, listeners=listeners, progress=False, folder=folder)
+    return fit(
+        dataclasses.replace(RECIPE, **changes),
+        IMAGES,
+        listeners=listeners,
+        progress=False,
+        folder=folder,
+    )
 
 
 def same(first: Run, second: Run) -> bool:
     """Whether two runs have the same weights, averages and losses, bit for bit."""
-    states = [[network.state_dict() for network in (run.network, run.model)] for run in (first, second)]
+    states = [
+        [network.state_dict() for network in (run.network, run.model)] for run in (first, second)
+    ]
     equal = all(torch.equal(a[key], b[key]) for a, b in zip(*states, strict=True) for key in a)
     return equal and first.losses == second.losses
 
@@ -36,12 +54,12 @@ def same(first: Run, second: Run) -> bool:
 
 
 def test_training_beats_bicubic_on_an_image_it_did_not_see():
-    hr = pictures.builtin("facade-3")[:160, :160]
+    hr = builtin.builtin_image("facade-3")[:160, :160]
     pair = datasets.Pair("facade-3", imresize(hr, 1 / 4), hr)
     validation = Validation([pair], every=150)
     recipe = Recipe(options={"kernels": (9, 1, 5)}, patch=10, batch=4, steps=150, precision="fp32")
     run = fit(recipe, IMAGES, listeners=[validation], progress=False)
-    bicubic = training.evaluate(models.create("bicubic"), [pair]).psnr.mean()
+    bicubic = loop.evaluate(models.create("bicubic"), [pair]).psnr.mean()
     assert validation.steps == [150]
     assert validation.psnr[-1] > bicubic + 0.1
     assert np.mean(run.losses[-20:]) < np.mean(run.losses[:20])
@@ -52,7 +70,9 @@ def test_half_of_notebook_03s_training_beats_bicubic_on_set5_by_half_a_decibel(n
     needs_data("set5", "t91")
     pairs = list(datasets.load("set5"))
     run = fit(Recipe(steps=150, batch=8, patch=12), datasets.hr_images("t91"), progress=False)
-    bicubic, trained = (training.evaluate(m, pairs).psnr.mean() for m in (models.create("bicubic"), run.model))
+    bicubic, trained = (
+        loop.evaluate(m, pairs).psnr.mean() for m in (models.create("bicubic"), run.model)
+    )
     assert trained - bicubic >= 0.5
 
 
@@ -60,8 +80,13 @@ def test_half_of_notebook_03s_training_beats_bicubic_on_set5_by_half_a_decibel(n
 def test_a_few_steps_of_each_nano_recipe_beat_the_enlargement_that_it_starts_with(name):
     pair = datasets.Pair("coffee", imresize(IMAGES[0], 1 / 4), IMAGES[0])
     start = models.create(name.removesuffix("-x4"), 4).eval()
-    run = fit(training.recipe(name, patch=16, batch=4, steps=80, warm_up=5, ema=0.9), IMAGES, start, progress=False)
-    before, after = (training.evaluate(model, [pair]).psnr.mean() for model in (start, run.model))
+    run = fit(
+        loop.recipe(name, patch=16, batch=4, steps=80, warm_up=5, ema=0.9),
+        IMAGES,
+        start,
+        progress=False,
+    )
+    before, after = (loop.evaluate(model, [pair]).psnr.mean() for model in (start, run.model))
     assert after > before + 0.3
     assert run.skipped == 0
 
@@ -87,15 +112,21 @@ def test_a_given_network_is_where_training_starts_and_stays_as_it_is():
 
 def test_the_loop_that_notebook_09_writes_by_hand_is_this_one():
     path = Path(__file__).parent.parent / "notebooks" / "09_train_hat.ipynb"
-    cells = ["".join(cell["source"]) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
+    cells = [
+        "".join(cell["source"]) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+    ]
     names: dict = {}
     for start in ("import copy\n", "def train_by_hand("):
         (cell,) = [cell for cell in cells if cell.startswith(start)]
         exec(cell, names)
-    recipe = dataclasses.replace(RECIPE, loss="l1", clip=0.1, schedule="trapezoid", warm_up=3, steps=12)
+    recipe = dataclasses.replace(
+        RECIPE, loss="l1", clip=0.1, schedule="trapezoid", warm_up=3, steps=12
+    )
     by_hand, lengths = names["train_by_hand"](recipe, IMAGES)
     whole = fit(recipe, IMAGES, progress=False)
-    assert 0 < sum(length > recipe.clip for length in lengths) <= len(lengths) == 12, "clipping has to matter here"
+    assert 0 < sum(length > recipe.clip for length in lengths) <= len(lengths) == 12, (
+        "clipping has to matter here"
+    )
     for key, value in whole.model.state_dict().items():
         assert torch.equal(value.cpu(), by_hand.state_dict()[key].cpu()), key
 
@@ -110,7 +141,7 @@ def test_the_average_follows_the_weights():
 
 
 def test_validation_measures_every_so_many_steps_and_leaves_the_network_training():
-    hr = pictures.builtin("cat")[:64, :64]
+    hr = builtin.builtin_image("cat")[:64, :64]
     validation = Validation([datasets.Pair("cat", imresize(hr, 1 / 4), hr)], every=3)
     run = train(steps=7, listeners=[validation])
     assert validation.steps == [3, 6] and len(validation.psnr) == 2
@@ -137,26 +168,45 @@ def test_the_other_schedules():
 
 def test_named_recipes_train_what_they_are_called():
     for name in recipes.names():
-        recipe = training.recipe(name)
+        recipe = loop.recipe(name)
         assert name == f"{recipe.model}-x{recipe.scale}"
-    nano = [dataclasses.asdict(training.recipe(f"{name}-nano-x4")) for name in ("rcan", "swinir", "hat")]
-    assert len({str({**recipe, "model": ""}) for recipe in nano}) == 1, "a comparison has to be fair"
+    nano = [
+        dataclasses.asdict(loop.recipe(f"{name}-nano-x4")) for name in ("rcan", "swinir", "hat")
+    ]
+    assert len({str({**recipe, "model": ""}) for recipe in nano}) == 1, (
+        "a comparison has to be fair"
+    )
 
 
 def test_settings_are_read_as_they_are_typed():
-    read = recipes.settings(["steps=2000", "learning_rate=1e-4", "data=DIV2K,extra", "clip=None", "milestones=(5, 6)"])
-    assert read == {"steps": 2000, "learning_rate": 1e-4, "data": ("DIV2K", "extra"), "clip": None,
-                    "milestones": (5, 6)}
+    read = recipes.settings(
+        ["steps=2000", "learning_rate=1e-4", "data=DIV2K,extra", "clip=None", "milestones=(5, 6)"]
+    )
+    assert read == {
+        "steps": 2000,
+        "learning_rate": 1e-4,
+        "data": ("DIV2K", "extra"),
+        "clip": None,
+        "milestones": (5, 6),
+    }
     with pytest.raises(HatlibError, match=r"NAME=VALUE.*'steps'"):
         recipes.settings(["steps"])
 
 
-@pytest.mark.parametrize(("changes", "words"), [
-    ({"loss": "l2"}, "unknown loss 'l2'"), ({"schedule": "cosin"}, "did you mean 'cosine'"),
-    ({"steps": 0}, "steps is 0"), ({"steps": 2.5}, "steps is 2.5"), ({"learning_rate": 0}, "positive"),
-    ({"precision": "fp16"}, "precision"), ({"model": "hat-nanno"}, "did you mean 'hat-nano'"), ({"ema": 1}, "ema"),
-    ({"model": "hat-nano", "patch": 20}, "windows of 8.*such as 24, got 20"),
-])
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"loss": "l2"}, "unknown loss 'l2'"),
+        ({"schedule": "cosin"}, "did you mean 'cosine'"),
+        ({"steps": 0}, "steps is 0"),
+        ({"steps": 2.5}, "steps is 2.5"),
+        ({"learning_rate": 0}, "positive"),
+        ({"precision": "fp16"}, "precision"),
+        ({"model": "hat-nanno"}, "did you mean 'hat-nano'"),
+        ({"ema": 1}, "ema"),
+        ({"model": "hat-nano", "patch": 20}, "windows of 8.*such as 24, got 20"),
+    ],
+)
 def test_recipes_that_cannot_work_are_refused(changes, words):
     with pytest.raises(HatlibError, match=words):
         Recipe(**changes)
@@ -164,12 +214,12 @@ def test_recipes_that_cannot_work_are_refused(changes, words):
 
 def test_an_unknown_setting_and_a_patch_larger_than_the_images_are_refused(tmp_path):
     with pytest.raises(HatlibError, match="did you mean 'steps'"):
-        training.recipe("srcnn-x4", step=5)
+        loop.recipe("srcnn-x4", step=5)
     with pytest.raises(HatlibError, match="needs images of at least 256"):
         train(patch=64, steps=1)
-    images.save_image(tmp_path / "small.png", IMAGES[0][:30, :30])
+    io.save_image(tmp_path / "small.png", IMAGES[0][:30, :30])
     with pytest.raises(HatlibError, match="none of the 1 images has the 32×32 pixels"):
-        list(training.images(dataclasses.replace(RECIPE, data=(str(tmp_path),))))
+        list(loop.images(dataclasses.replace(RECIPE, data=(str(tmp_path),))))
 
 
 # --- gradients that are not finite -----------------------------------------------------------------------------------
@@ -192,7 +242,9 @@ def test_too_many_of_them_end_the_run_with_advice():
     model = models.create("srcnn")
     with torch.no_grad():
         model.conv3.bias.fill_(float("inf"))
-    with pytest.raises(HatlibError, match="20 steps in a row, up to step 20; try a smaller learning_rate"):
+    with pytest.raises(
+        HatlibError, match="20 steps in a row, up to step 20; try a smaller learning_rate"
+    ):
         fit(Recipe(steps=30, batch=2, patch=8), IMAGES, model=model, progress=False)
 
 
@@ -210,12 +262,18 @@ def stop_at(step, error=KeyboardInterrupt):
 def test_ctrl_c_lets_the_step_end_and_one_more_call_goes_on(tmp_path):
     whole = train(steps=12)
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path, steps=12, listeners=[lambda run: signal.raise_signal(signal.SIGINT) if run.step == 5 else None])
+        train(
+            tmp_path,
+            steps=12,
+            listeners=[lambda run: signal.raise_signal(signal.SIGINT) if run.step == 5 else None],
+        )
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     steps = []
     assert same(train(tmp_path, steps=12, listeners=[lambda run: steps.append(run.step)]), whole)
     assert steps == list(range(6, 13))
-    assert same(train(tmp_path, steps=12, listeners=[stop_at(13)]), whole)  # finished: nothing is done again
+    assert same(
+        train(tmp_path, steps=12, listeners=[stop_at(13)]), whole
+    )  # finished: nothing is done again
 
 
 def test_a_second_ctrl_c_stops_at_once_and_the_snapshot_before_is_good(tmp_path):
@@ -225,20 +283,26 @@ def test_a_second_ctrl_c_stops_at_once_and_the_snapshot_before_is_good(tmp_path)
             signal.raise_signal(signal.SIGINT)
 
     train(tmp_path, steps=3, schedule="trapezoid", cooldown=0.0)
-    before = (tmp_path / training.SNAPSHOT).read_bytes()
+    before = (tmp_path / callbacks.SNAPSHOT).read_bytes()
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, steps=12, schedule="trapezoid", cooldown=0.0, listeners=[twice])
-    assert (tmp_path / training.SNAPSHOT).read_bytes() == before
-    assert os.listdir(tmp_path) == [training.SNAPSHOT]
+    assert (tmp_path / callbacks.SNAPSHOT).read_bytes() == before
+    assert os.listdir(tmp_path) == [callbacks.SNAPSHOT]
 
 
 def test_a_trapezoid_can_be_made_longer_before_its_end_begins(tmp_path):
     changes = {"schedule": "trapezoid", "warm_up": 2, "cooldown": 0.5}
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path, steps=20, listeners=[lambda run: signal.raise_signal(signal.SIGINT) if run.step == 10 else 0],
-              **changes)
+        train(
+            tmp_path,
+            steps=20,
+            listeners=[lambda run: signal.raise_signal(signal.SIGINT) if run.step == 10 else 0],
+            **changes,
+        )
     assert same(train(tmp_path, steps=24, **changes), train(steps=24, **changes))
-    with pytest.raises(HatlibError, match="is at step 24 of 24, and with steps=30 the learning rates"):
+    with pytest.raises(
+        HatlibError, match="is at step 24 of 24, and with steps=30 the learning rates"
+    ):
         train(tmp_path, steps=30, **changes)
 
 
@@ -246,7 +310,7 @@ def test_a_snapshot_of_another_recipe_or_none_of_ours_is_refused(tmp_path):
     train(tmp_path, steps=2)
     with pytest.raises(HatlibError, match=r"another recipe \(batch 4, now 2\)"):
         train(tmp_path, steps=2, batch=2)
-    (tmp_path / training.SNAPSHOT).write_text("not a snapshot")
+    (tmp_path / callbacks.SNAPSHOT).write_text("not a snapshot")
     with pytest.raises(HatlibError, match="is not a snapshot of a training run"):
         train(tmp_path, steps=2)
 
@@ -265,12 +329,22 @@ print("done")
 
 
 def launch(folder, pause=0.0, steps=60, launcher=(), **changes):
-    text = SCRIPT.format(tests=str(Path(__file__).parent), folder=str(folder), pause=pause, steps=steps,
-                         changes=changes)
+    text = SCRIPT.format(
+        tests=str(Path(__file__).parent),
+        folder=str(folder),
+        pause=pause,
+        steps=steps,
+        changes=changes,
+    )
     script = Path(folder).with_suffix(".py")
     script.write_text(text, encoding="utf-8")
-    return subprocess.Popen([sys.executable, *launcher, str(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    return subprocess.Popen(
+        [sys.executable, *launcher, str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
@@ -296,13 +370,15 @@ def test_a_full_disk_ends_the_run_and_leaves_the_last_snapshot(tmp_path):
     folder = tmp_path / "run"
     before = train(folder, steps=3, schedule="trapezoid", cooldown=0.0)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # writing more fails, as on a disk with 1000 bytes
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (1000, limits[1])
+    )  # writing more fails, as on a disk with 1000 bytes
     try:
         with pytest.raises(HatlibError, match=r"cannot write .*run.safetensors: File too large"):
             train(folder, steps=6, schedule="trapezoid", cooldown=0.0)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert os.listdir(folder) == [training.SNAPSHOT]
+    assert os.listdir(folder) == [callbacks.SNAPSHOT]
     assert same(train(folder, steps=3, schedule="trapezoid", cooldown=0.0), before)
 
 

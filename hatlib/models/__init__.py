@@ -9,29 +9,50 @@ from typing import Any
 
 import torch
 
-from hatlib import runtime
 from hatlib.errors import HatlibError, unknown
 from hatlib.models import drct, hat, rcan, swinir
-from hatlib.models.base import Network, Padding
 from hatlib.models.drct import DRCT
 from hatlib.models.hat import HAT
 from hatlib.models.interpolation import Bicubic, Nearest
+from hatlib.models.network import Network, Padding
 from hatlib.models.rcan import RCAN
 from hatlib.models.srcnn import SRCNN
 from hatlib.models.swinir import SwinIR
+from hatlib.system import devices
 
-__all__ = ["DRCT", "HAT", "RCAN", "SCALES", "SRCNN", "Network", "Padding", "SwinIR", "copy_weights", "create", "names"]
+__all__ = [
+    "DRCT",
+    "HAT",
+    "RCAN",
+    "SCALES",
+    "SRCNN",
+    "Network",
+    "Padding",
+    "SwinIR",
+    "copy_weights",
+    "create",
+    "names",
+]
 
 SCALES = (2, 3, 4)
-BASELINES: dict[str, Callable[..., Network]] = {"bicubic": Bicubic, "nearest": Nearest}  # they have no weights
+BASELINES: dict[str, Callable[..., Network]] = {
+    "bicubic": Bicubic,
+    "nearest": Nearest,
+}  # they have no weights
 # networks whose options are in a dataclass: (class, configuration) by name
 CONFIGURED: dict[str, tuple[Callable[..., Network], Any]] = {
     name: (network, config)
-    for network, presets in ((RCAN, rcan.PRESETS), (SwinIR, swinir.PRESETS), (HAT, hat.PRESETS), (DRCT, drct.PRESETS))
+    for network, presets in (
+        (RCAN, rcan.PRESETS),
+        (SwinIR, swinir.PRESETS),
+        (HAT, hat.PRESETS),
+        (DRCT, drct.PRESETS),
+    )
     for name, config in presets.items()
 }
 
-runtime.keep_memory()
+devices.keep_memory()
+
 
 def names() -> list[str]:
     """The names that `create` knows."""
@@ -70,7 +91,9 @@ def options(name: str) -> dict[str, Any]:
     if name in CONFIGURED:
         return dataclasses.asdict(CONFIGURED[name][1])
     parameters = inspect.signature({**BASELINES, "srcnn": SRCNN}[name]).parameters
-    return {option: parameter.default for option, parameter in parameters.items() if option != "scale"}
+    return {
+        option: parameter.default for option, parameter in parameters.items() if option != "scale"
+    }
 
 
 @torch.no_grad()
@@ -88,9 +111,15 @@ def copy_weights(source: Network, target: Network) -> list[str]:
         HatlibError: nothing fits.
     """
     given, taken = source.state_dict(), target.state_dict()
-    fitting = {name: tensor for name, tensor in given.items() if name in taken and taken[name].shape == tensor.shape}
+    fitting = {
+        name: tensor
+        for name, tensor in given.items()
+        if name in taken and taken[name].shape == tensor.shape
+    }
     if not fitting:
-        raise HatlibError(f"no weight of {type(source).__name__} ×{source.scale} fits {type(target).__name__} "
-                          f"×{target.scale}: copy between networks of one kind and size")
+        raise HatlibError(
+            f"no weight of {type(source).__name__} ×{source.scale} fits {type(target).__name__} "
+            f"×{target.scale}: copy between networks of one kind and size"
+        )
     target.load_state_dict(fitting, strict=False)
     return [name for name in taken if name not in fitting]

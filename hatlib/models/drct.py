@@ -27,10 +27,7 @@ class DRCTConfig(SwinIRConfig):
     growth: int = 32  # channels that each block adds to those which the next one sees
 
 
-PRESETS = {
-    "drct": DRCTConfig(),
-    "drct-l": DRCTConfig(depths=(6,) * 12),
-}
+PRESETS = {"drct": DRCTConfig(), "drct-l": DRCTConfig(depths=(6,) * 12)}
 
 
 class ResidualDenseGroup(nn.Module):
@@ -46,10 +43,15 @@ class ResidualDenseGroup(nn.Module):
         c = config
         for i in range(BLOCKS):
             channels = c.embed_dim + i * c.growth
-            heads = c.num_heads - channels % c.num_heads  # so that the heads divide the channels of the presets
+            heads = (
+                c.num_heads - channels % c.num_heads
+            )  # so that the heads divide the channels of the presets
             ratio = c.mlp_ratio if i < 3 else MLP_RATIO_OF_LAST
             made = c.embed_dim if i == BLOCKS - 1 else c.growth
-            self.add_module(f"swin{i + 1}", SwinBlock(channels, heads, c.window_size, shift_of(i, c), ratio, drop_path))
+            self.add_module(
+                f"swin{i + 1}",
+                SwinBlock(channels, heads, c.window_size, shift_of(i, c), ratio, drop_path),
+            )
             self.add_module(f"adjust{i + 1}", nn.Conv2d(channels, made, 1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -58,7 +60,9 @@ class ResidualDenseGroup(nn.Module):
         for i in range(1, BLOCKS):
             made = on_tokens(self.get_submodule(f"adjust{i}"), self.get_submodule(f"swin{i}")(seen))
             seen = torch.cat((seen, F.leaky_relu(made, 0.2)), dim=-1)  # (N, H, W, C + i·growth)
-        made = on_tokens(self.get_submodule(f"adjust{BLOCKS}"), self.get_submodule(f"swin{BLOCKS}")(seen))
+        made = on_tokens(
+            self.get_submodule(f"adjust{BLOCKS}"), self.get_submodule(f"swin{BLOCKS}")(seen)
+        )
         return x + 0.2 * made
 
 

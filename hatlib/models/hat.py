@@ -15,8 +15,16 @@ from torch import nn
 
 from hatlib.errors import HatlibError
 from hatlib.models.layers import ChannelAttention, add_pixelwise, conv3x3, on_tokens
-from hatlib.models.swinir import Blocks, Mlp, ResidualGroup, SwinBlock, SwinIRConfig, WindowNetwork, shift_of
-from hatlib.models.windows import OverlappingAttention
+from hatlib.models.swinir import (
+    Blocks,
+    Mlp,
+    ResidualGroup,
+    SwinBlock,
+    SwinIRConfig,
+    WindowNetwork,
+    shift_of,
+)
+from hatlib.models.window_attention import OverlappingAttention
 
 
 @dataclass(frozen=True)
@@ -26,7 +34,9 @@ class HATConfig(SwinIRConfig):
     window_size: int = 16  # from 8: +0.36 dB on Urban100 ×4, before CAB and OCAB are added (§4.2)
     compress_ratio: int = 3  # β: channels / those between the convolutions beside the attention
     squeeze_factor: int = 30  # channels / those between the layers of the channel attention
-    conv_scale: float = 0.01  # α: a constant that keeps the convolutions from disturbing the attention
+    conv_scale: float = (
+        0.01  # α: a constant that keeps the convolutions from disturbing the attention
+    )
     overlap_ratio: float = 0.5  # γ: keys come from windows larger by this
     cab: bool = True  # False leaves the convolutions out of every block, ocab=False the block at the end of each
     ocab: bool = True  # group: the ablation of §4.2; with neither, what is left is SwinIR
@@ -34,8 +44,10 @@ class HATConfig(SwinIRConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if (self.overlap_side - self.window_size) % 2:
-            raise HatlibError(f"overlap_ratio {self.overlap_ratio} of window {self.window_size} gives windows of "
-                              f"{self.overlap_side}, which have no common centre; the difference has to be even")
+            raise HatlibError(
+                f"overlap_ratio {self.overlap_ratio} of window {self.window_size} gives windows of "
+                f"{self.overlap_side}, which have no common centre; the difference has to be even"
+            )
 
     @property
     def overlap_side(self) -> int:
@@ -49,8 +61,15 @@ PRESETS = {
     "hat-s": HATConfig(embed_dim=144, compress_ratio=24, squeeze_factor=24),
     "hat-l": HATConfig(depths=(6,) * 12),
     # for lessons: see swinir-nano; windows of 8 fit patches of 16
-    "hat-nano": HATConfig(embed_dim=48, depths=(2,) * 2, num_heads=3, window_size=8, squeeze_factor=12,
-                          upsampler="pixelshuffledirect", drop_path_rate=0.0),
+    "hat-nano": HATConfig(
+        embed_dim=48,
+        depths=(2,) * 2,
+        num_heads=3,
+        window_size=8,
+        squeeze_factor=12,
+        upsampler="pixelshuffledirect",
+        drop_path_rate=0.0,
+    ),
 }
 
 
@@ -61,8 +80,12 @@ class CAB(nn.Module):
         super().__init__()
         between = channels // compress_ratio
         attention = ChannelAttention(channels, channels // squeeze_factor, first=1)
-        self.cab = nn.Sequential(conv3x3(channels, between), nn.GELU(), conv3x3(between, channels),
-                                 nn.Sequential(OrderedDict(attention=attention)))
+        self.cab = nn.Sequential(
+            conv3x3(channels, between),
+            nn.GELU(),
+            conv3x3(between, channels),
+            nn.Sequential(OrderedDict(attention=attention)),
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, H, W, C) → the same shape."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from hatlib.models.base import Network
-from hatlib.resize import imresize
+from hatlib.imaging.resize import imresize
+from hatlib.models.network import Network
 
 
 class Bicubic(Network):

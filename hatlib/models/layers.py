@@ -52,12 +52,16 @@ def add_pixelwise(x: torch.Tensor, branch: Callable[[torch.Tensor], torch.Tensor
     return x
 
 
-def enlarge_by_strips(layers: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, scale: int) -> torch.Tensor:
+def enlarge_by_strips(
+    layers: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, scale: int
+) -> torch.Tensor:
     """layers(x) for the last convolutions of a network, (N, C, H, W) → (N, 3, s·H, s·W); without gradients in strips.
 
     Between them lie the largest maps of all. They look at most three rows up and down, which each strip gets too.
     """
-    parts = strips(token_layout(x), unit=4 * REACH, times=4)  # not too many: what two of them see is computed twice
+    parts = strips(
+        token_layout(x), unit=4 * REACH, times=4
+    )  # not too many: what two of them see is computed twice
     if torch.is_grad_enabled() or len(parts) == 1:
         return layers(x)
     made, top = [], 0
@@ -97,12 +101,19 @@ class ChannelAttention(nn.Sequential):
     """
 
     def __init__(self, channels: int, squeezed: int, first: int = 0):
-        super().__init__(*[nn.Identity()] * first, nn.Conv2d(channels, squeezed, 1), nn.ReLU(),
-                         nn.Conv2d(squeezed, channels, 1), nn.Sigmoid())
+        super().__init__(
+            *[nn.Identity()] * first,
+            nn.Conv2d(channels, squeezed, 1),
+            nn.ReLU(),
+            nn.Conv2d(squeezed, channels, 1),
+            nn.Sigmoid(),
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) → the same shape."""
-        means = image_layout(token_layout(x).mean(dim=(1, 2), keepdim=True))  # so that their gradient has x's layout
+        means = image_layout(
+            token_layout(x).mean(dim=(1, 2), keepdim=True)
+        )  # so that their gradient has x's layout
         return x * super().forward(means)
 
 
@@ -138,7 +149,9 @@ def start_as_enlargement(first: Any, body: Any, last: Any, scale: int) -> None:
         last: the convolution before the pixel shuffle (C → 3·s², 3×3).
     """
     colours = range(first.in_channels)
-    offsets = (torch.arange(scale) + 0.5) / scale - 0.5  # of the SR pixels from the middle of their LR pixel
+    offsets = (
+        torch.arange(scale) + 0.5
+    ) / scale - 0.5  # of the SR pixels from the middle of their LR pixel
     taps = (1 - (offsets[:, None] - torch.arange(-1, 2)).abs()).clamp(min=0)  # (s, 3), bilinear
     kernels = torch.einsum("iy,jx->ijyx", taps, taps).flatten(0, 1)  # (s², 3, 3)
     last.weight.mul_(0.1)

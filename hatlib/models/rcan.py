@@ -13,8 +13,15 @@ import torch
 from torch import nn
 
 from hatlib.errors import HatlibError
-from hatlib.models.base import RGB_MEAN, ColourNetwork
-from hatlib.models.layers import ChannelAttention, Residual, conv3x3, enlarge_by_strips, start_as_enlargement, upsampler
+from hatlib.models.layers import (
+    ChannelAttention,
+    Residual,
+    conv3x3,
+    enlarge_by_strips,
+    start_as_enlargement,
+    upsampler,
+)
+from hatlib.models.network import RGB_MEAN, ColourNetwork
 
 RGB_RANGE = 255  # the published weights work on pixels of 0–255
 
@@ -27,7 +34,9 @@ class RCANConfig:
     blocks: int = 20  # of each group
     features: int = 64  # channels
     reduction: int = 16  # r: channels / those between the layers of the channel attention
-    upsampler: str = "pixelshuffle"  # "pixelshuffledirect" gives RGB in one step, as lightweight networks do
+    upsampler: str = (
+        "pixelshuffle"  # "pixelshuffledirect" gives RGB in one step, as lightweight networks do
+    )
 
     def __post_init__(self) -> None:
         if self.features < self.reduction:
@@ -37,7 +46,9 @@ class RCANConfig:
 PRESETS = {
     "rcan": RCANConfig(),
     # for lessons: as many multiply-adds as swinir-nano and hat-nano have
-    "rcan-nano": RCANConfig(groups=2, blocks=7, features=32, reduction=8, upsampler="pixelshuffledirect"),
+    "rcan-nano": RCANConfig(
+        groups=2, blocks=7, features=32, reduction=8, upsampler="pixelshuffledirect"
+    ),
 }
 
 
@@ -56,12 +67,16 @@ def block(config: RCANConfig) -> Residual:
     """RCAB (§3.4): two convolutions and channel attention. (N, C, H, W) → the same shape."""
     c = config.features
     attention = ChannelAttention(c, c // config.reduction)
-    return Residual(conv3x3(c, c), nn.ReLU(), conv3x3(c, c), nn.Sequential(OrderedDict(conv_du=attention)))
+    return Residual(
+        conv3x3(c, c), nn.ReLU(), conv3x3(c, c), nn.Sequential(OrderedDict(conv_du=attention))
+    )
 
 
 def group(config: RCANConfig) -> Residual:
     """Residual group (§3.2): blocks, a convolution, and a short skip connection over them."""
-    return Residual(*[block(config) for _ in range(config.blocks)], conv3x3(config.features, config.features))
+    return Residual(
+        *[block(config) for _ in range(config.blocks)], conv3x3(config.features, config.features)
+    )
 
 
 class RCAN(ColourNetwork):
@@ -84,6 +99,10 @@ class RCAN(ColourNetwork):
 
     def enlarge(self, rgb: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W) → (N, 3, s·H, s·W)."""
-        shallow = self.head(self.sub_mean(RGB_RANGE * rgb.contiguous(memory_format=torch.channels_last)))
-        sr = enlarge_by_strips(self.tail, shallow + self.body(shallow), self.scale)  # the long skip connection (§3.2)
+        shallow = self.head(
+            self.sub_mean(RGB_RANGE * rgb.contiguous(memory_format=torch.channels_last))
+        )
+        sr = enlarge_by_strips(
+            self.tail, shallow + self.body(shallow), self.scale
+        )  # the long skip connection (§3.2)
         return self.add_mean(sr) / RGB_RANGE

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from hatlib.images import LUMA
-from hatlib.models.base import Network
-from hatlib.resize import imresize
+from hatlib.imaging.convert import LUMA
+from hatlib.imaging.resize import imresize
+from hatlib.models.network import Network
 
 
 class SRCNN(Network):
@@ -24,14 +24,23 @@ class SRCNN(Network):
         features: n1, n2.
     """
 
-    def __init__(self, scale: int = 4, kernels: tuple[int, int, int] = (9, 5, 5), features: tuple[int, int] = (64, 32)):
+    def __init__(
+        self,
+        scale: int = 4,
+        kernels: tuple[int, int, int] = (9, 5, 5),
+        features: tuple[int, int] = (64, 32),
+    ):
         super().__init__()
         self.scale = scale
         self.conv1 = nn.Conv2d(1, features[0], kernels[0])
         self.conv2 = nn.Conv2d(features[0], features[1], kernels[1])
         self.conv3 = nn.Conv2d(features[1], 1, kernels[2])
-        self.margin = sum(k // 2 for k in kernels)  # SR pixels that the three valid convolutions cut off on each side
-        self.halo = 2 + -(-self.margin // scale)  # LR pixels around a pixel that its result depends on
+        self.margin = sum(
+            k // 2 for k in kernels
+        )  # SR pixels that the three valid convolutions cut off on each side
+        self.halo = 2 + -(
+            -self.margin // scale
+        )  # LR pixels around a pixel that its result depends on
         self.start_as_identity()
 
     @torch.no_grad()
@@ -49,7 +58,9 @@ class SRCNN(Network):
 
     def enhance(self, luma: torch.Tensor) -> torch.Tensor:
         """The three layers: bicubic luma (N, 1, H, W) in [0, 1] → better luma of the same size."""
-        x = F.pad(luma, [self.margin] * 4, mode="replicate")  # no zeros at the border, which would look like an edge
+        x = F.pad(
+            luma, [self.margin] * 4, mode="replicate"
+        )  # no zeros at the border, which would look like an edge
         x = F.relu(self.conv1(x))  # (N, n1, H + …, W + …)  patch extraction and representation
         x = F.relu(self.conv2(x))  # (N, n2, H + …, W + …)  non-linear mapping
         return self.conv3(x)  # (N, 1, H, W)  reconstruction

@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from hatlib.errors import HatlibError
-from hatlib.models.base import RGB_MEAN, ColourNetwork, Padding
 from hatlib.models.layers import (
     DropPath,
     add_pixelwise,
@@ -25,7 +24,8 @@ from hatlib.models.layers import (
     token_layout,
     upsampler,
 )
-from hatlib.models.windows import WindowAttention
+from hatlib.models.network import RGB_MEAN, ColourNetwork, Padding
+from hatlib.models.window_attention import WindowAttention
 
 FEATURES = 64  # between the body and the RGB image, in every published network of this family
 HALO = 32  # LR pixels; what SwinIR's and HAT's own scripts let tiles overlap by
@@ -47,15 +47,22 @@ class SwinIRConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "depths", tuple(self.depths))  # a list from a JSON file is as good
         if self.window_size < 2:
-            raise HatlibError(f"window_size is {self.window_size}; a window has at least 2×2 pixels")
+            raise HatlibError(
+                f"window_size is {self.window_size}; a window has at least 2×2 pixels"
+            )
 
 
 PRESETS = {
     "swinir": SwinIRConfig(),
     "swinir-light": SwinIRConfig(embed_dim=60, depths=(6,) * 4, upsampler="pixelshuffledirect"),
     # for lessons: heads of 16 channels suit the hardware, and short training wants no stochastic depth
-    "swinir-nano": SwinIRConfig(embed_dim=48, depths=(4,) * 2, num_heads=3, upsampler="pixelshuffledirect",
-                                drop_path_rate=0.0),
+    "swinir-nano": SwinIRConfig(
+        embed_dim=48,
+        depths=(4,) * 2,
+        num_heads=3,
+        upsampler="pixelshuffledirect",
+        drop_path_rate=0.0,
+    ),
 }
 
 
@@ -81,7 +88,9 @@ class SwinBlock(nn.Module):
         drop_path: rate of stochastic depth.
     """
 
-    def __init__(self, channels: int, heads: int, window: int, shift: int, mlp_ratio: float, drop_path: float):
+    def __init__(
+        self, channels: int, heads: int, window: int, shift: int, mlp_ratio: float, drop_path: float
+    ):
         super().__init__()
         self.norm1 = nn.LayerNorm(channels)
         self.attn = WindowAttention(channels, heads, window, shift)
@@ -166,7 +175,9 @@ class WindowNetwork(ColourNetwork):
     def enlarge(self, rgb: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W), multiples of the window → (N, 3, s·H, s·W)."""
         mean = rgb.new_tensor(RGB_MEAN)[:, None, None]
-        shallow = self.conv_first((rgb - mean).contiguous(memory_format=torch.channels_last))  # (N, C, H, W)
+        shallow = self.conv_first(
+            (rgb - mean).contiguous(memory_format=torch.channels_last)
+        )  # (N, C, H, W)
         x = self.patch_embed["norm"](token_layout(shallow))  # (N, H, W, C) from here on
         for layer in self.layers:
             x = layer(x)
@@ -205,8 +216,10 @@ class SwinIR(WindowNetwork):
     def group(self, rates: Sequence[float]) -> nn.Module:
         """RSTB: windows are shifted in every other block."""
         c = self.config
-        blocks = [SwinBlock(c.embed_dim, c.num_heads, c.window_size, shift_of(i, c), c.mlp_ratio, rate)
-                  for i, rate in enumerate(rates)]
+        blocks = [
+            SwinBlock(c.embed_dim, c.num_heads, c.window_size, shift_of(i, c), c.mlp_ratio, rate)
+            for i, rate in enumerate(rates)
+        ]
         return ResidualGroup(c.embed_dim, Blocks(blocks))
 
 

@@ -21,7 +21,12 @@ LINK = re.compile(r"\[([^\]]+)\]\(([^)\s]+)\)")
 def headings(path: Path) -> set[str]:
     """What nbconvert, and JupyterLab, make of a notebook's headings: the words, with hyphens between them."""
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    lines = [line for cell in cells if cell["cell_type"] == "markdown" for line in "".join(cell["source"]).splitlines()]
+    lines = [
+        line
+        for cell in cells
+        if cell["cell_type"] == "markdown"
+        for line in "".join(cell["source"]).splitlines()
+    ]
     found = [line.lstrip("#").strip() for line in lines if re.match(r"#{1,4} ", line)]
     return {re.sub(r"[`*]", "", heading).replace(" ", "-") for heading in found}
 
@@ -64,4 +69,8 @@ def wrong_name(dotted: str, path: Path) -> str | None:
     except AttributeError as error:
         return str(error)
     home = inspect.getsourcefile(inspect.unwrap(found))  # type: ignore[arg-type]
-    return None if home and Path(home).resolve() == path.resolve() else f"{dotted} is not in {path.name}"
+    return (
+        None
+        if home and Path(home).resolve() == path.resolve()
+        else f"{dotted} is not in {path.name}"
+    )

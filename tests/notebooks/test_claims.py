@@ -14,9 +14,9 @@ from links import LINK, NOTEBOOKS, ROOT, mistakes
 
 from hatlib.errors import HatlibError
 
-ledger: Any = import_module("benchmarks.ledger")
-frame: Any = import_module("benchmarks.ledger.frame")
-sources: Any = import_module("benchmarks.ledger.sources")
+ledger: Any = import_module("experiments.claims")
+frame: Any = import_module("experiments.claims.frame")
+sources: Any = import_module("experiments.claims.sources")
 HOLDS, CORRECTED, FAILS, NOT_HERE = frame.HOLDS, frame.CORRECTED, frame.FAILS, frame.NOT_HERE
 KEYS = [one.key for one in ledger.claims()]
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e-\d+)?")
@@ -45,8 +45,10 @@ def differences(old: str, new: str) -> list[str]:
 def alike(a: str, b: str) -> bool:
     if NUMBER.sub("#", a) != NUMBER.sub("#", b):
         return False
-    return all(close(x[0], y[0], a[x.end() :].startswith((" %", "%")))
-               for x, y in zip(NUMBER.finditer(a), NUMBER.finditer(b), strict=True))
+    return all(
+        close(x[0], y[0], a[x.end() :].startswith((" %", "%")))
+        for x, y in zip(NUMBER.finditer(a), NUMBER.finditer(b), strict=True)
+    )
 
 
 def close(a: str, b: str, percentage: bool) -> bool:
@@ -61,16 +63,25 @@ def close(a: str, b: str, percentage: bool) -> bool:
 
 def test_the_page_is_what_the_command_writes(rows: dict[str, Any]) -> None:
     found = differences(stored(), ledger.page(list(rows.values())))
-    assert not found, "run python -m benchmarks.ledger again:\n" + "\n".join(found)
+    assert not found, "run python -m experiments.claims again:\n" + "\n".join(found)
 
 
-@pytest.mark.parametrize(("old", "new", "same"), [
-    ("| 0.12 dB | **holds** |", "| 0.13 dB | **holds** |", True), ("28.43 dB", "28.63 dB", True),
-    ("| 0.12 dB | **holds** |", "| 0.12 dB | **does not hold** |", False), ("0.12 dB", "0.22 dB", False),
-    ("20,772,507 parameters", "20,772,508 parameters", False), ("56% of", "57% of", True), ("56% of", "66% of", False),
-    ("fails 10 of 10", "fails 9 of 10", False), ("1e-13", "4e-13", True), ("1e-13", "1e-02", False),
-    ("HAT +0.12", "HAT-S +0.12", False),
-])
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ("| 0.12 dB | **holds** |", "| 0.13 dB | **holds** |", True),
+        ("28.43 dB", "28.63 dB", True),
+        ("| 0.12 dB | **holds** |", "| 0.12 dB | **does not hold** |", False),
+        ("0.12 dB", "0.22 dB", False),
+        ("20,772,507 parameters", "20,772,508 parameters", False),
+        ("56% of", "57% of", True),
+        ("56% of", "66% of", False),
+        ("fails 10 of 10", "fails 9 of 10", False),
+        ("1e-13", "4e-13", True),
+        ("1e-13", "1e-02", False),
+        ("HAT +0.12", "HAT-S +0.12", False),
+    ],
+)
 def test_the_comparison_sees_what_counts(old: str, new: str, same: bool) -> None:
     assert (differences(old, new) == []) is same
 
@@ -89,7 +100,9 @@ def test_every_row_is_complete(rows: dict[str, Any]) -> None:
     assert len(lines) == len(rows) >= 20
     for k, (line, row) in enumerate(zip(lines, rows.values(), strict=True), start=1):
         number, words, test, found, verdict, shown = line.strip("| ").split(" | ")
-        assert int(number) == k and words and found and shown and verdict.strip("*") in frame.VERDICTS
+        assert (
+            int(number) == k and words and found and shown and verdict.strip("*") in frame.VERDICTS
+        )
         assert re.search(r"[Hh]olds|not testable here", test), f"{row.claim.key}: no rule"
 
 
@@ -106,7 +119,9 @@ def test_keys_are_unique() -> None:
 
 # --- the rules: each verdict could be another one ---------------------------------------------------------------------
 
-OTHERWISE: dict[str, tuple[dict[str, Any], str]] = {  # other numbers for a claim, and what they would make of it
+OTHERWISE: dict[
+    str, tuple[dict[str, Any], str]
+] = {  # other numbers for a claim, and what they would make of it
     "range": ({"rcan_reach": 9, "swinir_reach": 9}, HOLDS),
     "classical-model": ({"error": 1e-3}, FAILS),
     "real-degradation": ({"real": 1.5, "classical": 1.6}, HOLDS),
@@ -167,7 +182,13 @@ OTHERWISE: dict[str, tuple[dict[str, Any], str]] = {  # other numbers for a clai
     "a-year-after": ({"arxiv": 12}, HOLDS),
     "outperform": ({"drct": 0, "hma": 0}, FAILS),
 }
-TABLES = {"pretraining-here", "urban100", "ucla", "buildings-faces", "few-shot"}  # tested below, on made-up tables
+TABLES = {
+    "pretraining-here",
+    "urban100",
+    "ucla",
+    "buildings-faces",
+    "few-shot",
+}  # tested below, on made-up tables
 
 
 def test_every_claim_is_tried_with_other_numbers() -> None:
@@ -195,58 +216,106 @@ def with_table(monkeypatch: pytest.MonkeyPatch, key: str, table: pd.DataFrame) -
     return ledger.evaluate(claim(key))
 
 
-@pytest.mark.parametrize(("pretrained", "wanted"), [((30.2, 30.3), HOLDS), ((29.9, 30.05), CORRECTED),
-                                                    ((29.6, 30.3), FAILS)])
+@pytest.mark.parametrize(
+    ("pretrained", "wanted"),
+    [((30.2, 30.3), HOLDS), ((29.9, 30.05), CORRECTED), ((29.6, 30.3), FAILS)],
+)
 def test_pretraining_has_to_be_ahead_of_both_with_every_seed(
-        pretrained: tuple[float, float], wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretrained: tuple[float, float], wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     psnr = {"t91": (29.8, 29.9), "together": (30.0, 30.1), "plain-t91": pretrained}
-    table = pd.DataFrame([{"stage": stage, "seed": seed, "budget": 800, "psnr_urban25": values[seed]}
-                          for stage, values in psnr.items() for seed in (0, 1)])
+    table = pd.DataFrame(
+        [
+            {"stage": stage, "seed": seed, "budget": 800, "psnr_urban25": values[seed]}
+            for stage, values in psnr.items()
+            for seed in (0, 1)
+        ]
+    )
     row = with_table(monkeypatch, "pretraining-here", table)
     assert row.verdict == wanted and "2 seeds, 800 steps" in row.text
 
 
-@pytest.mark.parametrize(("psnr", "wanted"), [(28.36, HOLDS), (28.30, CORRECTED), (27.0, FAILS), (None, NOT_HERE)])
-def test_urban100_needs_the_published_weights(psnr: float | None, wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("psnr", "wanted"), [(28.36, HOLDS), (28.30, CORRECTED), (27.0, FAILS), (None, NOT_HERE)]
+)
+def test_urban100_needs_the_published_weights(
+    psnr: float | None, wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lines = [("matlab", "hat-nano-x4", 25.15)]
     if psnr:  # the mean of the two that were made by the protocol
-        lines += [("matlab", "hat-x4-imagenet", psnr - 5), ("matlab", "hat-x4-imagenet", psnr + 5),
-                  ("torch", "hat-x4-imagenet", 20.0)]
-    table = pd.DataFrame(lines, columns=["lr", "model", "psnr"]).assign(data="Urban100", ssim=0.8444)
+        lines += [
+            ("matlab", "hat-x4-imagenet", psnr - 5),
+            ("matlab", "hat-x4-imagenet", psnr + 5),
+            ("torch", "hat-x4-imagenet", 20.0),
+        ]
+    table = pd.DataFrame(lines, columns=["lr", "model", "psnr"]).assign(
+        data="Urban100", ssim=0.8444
+    )
     assert with_table(monkeypatch, "urban100", table).verdict == wanted
     assert with_table(monkeypatch, "ucla", table).verdict == NOT_HERE
 
 
-@pytest.mark.parametrize(("whole", "half", "tiles", "wanted"), [
-    (0.5, 0.5, 0.2, HOLDS), (0.5, -0.5, 0.2, CORRECTED), (-0.5, -0.5, 0.2, CORRECTED), (-0.5, -0.5, -0.2, FAILS)])
+@pytest.mark.parametrize(
+    ("whole", "half", "tiles", "wanted"),
+    [
+        (0.5, 0.5, 0.2, HOLDS),
+        (0.5, -0.5, 0.2, CORRECTED),
+        (-0.5, -0.5, 0.2, CORRECTED),
+        (-0.5, -0.5, -0.2, FAILS),
+    ],
+)
 def test_buildings_are_compared_by_gain_at_two_sizes_and_at_equal_difficulty(
-        whole: float, half: float, tiles: float, wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole: float, half: float, tiles: float, wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     noise = np.random.default_rng(0).normal(0, 0.05, (2, 20))
-    lines = [{"condition": condition, "region": region, "content": content, "bicubic": 25.0, "pixels": 4096,
-              "psnr": 26.0 + (gain if content == "buildings" else 0) + noise[k, i]}
-             for condition, region, gain in (("as it is", "whole", whole), ("half size", "whole", half),
-                                             ("as it is", "tiles 20-24", tiles), ("as it is", "tiles 24-28", tiles))
-             for k, content in enumerate(("buildings", "portraits")) for i in range(20)]
+    lines = [
+        {
+            "condition": condition,
+            "region": region,
+            "content": content,
+            "bicubic": 25.0,
+            "pixels": 4096,
+            "psnr": 26.0 + (gain if content == "buildings" else 0) + noise[k, i],
+        }
+        for condition, region, gain in (
+            ("as it is", "whole", whole),
+            ("half size", "whole", half),
+            ("as it is", "tiles 20-24", tiles),
+            ("as it is", "tiles 24-28", tiles),
+        )
+        for k, content in enumerate(("buildings", "portraits"))
+        for i in range(20)
+    ]
     table = pd.DataFrame(lines).assign(model="hat-nano-x4")
     row = with_table(monkeypatch, "buildings-faces", table)
     assert row.verdict == wanted and row.numbers["tiles"] == pytest.approx(tiles, abs=0.05)
 
 
-@pytest.mark.parametrize(("portraits", "control", "wanted"), [(0.3, 0.1, HOLDS), (0.3, 0.3, CORRECTED),
-                                                              (-0.1, -0.3, FAILS)])
-def test_few_shot_has_to_beat_its_control(portraits: float, control: float, wanted: str,
-                                          monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("portraits", "control", "wanted"),
+    [(0.3, 0.1, HOLDS), (0.3, 0.3, CORRECTED), (-0.1, -0.3, FAILS)],
+)
+def test_few_shot_has_to_beat_its_control(
+    portraits: float, control: float, wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     names = [f"portraits/{i}" for i in range(12)] + ["buildings/1", "buildings/2"]
     noise = np.random.default_rng(0).normal(0, 0.02, (6, len(names)))
 
     def line(stage: str, kind: str, k: int, change: float, number: int) -> dict[str, Any]:
-        return {"stage": stage, "kind": kind, "k": k, **dict(zip(names, 30 + change + noise[number], strict=True))}
+        return {
+            "stage": stage,
+            "kind": kind,
+            "k": k,
+            **dict(zip(names, 30 + change + noise[number], strict=True)),
+        }
 
     lines = [line("untouched", "untouched", 0, 0.0, 0)]
     for number, k in enumerate((1, 12)):
         share = k / 12
-        lines += [line("measured", "portraits", k, share * portraits, 1 + 2 * number),
-                  line("measured", "photos", k, share * control, 2 + 2 * number)]
+        lines += [
+            line("measured", "portraits", k, share * portraits, 1 + 2 * number),
+            line("measured", "photos", k, share * control, 2 + 2 * number),
+        ]
     row = with_table(monkeypatch, "few-shot", pd.DataFrame(lines))
     assert row.verdict == wanted and "k = 1" in row.text and "k = 12" in row.text
 
@@ -265,14 +334,24 @@ def test_what_is_not_recorded_says_so() -> None:
 
 def test_a_remark_is_printed_with_its_verdict_only() -> None:
     for x, text in ((1.0, "1.0 dB"), (-1.0, "-1.0 dB. Lower")):
-        one = frame.Claim("key", "where", "words", "holds if", "{x} dB", lambda n: frame.graded(n.x > 0),
-                          lambda x=x: {"x": x}, remarks={FAILS: "Lower"})
+        one = frame.Claim(
+            "key",
+            "where",
+            "words",
+            "holds if",
+            "{x} dB",
+            lambda n: frame.graded(n.x > 0),
+            lambda x=x: {"x": x},
+            remarks={FAILS: "Lower"},
+        )
         assert ledger.evaluate(one).text == text
 
 
 def test_links_are_made_of_headings_that_exist() -> None:
-    assert frame.link("02 SSIM below zero") == "[02 SSIM below zero](02_metrics.ipynb#SSIM-below-zero)"
-    assert list(mistakes(frame.link("01 Which k and which phase is \"bicubic\"?"))) == []
+    assert (
+        frame.link("02 SSIM below zero") == "[02 SSIM below zero](02_metrics.ipynb#SSIM-below-zero)"
+    )
+    assert list(mistakes(frame.link('01 Which k and which phase is "bicubic"?'))) == []
     assert frame.link("99") == "notebook 99"
     with pytest.raises(HatlibError, match="no heading “Nothing”"):
         frame.link("02 Nothing")

@@ -21,7 +21,7 @@ STARTUP = "import sys, types\nsys.modules['google.colab'] = types.ModuleType('go
 PROBE = """
 import importlib.metadata, json, os, sys
 print("PROBE", json.dumps({
-    "hatlib": hatlib.__file__, "data": str(hatlib.runtime.data_folder()), "torch": importlib.metadata.version("torch"),
+    "hatlib": hatlib.__file__, "data": str(hatlib.system.paths.data_folder()), "torch": importlib.metadata.version("torch"),
     "colab": "google.colab" in sys.modules, "files": sorted(os.listdir())}))
 """
 
@@ -35,7 +35,9 @@ def colab(tmp_path: Path) -> Path:
     site = Path(subprocess.check_output([python, "-c", where], text=True).strip())
     # .pth files inside a folder that is added by one are not read: an editable hatlib stays out
     (site / "packages.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    hidden = subprocess.run([python, "-c", "import torch, hatlib"], cwd=tmp_path, capture_output=True, text=True)
+    hidden = subprocess.run(
+        [python, "-c", "import torch, hatlib"], cwd=tmp_path, capture_output=True, text=True
+    )
     if "No module named 'hatlib'" not in hidden.stderr:
         pytest.skip("hatlib is installed for good in this environment, so it cannot be hidden")
     return python
@@ -46,19 +48,31 @@ def install_source(folder: Path) -> str:
     folder.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder)
-    shutil.copytree(ROOT / "hatlib", folder / "hatlib", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "hatlib", folder / "hatlib", ignore=shutil.ignore_patterns("__pycache__")
+    )
     return folder.as_uri()
 
 
 def environment(tmp_path: Path) -> dict[str, str]:
     """No network, no mirror, no checkout; pip may take nothing but the source it is given."""
-    outside = {k: v for k, v in os.environ.items() if not k.startswith(("HATLIB_", "PIP_", "PYTHON", "MPL"))}
+    outside = {
+        k: v
+        for k, v in os.environ.items()
+        if not k.startswith(("HATLIB_", "PIP_", "PYTHON", "MPL"))
+    }
     return {
-        **outside, "HATLIB_SOURCE": install_source(tmp_path / "source"), "HATLIB_PROFILE": "quick",
-        "PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        **outside,
+        "HATLIB_SOURCE": install_source(tmp_path / "source"),
+        "HATLIB_PROFILE": "quick",
+        "PIP_NO_INDEX": "1",
+        "PIP_NO_DEPS": "1",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_NO_BUILD_ISOLATION": "0",  # pip reads this one the wrong way round: 0 is without isolation
-        "XDG_CACHE_HOME": str(tmp_path / "cache"), "IPYTHONDIR": str(tmp_path / "ipython"),
-        "https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9",  # nothing listens there
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "IPYTHONDIR": str(tmp_path / "ipython"),
+        "https_proxy": "http://127.0.0.1:9",
+        "http_proxy": "http://127.0.0.1:9",  # nothing listens there
     }
 
 
@@ -78,7 +92,9 @@ def test_a_notebook_alone_installs_hatlib_and_runs(colab: Path, tmp_path: Path) 
 
     runner = Path(__file__).with_name("run_in_kernel.py")
     command = [sys.executable, str(runner), str(colab), str(alone / "02_metrics.ipynb")]
-    done = subprocess.run(command, cwd=alone, env=environment(tmp_path), capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        command, cwd=alone, env=environment(tmp_path), capture_output=True, text=True, timeout=300
+    )
 
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("PROBE")]

@@ -32,7 +32,9 @@ def test_every_notebook_and_every_network_is_on_the_map() -> None:
     from hatlib import models
 
     linked = set(re.findall(r"\]\((\d\d_\w+\.ipynb)", text()))
-    lessons = {path.name for path in NOTEBOOKS.glob("*.ipynb")} - {"00_start_here.ipynb"}  # 00 has no formula
+    lessons = {path.name for path in NOTEBOOKS.glob("*.ipynb")} - {
+        "00_start_here.ipynb"
+    }  # 00 has no formula
     assert linked == lessons
     for network in ("SRCNN", "RCAN", "SwinIR", "HAT", "DRCT"):
         assert f"{getattr(models, network).__module__}.{network}`" in text(), network
@@ -42,19 +44,22 @@ def test_the_readme_leads_to_the_map() -> None:
     assert "](notebooks/MAP.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(("page", "part"), [
-    ("[09 x](09_none.ipynb#x)", "no file"),
-    ("[03 x](03_srcnn.ipynb#Not-a-heading)", "no heading"),
-    ("[02 x](03_srcnn.ipynb#The-idea)", "leads to"),
-    ("[`hatlib.metrics.pnsr`](../hatlib/metrics.py)", "pnsr"),
-    ("[`hatlib.metricks.psnr`](../hatlib/metrics.py)", "metricks"),
-    ("[`hatlib.metrics.psnr`](../hatlib/resize.py)", "is not in resize.py"),
-])
+@pytest.mark.parametrize(
+    ("page", "part"),
+    [
+        ("[09 x](09_none.ipynb#x)", "no file"),
+        ("[03 x](03_srcnn.ipynb#Not-a-heading)", "no heading"),
+        ("[02 x](03_srcnn.ipynb#The-idea)", "leads to"),
+        ("[`hatlib.imaging.metrics.pnsr`](../hatlib/metrics.py)", "pnsr"),
+        ("[`hatlib.metricks.psnr`](../hatlib/metrics.py)", "metricks"),
+        ("[`hatlib.imaging.metrics.psnr`](../hatlib/resize.py)", "is not in resize.py"),
+    ],
+)
 def test_the_check_sees_mistakes(page: str, part: str) -> None:
     (found,) = mistakes(page)
     assert part in found
 
 
 def test_the_check_lets_pass_what_is_right() -> None:
-    good = "[03 The idea](03_srcnn.ipynb#The-idea), [`hatlib.metrics.psnr`](../hatlib/metrics.py), [x](https://x.org/y)"
+    good = "[03 The idea](03_srcnn.ipynb#The-idea), [`hatlib.imaging.metrics.psnr`](../hatlib/metrics.py), [x](https://x.org/y)"
     assert list(mistakes(good)) == []

@@ -16,9 +16,17 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-TAGS = {"nbval-check-output", "nbval-ignore-output", "nbval-skip", "nbval-raises-exception", "raises-exception"}
+TAGS = {
+    "nbval-check-output",
+    "nbval-ignore-output",
+    "nbval-skip",
+    "nbval-raises-exception",
+    "raises-exception",
+}
 LIMIT = 1_500_000  # bytes of a stored notebook
-WIDTH = 100  # characters of a line that JupyterLab shows on a small laptop, beside its list of files
+WIDTH = (
+    100  # characters of a line that JupyterLab shows on a small laptop, beside its list of files
+)
 QUOTED = "class SurveyHAB"  # the one listing that stands as it was printed elsewhere
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -39,8 +47,11 @@ def source(cell: dict[str, Any]) -> str:
 
 def outputs(path: Path) -> list[tuple[str, dict[str, Any]]]:
     """(which cell, output) for every stored output."""
-    return [(f"{path.stem} [{cell['execution_count']}]", output)
-            for cell in cells(path, "code") for output in cell["outputs"]]
+    return [
+        (f"{path.stem} [{cell['execution_count']}]", output)
+        for cell in cells(path, "code")
+        for output in cell["outputs"]
+    ]
 
 
 def text_of(output: dict[str, Any]) -> str:
@@ -68,13 +79,16 @@ def test_there_are_notebooks_in_reading_order() -> None:
 
 # ---- the head -------------------------------------------------------------------------------------------------------
 
+
 @each_notebook
 def test_title_and_badge(path: Path) -> None:
     first = notebook(path)["cells"][0]
     assert first["cell_type"] == "markdown" and source(first).startswith("# ")
     here = repository().removeprefix("https://")
     address = f"https://colab.research.google.com/{here.replace('.com', '')}/blob/main/notebooks/{path.name}"
-    assert f"](https://colab.research.google.com/assets/colab-badge.svg)]({address})" in source(first)
+    assert f"](https://colab.research.google.com/assets/colab-badge.svg)]({address})" in source(
+        first
+    )
 
 
 @each_notebook
@@ -89,7 +103,9 @@ def test_first_code_cell_is_the_same_everywhere(path: Path) -> None:
     first = source(cells(path, "code")[0])
     assert first == source(cells(NOTEBOOKS[0], "code")[0])
     assert len(first.splitlines()) <= 12
-    assert re.findall(r"git\+(https://[^\"']+)", first) == [repository()]  # on Colab: this repository, nothing else
+    assert re.findall(r"git\+(https://[^\"']+)", first) == [
+        repository()
+    ]  # on Colab: this repository, nothing else
     assert first.rstrip().endswith("hatlib.hello()")
 
 
@@ -100,6 +116,7 @@ def test_second_code_cell_is_the_imports(path: Path) -> None:
 
 
 # ---- what is stored -------------------------------------------------------------------------------------------------
+
 
 @each_notebook
 def test_metadata_is_clean(path: Path) -> None:
@@ -122,7 +139,9 @@ def test_stored_outputs_are_fit_to_be_seen(path: Path) -> None:
     for where, output in outputs(path):
         assert output["output_type"] != "error", where
         assert output.get("name") != "stderr", f"{where}: {text_of(output)[:200]}"
-        assert not any("widget" in kind or "javascript" in kind for kind in output.get("data", {})), where
+        assert not any(
+            "widget" in kind or "javascript" in kind for kind in output.get("data", {})
+        ), where
 
 
 @each_notebook
@@ -137,8 +156,12 @@ def test_checked_outputs_can_be_compared(path: Path) -> None:
     for cell in cells(path, "code"):
         if "nbval-check-output" in cell["metadata"].get("tags", []):
             kinds = {kind for output in cell["outputs"] for kind in output.get("data", {})}
-            assert cell["outputs"] and not any(kind.startswith("image/") for kind in kinds), source(cell)[:60]
-            assert not re.search(r"\bat 0x[0-9a-f]+", "".join(text_of(output) for output in cell["outputs"]))
+            assert cell["outputs"] and not any(kind.startswith("image/") for kind in kinds), source(
+                cell
+            )[:60]
+            assert not re.search(
+                r"\bat 0x[0-9a-f]+", "".join(text_of(output) for output in cell["outputs"])
+            )
 
 
 @each_notebook
@@ -163,10 +186,13 @@ def test_size(path: Path) -> None:
 
 # ---- the text -------------------------------------------------------------------------------------------------------
 
+
 @each_notebook
 def test_links_lead_somewhere(path: Path) -> None:
     text = prose(path)
-    targets = re.findall(r"\]\(\s*<?([^)\s>]+)", text) + re.findall(r"(?:href|src)=[\"']([^\"']+)", text)
+    targets = re.findall(r"\]\(\s*<?([^)\s>]+)", text) + re.findall(
+        r"(?:href|src)=[\"']([^\"']+)", text
+    )
     for target in targets:
         if not re.match(r"https?:|mailto:|#|attachment:|data:", target):
             file = path.parent / target.split("#")[0]
@@ -176,7 +202,7 @@ def test_links_lead_somewhere(path: Path) -> None:
 @each_notebook
 def test_formulas_can_be_shown_without_network(path: Path) -> None:
     pytest.importorskip("latex2mathml", reason="formulas on pages need the extra `notebooks`")
-    from hatlib import pages
+    from hatlib.course import pages
 
     found = re.findall(r"\$\$(.+?)\$\$|(?<![\\$])\$([^$\n]+?)(?<!\\)\$", prose(path), re.DOTALL)
     for block, inline in found:
@@ -187,17 +213,24 @@ def test_formulas_can_be_shown_without_network(path: Path) -> None:
 
 # ---- exercises ------------------------------------------------------------------------------------------------------
 
+
 @each_notebook
 def test_exercises_are_complete(path: Path) -> None:
     number = path.name[:2]
-    heads = [k for k, cell in enumerate(notebook(path)["cells"]) if re.search(r"^#+ *Exercise", source(cell), re.M)]
+    heads = [
+        k
+        for k, cell in enumerate(notebook(path)["cells"])
+        if re.search(r"^#+ *Exercise", source(cell), re.M)
+    ]
     assert len(heads) >= 4, f"{path.name} has {len(heads)} exercises"
     for order, k in enumerate(heads, start=1):
         head, stub, answer = notebook(path)["cells"][k : k + 3]
         id = f"{number}.{order}"
         where = f"exercise {id}"
         assert re.search(rf"^### Exercise {id} · \S", source(head), re.M), where
-        assert re.search(r"^(?=.{5} )●{1,5}○{0,4} · \d+ min", source(head), re.M), f"{where}: difficulty, minutes"
+        assert re.search(r"^(?=.{5} )●{1,5}○{0,4} · \d+ min", source(head), re.M), (
+            f"{where}: difficulty, minutes"
+        )
         check_stub(stub, id)
         check_answer(answer, stub_name(stub, id), where)
 
@@ -212,13 +245,25 @@ def check_stub(stub: dict[str, Any], id: str) -> None:
     """A typed function with a docstring, still to be written, and its check below it."""
     assert stub["cell_type"] == "code", f"exercise {id}: no code cell after the header"
     name = stub_name(stub, id)
-    functions = {node.name: node for node in ast.parse(source(stub)).body if isinstance(node, ast.FunctionDef)}
-    assert name in functions, f"exercise {id}: the check takes {name}, which the cell does not define"
+    functions = {
+        node.name: node
+        for node in ast.parse(source(stub)).body
+        if isinstance(node, ast.FunctionDef)
+    }
+    assert name in functions, (
+        f"exercise {id}: the check takes {name}, which the cell does not define"
+    )
     function = functions[name]
     assert ast.get_docstring(function), f"exercise {id}: no docstring"
-    assert function.returns and all(a.annotation for a in function.args.args), f"exercise {id}: no type hints"
-    assert "NotImplementedError" in ast.unparse(function.body[-1]), f"exercise {id}: the stub is not a stub"
-    assert "not done yet" in "".join(text_of(output) for output in stub["outputs"]), f"exercise {id}"
+    assert function.returns and all(a.annotation for a in function.args.args), (
+        f"exercise {id}: no type hints"
+    )
+    assert "NotImplementedError" in ast.unparse(function.body[-1]), (
+        f"exercise {id}: the stub is not a stub"
+    )
+    assert "not done yet" in "".join(text_of(output) for output in stub["outputs"]), (
+        f"exercise {id}"
+    )
 
 
 def check_answer(answer: dict[str, Any], name: str, where: str) -> None:
@@ -227,13 +272,17 @@ def check_answer(answer: dict[str, Any], name: str, where: str) -> None:
     assert answer["cell_type"] == "markdown", f"{where}: no hint and solution after the stub"
     assert re.findall(r"<details>\s*<summary>(.*?)</summary>", text) == ["Hint", "Solution"], where
     assert text.count("</details>") == 2, where
-    defined = [node.name for node in ast.parse(solution(answer)).body if isinstance(node, ast.FunctionDef)]
+    defined = [
+        node.name for node in ast.parse(solution(answer)).body if isinstance(node, ast.FunctionDef)
+    ]
     assert name in defined, f"{where}: the solution does not define {name}"
 
 
 def solution(answer: dict[str, Any]) -> str:
     """The code of the solution, or "" for a cell that has none."""
-    code = re.search(r"<summary>Solution</summary>\s*```python\n(.*?)```", source(answer), re.DOTALL)
+    code = re.search(
+        r"<summary>Solution</summary>\s*```python\n(.*?)```", source(answer), re.DOTALL
+    )
     return code[1] if code else ""
 
 
@@ -245,15 +294,22 @@ def test_a_solution_runs_where_it_is_pasted(path: Path) -> None:
         if cell["cell_type"] == "code":
             above += source(cell) + "\n"
         elif code := solution(cell):
-            known = {s.get_name() for s in symtable.symtable(above, path.name, "exec").get_symbols()
-                     if s.is_assigned() or s.is_imported() or s.is_namespace()}
-            assert unknown_names(code) <= known, f"{path.name}: {unknown_names(code) - known} in\n{code}"
+            known = {
+                s.get_name()
+                for s in symtable.symtable(above, path.name, "exec").get_symbols()
+                if s.is_assigned() or s.is_imported() or s.is_namespace()
+            }
+            assert unknown_names(code) <= known, (
+                f"{path.name}: {unknown_names(code) - known} in\n{code}"
+            )
 
 
 def unknown_names(code: str) -> set[str]:
     """Names that some code uses and neither makes itself nor finds in Python."""
     nodes = list(ast.walk(ast.parse(code)))
-    made = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    made = {
+        node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
     made |= {node.arg for node in nodes if isinstance(node, ast.arg)}
     made |= {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
     used = {node.id for node in nodes if isinstance(node, ast.Name)}
@@ -261,4 +317,7 @@ def unknown_names(code: str) -> set[str]:
 
 
 def test_a_name_that_a_notebook_lacks_is_seen() -> None:
-    assert unknown_names("def f(x: Gradient) -> int:\n    y = len(x)\n    return np.sum(y)") == {"Gradient", "np"}
+    assert unknown_names("def f(x: Gradient) -> int:\n    y = len(x)\n    return np.sum(y)") == {
+        "Gradient",
+        "np",
+    }

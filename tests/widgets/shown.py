@@ -41,7 +41,9 @@ def move_everything(box: Any, size: tuple[int, int] | None = None) -> None:
         for value in others:
             before = picture.value
             control.value = value
-            assert "not drawn" not in caption.value, f"{control.description} {value}: {caption.value}"
+            assert "not drawn" not in caption.value, (
+                f"{control.description} {value}: {caption.value}"
+            )
             assert picture.value != before, f"{control.description} {value}: the same picture"
             if size:
                 assert pixels(picture).shape[:2] == size[::-1], f"{control.description} {value}"
@@ -53,5 +55,7 @@ def move_everything(box: Any, size: tuple[int, int] | None = None) -> None:
 def is_opaque_and_pale(picture: Any) -> bool:
     """Whether a picture stands on white, so that it can be read on a dark page too."""
     image = PillowImage.open(io.BytesIO(picture.value))
-    return image.mode == "RGB" and all((edge == 255).all() for edge in
-                                       (pixels(picture)[0], pixels(picture)[-1], pixels(picture)[:, 0]))
+    return image.mode == "RGB" and all(
+        (edge == 255).all()
+        for edge in (pixels(picture)[0], pixels(picture)[-1], pixels(picture)[:, 0])
+    )

@@ -1,11 +1,11 @@
-"""hatlib.widgets.drawing: cells, colours, borders and panels."""
+"""hatlib.course.widgets.drawing: cells, colours, borders and panels."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from hatlib.widgets import drawing
+from hatlib.course.widgets import drawing
 
 FACE = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
 
@@ -19,18 +19,30 @@ def test_enlarged_makes_squares() -> None:
 def test_colours_are_those_of_the_ends_and_of_the_middle() -> None:
     values = np.array([-9.0, -2.0, 0.0, 2.0, 9.0])
     low, blue, white, red, high = drawing.signed(values, 2.0).astype(int)
-    assert blue.tolist() == low.tolist() == [5, 48, 97] and red.tolist() == high.tolist() == [103, 0, 31]
+    assert blue.tolist() == low.tolist() == [5, 48, 97] and red.tolist() == high.tolist() == [
+        103,
+        0,
+        31,
+    ]
     assert white.min() > 240
-    assert drawing.coloured(np.array([3.0, 4.0]), 3.0, 4.0).tolist() == [[68, 1, 84], [253, 231, 37]]
+    assert drawing.coloured(np.array([3.0, 4.0]), 3.0, 4.0).tolist() == [
+        [68, 1, 84],
+        [253, 231, 37],
+    ]
     assert drawing.gray(np.array([0.0, 0.2, 1.0]))[:, 0].tolist() == [0, 51, 255]
     for level in (0.0, 3.0):  # no division by zero where all values are the same
-        assert np.unique(drawing.signed(np.full((2, 2), level)).reshape(4, 3), axis=0).shape == (1, 3)
+        assert np.unique(drawing.signed(np.full((2, 2), level)).reshape(4, 3), axis=0).shape == (
+            1,
+            3,
+        )
 
 
 def test_mixed_takes_a_share_for_all_or_for_each_pixel() -> None:
     black = np.zeros((1, 2, 3), np.uint8)
     assert drawing.mixed(black, (100, 200, 50), 0.5).tolist() == [[[50, 100, 25]] * 2]
-    assert drawing.mixed(black, (100, 200, 50), np.array([[0.0, 1.0]])).tolist() == [[[0, 0, 0], [100, 200, 50]]]
+    assert drawing.mixed(black, (100, 200, 50), np.array([[0.0, 1.0]])).tolist() == [
+        [[0, 0, 0], [100, 200, 50]]
+    ]
 
 
 @pytest.mark.parametrize("thick", [1, 2, 3])
@@ -40,7 +52,9 @@ def test_borders_run_between_unlike_cells(thick: int) -> None:
     drawing.draw_borders(canvas, labels, cell, (9, 9, 9), thick)
     drawn = canvas[..., 0] == 9
     left, right, below = drawn[4, 10:22], drawn[4, 18:30], drawn[12:22, 20]
-    assert left.sum() == right.sum() == below.sum() == drawn[:6, 20].sum() == thick  # once each, and the outer edge
+    assert (
+        left.sum() == right.sum() == below.sum() == drawn[:6, 20].sum() == thick
+    )  # once each, and the outer edge
     assert drawn[0, 16:24].all() and not drawn[0, 26:].any() and not drawn[18:].any()
     inner = np.zeros_like(canvas)
     drawing.draw_borders(inner, labels, cell, (9, 9, 9), thick, outer=False)

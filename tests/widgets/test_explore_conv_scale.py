@@ -1,4 +1,4 @@
-"""hatlib.widgets.conv_scale: α is set in a copy, and the result is the network's with that α."""
+"""hatlib.course.widgets.conv_scale: α is set in a copy, and the result is the network's with that α."""
 
 from __future__ import annotations
 
@@ -10,23 +10,39 @@ import torch
 from shown import is_opaque_and_pale, move_everything, pixels
 
 from hatlib import models
+from hatlib.course.widgets.conv_scale import (
+    STOPS,
+    WIDTH,
+    conv_scale_explorer,
+    conv_scale_view,
+    trained_scale,
+    with_scale,
+)
+from hatlib.data.builtin import builtin_image
 from hatlib.errors import HatlibError
-from hatlib.images import to_image, to_tensor
-from hatlib.metrics import psnr
+from hatlib.imaging.convert import to_image, to_tensor
+from hatlib.imaging.metrics import psnr
+from hatlib.imaging.resize import imresize
 from hatlib.models import Network
-from hatlib.pictures import builtin
-from hatlib.resize import imresize
-from hatlib.widgets.conv_scale import STOPS, WIDTH, conv_scale_explorer, conv_scale_view, trained_scale, with_scale
 
-HR = builtin("facade-5")[100:164, 200:296]
+HR = builtin_image("facade-5")[100:164, 200:296]
 
 
 @cache
 def network(conv_scale: float = 0.01) -> Network:
     """With random weights and a convolution branch that matters."""
     torch.manual_seed(1)
-    model = models.create("hat", 4, embed_dim=12, depths=(2,), num_heads=2, window_size=8, squeeze_factor=4,
-                          upsampler="pixelshuffledirect", conv_scale=conv_scale)
+    model = models.create(
+        "hat",
+        4,
+        embed_dim=12,
+        depths=(2,),
+        num_heads=2,
+        window_size=8,
+        squeeze_factor=4,
+        upsampler="pixelshuffledirect",
+        conv_scale=conv_scale,
+    )
     with torch.no_grad():
         for key, tensor in model.named_parameters():
             if "conv_block" in key:
@@ -61,8 +77,14 @@ def test_conv_scale_view_shows_both_and_their_difference() -> None:
     picture, caption = conv_scale_view(HR, 4, results.__getitem__, 0.01, 0.3)
     assert "+6" not in caption and picture.dtype == np.uint8
     same, caption = conv_scale_view(HR, 4, results.__getitem__, 0.01, 0.01)
-    assert "equal in every pixel" in caption and "(+0.00 dB)" in caption and same.shape == picture.shape
-    np.testing.assert_array_equal(same[:, : 2 * 12 + 2 * 96], picture[:, : 2 * 12 + 2 * 96])  # HR is the same
+    assert (
+        "equal in every pixel" in caption
+        and "(+0.00 dB)" in caption
+        and same.shape == picture.shape
+    )
+    np.testing.assert_array_equal(
+        same[:, : 2 * 12 + 2 * 96], picture[:, : 2 * 12 + 2 * 96]
+    )  # HR is the same
 
 
 def test_conv_scale_explorer_follows_its_control_and_resets() -> None:
@@ -73,9 +95,13 @@ def test_conv_scale_explorer_follows_its_control_and_resets() -> None:
 
 
 def test_conv_scale_explorer_refuses_what_it_cannot_show() -> None:
-    with pytest.raises(HatlibError, match="RCAN has no convolution branch beside its attention; HAT has"):
+    with pytest.raises(
+        HatlibError, match="RCAN has no convolution branch beside its attention; HAT has"
+    ):
         conv_scale_explorer(models.create("rcan-nano").eval())
-    with pytest.raises(HatlibError, match="PSNR at ×4 needs an image of at least 12×12 pixels, got 11×96"):
+    with pytest.raises(
+        HatlibError, match="PSNR at ×4 needs an image of at least 12×12 pixels, got 11×96"
+    ):
         conv_scale_explorer(network(), HR[:11])
     mixed = with_scale(models.create("hat-nano"), 0.5)
     next(module for module in mixed.modules() if hasattr(module, "conv_scale")).conv_scale = 0.1  # type: ignore
@@ -87,4 +113,7 @@ def test_conv_scale_explorer_has_a_network_and_a_picture_of_its_own() -> None:
     """And the branch does something in it: without it the trained network is another one."""
     box = conv_scale_explorer()
     assert pixels(box.children[1]).shape[1] == WIDTH
-    assert "α = 0.01 (as trained)" in box.children[2].value and "equal in every pixel" not in box.children[2].value
+    assert (
+        "α = 0.01 (as trained)" in box.children[2].value
+        and "equal in every pixel" not in box.children[2].value
+    )

@@ -1,4 +1,4 @@
-"""hatlib.widgets.gates: the gates are those of the network, and the controls choose among them."""
+"""hatlib.course.widgets.gates: the gates are those of the network, and the controls choose among them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ import torch
 from shown import is_opaque_and_pale, move_everything, pixels
 
 from hatlib import models
+from hatlib.course.widgets import gates
+from hatlib.course.widgets.gates import ORDERS, gated, gates_explorer, gates_view
+from hatlib.data.builtin import builtin_image
 from hatlib.errors import HatlibError
-from hatlib.images import to_tensor
+from hatlib.imaging.convert import to_tensor
 from hatlib.models import Network
 from hatlib.models.layers import image_layout
-from hatlib.pictures import builtin
-from hatlib.widgets import gates
-from hatlib.widgets.gates import ORDERS, gated, gates_explorer, gates_view
 
-PICTURES = {"<façade>": builtin("facade-5")[100:116, 200:224], "cat": builtin("cat")[100:118, 150:166]}
+PICTURES = {
+    "<façade>": builtin_image("facade-5")[100:116, 200:224],
+    "cat": builtin_image("cat")[100:118, 150:166],
+}
 
 
 @cache
@@ -43,14 +46,18 @@ def test_gates_are_those_of_the_network() -> None:
     model: Any = network()
     lr = PICTURES["cat"]
     modules = gates.blocks(model)
-    assert list(modules) == [f"group {group}, block {block}" for group in (1, 2) for block in range(1, 8)]
+    assert list(modules) == [
+        f"group {group}, block {block}" for group in (1, 2) for block in range(1, 8)
+    ]
     before, opened = gated(model, modules["group 1, block 1"], lr)
     x = model.head(model.sub_mean(255 * to_tensor(lr)))
     features = model.body[0].body[0].body[:3](x)  # convolution, ReLU, convolution
     np.testing.assert_allclose(before, features[0].numpy(), rtol=1e-4, atol=1e-3)
     after = model.body[0].body[0].body[3](features)[0].numpy()
     np.testing.assert_allclose(before * opened[:, None, None], after, rtol=1e-4, atol=1e-3)
-    assert opened.shape == (32,) and opened.min() >= 0 and opened.max() <= 1 and np.ptp(opened) > 0.1
+    assert (
+        opened.shape == (32,) and opened.min() >= 0 and opened.max() <= 1 and np.ptp(opened) > 0.1
+    )
     assert not any(module._forward_hooks for module in model.modules())
 
 
@@ -58,7 +65,9 @@ def test_gates_are_those_of_the_network() -> None:
 def test_gates_of_hat_are_those_of_its_convolution_branch() -> None:
     model: Any = network("hat-nano")
     modules = gates.blocks(model)
-    assert list(modules) == [f"group {group}, block {block}" for group in (1, 2) for block in (1, 2)]
+    assert list(modules) == [
+        f"group {group}, block {block}" for group in (1, 2) for block in (1, 2)
+    ]
     before, opened = gated(model, modules["group 1, block 2"], PICTURES["cat"][:16, :16])
     block = model.layers[0].residual_group.blocks[1]
     seen: list[torch.Tensor] = []
@@ -75,7 +84,10 @@ def test_gates_view_says_what_it_shows() -> None:
     one, two = (of_network(block, name)[1] for name in PICTURES)
     assert picture.dtype == np.uint8 and picture.shape[1] == gates.WIDTH
     assert f"gate <b>{one[5]:.3f}</b> on &lt;façade&gt;, <b>{two[5]:.3f}</b> on cat" in caption
-    assert f"differ by {np.abs(one - two).mean():.3f} on average" in caption and "<façade>" not in caption
+    assert (
+        f"differ by {np.abs(one - two).mean():.3f} on average" in caption
+        and "<façade>" not in caption
+    )
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -125,7 +137,9 @@ def test_gates_explorer_refuses_what_it_cannot_show() -> None:
         gates_explorer(network(), PICTURES, "group 3, block 1")
     with pytest.raises(HatlibError, match="channel is -1; group 1, block 1 has channels 0 to 31"):
         gates_explorer(network(), PICTURES, channel=-1)
-    with pytest.raises(HatlibError, match="SwinIR has no channel attention to show; RCAN and HAT have"):
+    with pytest.raises(
+        HatlibError, match="SwinIR has no channel attention to show; RCAN and HAT have"
+    ):
         gates_explorer(models.create("swinir-nano").eval())
     with pytest.raises(HatlibError, match="two images by name, got 1"):
         gates_explorer(network(), {"one": PICTURES["cat"]})

@@ -1,4 +1,4 @@
-"""hatlib.widgets.lam: the map is attribution's, and the window goes where the sliders say."""
+"""hatlib.course.widgets.lam: the map is attribution's, and the window goes where the sliders say."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import torch
 from shown import is_opaque_and_pale, move_everything, pixels
 
 from hatlib import attribution, models
+from hatlib.course.widgets import lam, marks
+from hatlib.course.widgets.lam import lam_explorer, lam_view
+from hatlib.data.builtin import builtin_image
 from hatlib.errors import HatlibError
 from hatlib.models import Network
-from hatlib.pictures import builtin
-from hatlib.widgets import lam, marks
-from hatlib.widgets.lam import lam_explorer, lam_view
 
-LR = builtin("coffee")[120:140, 200:224]  # 20×24
+LR = builtin_image("coffee")[120:140, 200:224]  # 20×24
 
 
 def small(seed: int, scale: int = 4) -> Network:
@@ -77,7 +77,9 @@ def test_lam_explorer_takes_one_network_and_small_pictures() -> None:
 
 
 def test_lam_explorer_refuses_what_it_cannot_show() -> None:
-    with pytest.raises(HatlibError, match="of one scale, so that a window means the same; got one ×4, two ×2"):
+    with pytest.raises(
+        HatlibError, match="of one scale, so that a window means the same; got one ×4, two ×2"
+    ):
         lam_explorer({"one": MODELS["one"], "two": small(1, 2)})
     with pytest.raises(HatlibError, match="at least one network"):
         lam_explorer({})
@@ -88,4 +90,7 @@ def test_lam_explorer_has_networks_and_a_picture_of_its_own() -> None:
     assert panel.children[0].options == lam.NETWORKS and "rcan-nano-x4" in caption.value
     first = picture.value
     panel.children[0].value = "hat-nano-x4"
-    assert picture.value != first and "hat-nano-x4, window of 16×16 SR pixels at row 88, column 88" in caption.value
+    assert (
+        picture.value != first
+        and "hat-nano-x4, window of 16×16 SR pixels at row 88, column 88" in caption.value
+    )

@@ -1,4 +1,4 @@
-"""hatlib.widgets.query: the weights are those of the network, and the sliders move the query."""
+"""hatlib.course.widgets.query: the weights are those of the network, and the sliders move the query."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ import torch.nn.functional as F
 from shown import is_opaque_and_pale, move_everything
 
 from hatlib import models
+from hatlib.course.widgets import networks, query
+from hatlib.course.widgets.query import query_explorer, query_view, record, weights
+from hatlib.data.builtin import builtin_image
 from hatlib.errors import HatlibError
-from hatlib.images import to_tensor
+from hatlib.imaging.convert import to_tensor
 from hatlib.models import Network
-from hatlib.models.base import RGB_MEAN
 from hatlib.models.layers import token_layout
-from hatlib.models.windows import OverlappingAttention, WindowAttention
-from hatlib.pictures import builtin
-from hatlib.widgets import networks, query
-from hatlib.widgets.query import query_explorer, query_view, record, weights
+from hatlib.models.network import RGB_MEAN
+from hatlib.models.window_attention import OverlappingAttention, WindowAttention
 
-LR = builtin("coffee")[120:144, 200:232]  # 24×32
+LR = builtin_image("coffee")[120:144, 200:232]  # 24×32
 
 
 @cache
@@ -41,7 +41,9 @@ def network(name: str = "hat-nano", **options: Any) -> Network:
 def mixed(attention: query.Attention, x: torch.Tensor, row: int, column: int) -> torch.Tensor:
     """What the attention makes of one pixel, from our weights and the values of the whole map, zeros outside: (C,)."""
     shares, (top, left, height, width) = weights(attention, x, row, column)
-    values = F.pad(attention.qkv(x)[..., -x.shape[-1] :], (0, 0, 16, 16, 16, 16))  # (H + 32, W + 32, C)
+    values = F.pad(
+        attention.qkv(x)[..., -x.shape[-1] :], (0, 0, 16, 16, 16, 16)
+    )  # (H + 32, W + 32, C)
     part = values[16 + top :][:height, 16 + left :][:, :width].unflatten(-1, (attention.heads, -1))
     return attention.proj(torch.einsum("hyx,yxhd->hd", torch.from_numpy(shares), part).flatten())
 
@@ -52,8 +54,14 @@ def mixed(attention: query.Attention, x: torch.Tensor, row: int, column: int) ->
 def test_the_weights_give_what_the_network_gives(block: int, place: tuple[int, int]) -> None:
     recorded = record(network(), LR)
     name, (attention, x) = list(recorded.blocks.items())[block]
-    result = attention.attend(x[None]) if isinstance(attention, OverlappingAttention) else attention(x[None])
-    torch.testing.assert_close(mixed(attention, x, *place), result[0, place[0], place[1]], rtol=1e-4, atol=1e-4)
+    result = (
+        attention.attend(x[None])
+        if isinstance(attention, OverlappingAttention)
+        else attention(x[None])
+    )
+    torch.testing.assert_close(
+        mixed(attention, x, *place), result[0, place[0], place[1]], rtol=1e-4, atol=1e-4
+    )
     shares, _ = weights(attention, x, *place)
     np.testing.assert_allclose(shares.sum(axis=(1, 2)), 1, rtol=1e-5)
     assert shares.max() > 3 * shares.mean(), name  # uneven: the test sees a mistake
@@ -63,8 +71,15 @@ def test_the_weights_give_what_the_network_gives(block: int, place: tuple[int, i
 def test_record_keeps_what_each_attention_is_given() -> None:
     model: Any = network()
     blocks = record(model, LR).blocks
-    assert list(blocks) == [f"group {group}, {block}" for group in (1, 2) for block in (
-        "block 1: windows 8×8", "block 2: windows 8×8, shifted by 4", "OCAB: windows 8×8, keys from 12×12")]
+    assert list(blocks) == [
+        f"group {group}, {block}"
+        for group in (1, 2)
+        for block in (
+            "block 1: windows 8×8",
+            "block 2: windows 8×8, shifted by 4",
+            "OCAB: windows 8×8, keys from 12×12",
+        )
+    ]
     shallow = model.conv_first(to_tensor(LR) - torch.tensor(RGB_MEAN)[:, None, None])
     x, group = model.patch_embed["norm"](token_layout(shallow)), model.layers[0].residual_group
     maps = [x for _, x in blocks.values()]
@@ -78,11 +93,15 @@ def test_record_keeps_what_each_attention_is_given() -> None:
 def test_content_and_position_apart() -> None:
     attention, x = record(network(), LR).blocks["group 1, block 1: windows 8×8"]
     position = weights(attention, x, 3, 3, content=False)[0]
-    np.testing.assert_array_equal(position, weights(attention, x, 11, 19, content=False)[0])  # the same in any window
+    np.testing.assert_array_equal(
+        position, weights(attention, x, 11, 19, content=False)[0]
+    )  # the same in any window
     content = weights(attention, x, 3, 3, position=False)[0]
     both = weights(attention, x, 3, 3)[0]
     product = content * position  # exp(a + b) = exp(a)·exp(b)
-    np.testing.assert_allclose(both, product / product.sum(axis=(1, 2), keepdims=True), rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(
+        both, product / product.sum(axis=(1, 2), keepdims=True), rtol=1e-3, atol=1e-6
+    )
     nothing = weights(attention, x, 3, 3, content=False, position=False)[0]
     np.testing.assert_allclose(nothing, 1 / 64)
 
@@ -90,8 +109,15 @@ def test_content_and_position_apart() -> None:
 def test_windows_at_the_border_of_a_shifted_map_are_smaller() -> None:
     attention, x = record(network(), LR).blocks["group 1, block 2: windows 8×8, shifted by 4"]
     assert isinstance(attention, WindowAttention) and attention.shift == 4
-    boxes = {place: weights(attention, x, *place)[1] for place in ((0, 0), (3, 10), (4, 4), (23, 31))}
-    assert boxes == {(0, 0): (0, 0, 4, 4), (3, 10): (0, 4, 4, 8), (4, 4): (4, 4, 8, 8), (23, 31): (20, 28, 4, 4)}
+    boxes = {
+        place: weights(attention, x, *place)[1] for place in ((0, 0), (3, 10), (4, 4), (23, 31))
+    }
+    assert boxes == {
+        (0, 0): (0, 0, 4, 4),
+        (3, 10): (0, 4, 4, 8),
+        (4, 4): (4, 4, 8, 8),
+        (23, 31): (20, 28, 4, 4),
+    }
 
 
 def test_what_falls_outside_the_picture_is_said() -> None:
@@ -115,15 +141,29 @@ def test_query_view_paints_the_weights_on_the_picture() -> None:
     largest = weights(*recorded.blocks[block], 10, 20)[0][0].max()
     assert f"largest weight {networks.percent(largest)}," in caption
     assert "of 64" in caption and "row 10, column 20" in caption
-    others = [query_view(recorded, *settings)[0] for settings in (
-        (block, 0, 10, 20), (block, 2, 10, 20), (block, 1, 11, 20), (block, 1, 10, 21), (block, 1, 10, 20, "q·k only"))]
+    others = [
+        query_view(recorded, *settings)[0]
+        for settings in (
+            (block, 0, 10, 20),
+            (block, 2, 10, 20),
+            (block, 1, 11, 20),
+            (block, 1, 10, 21),
+            (block, 1, 10, 20, "q·k only"),
+        )
+    ]
     for other in others:
         assert other.shape == picture.shape and (other != picture).any()
 
 
 def test_shares_in_words() -> None:
     assert [networks.percent(share) for share in (0, 0.0042, 0.0999, 0.1, 0.374, 1)] == [
-        "0 %", "0.4 %", "10.0 %", "10 %", "37 %", "100 %"]
+        "0 %",
+        "0.4 %",
+        "10.0 %",
+        "10 %",
+        "37 %",
+        "100 %",
+    ]
 
 
 def test_spread_and_offset_in_words() -> None:
@@ -132,14 +172,23 @@ def test_spread_and_offset_in_words() -> None:
     one = np.zeros((8, 8), np.float32)
     one[2, 7] = 1
     caption = query._caption(one, (8, 16, 8, 8), (24, 32), 8, (11, 20))
-    assert "largest weight 100 %, 1 above and 3 to the right of the query" in caption and "<b>1 of 64</b>" in caption
-    assert query._offset(0, 0) == "on the query itself" and query._offset(2, 0) == "2 below the query"
+    assert (
+        "largest weight 100 %, 1 above and 3 to the right of the query" in caption
+        and "<b>1 of 64</b>" in caption
+    )
+    assert (
+        query._offset(0, 0) == "on the query itself" and query._offset(2, 0) == "2 below the query"
+    )
     assert query._offset(0, -1) == "1 to the left of the query"
 
 
 @pytest.mark.parametrize("name", ["swinir-nano", "drct"])
 def test_every_window_network_is_taken(name: str) -> None:
-    options = {"embed_dim": 24, "depths": (2,), "num_heads": 2, "window_size": 8} if name == "drct" else {}
+    options = (
+        {"embed_dim": 24, "depths": (2,), "num_heads": 2, "window_size": 8}
+        if name == "drct"
+        else {}
+    )
     recorded = record(network(name, **options), LR)
     assert len(recorded.blocks) == (5 if name == "drct" else 8)
     for block in recorded.blocks:
@@ -160,13 +209,19 @@ def test_query_explorer_cuts_to_whole_windows() -> None:
 
 
 def test_query_explorer_refuses_what_it_cannot_show() -> None:
-    with pytest.raises(HatlibError, match="SRCNN has no window attention to show; SwinIR, HAT and DRCT have"):
+    with pytest.raises(
+        HatlibError, match="SRCNN has no window attention to show; SwinIR, HAT and DRCT have"
+    ):
         query_explorer(models.create("srcnn").eval())
     with pytest.raises(HatlibError, match="Bicubic has no window attention"):
         query_explorer(models.create("bicubic"))
-    with pytest.raises(HatlibError, match="windows of 8×8 needs an image of at least 8×8 pixels, got 7×32"):
+    with pytest.raises(
+        HatlibError, match="windows of 8×8 needs an image of at least 8×8 pixels, got 7×32"
+    ):
         query_explorer(network(), LR[:7])
-    with pytest.raises(HatlibError, match="head is 4; group 1, block 1: windows 8×8 has heads 1 to 3"):
+    with pytest.raises(
+        HatlibError, match="head is 4; group 1, block 1: windows 8×8 has heads 1 to 3"
+    ):
         query_view(record(network(), LR), "group 1, block 1: windows 8×8", 4)
     with pytest.raises(HatlibError, match="pixel 24 is not in a map of 24"):
         query_view(record(network(), LR), "group 1, block 1: windows 8×8", 1, 24)
@@ -181,7 +236,9 @@ def test_query_explorer_leaves_a_network_in_training() -> None:
 
 def test_moving_the_query_is_quick() -> None:
     """About 30 ms of the processor: the network does not run again."""
-    row = query_explorer(network(), builtin("coffee")[100:164, 200:264]).children[0].children[2]
+    row = (
+        query_explorer(network(), builtin_image("coffee")[100:164, 200:264]).children[0].children[2]
+    )
 
     def once(value: int) -> float:
         start = time.process_time()
@@ -194,4 +251,7 @@ def test_moving_the_query_is_quick() -> None:
 def test_query_explorer_has_a_network_and_a_picture_of_its_own() -> None:
     panel, _, caption = query_explorer().children
     assert panel.children[0].options[2] == "group 1, OCAB: windows 8×8, keys from 12×12"
-    assert (panel.children[2].max, panel.children[3].max) == (63, 63) and "of 64</b> equal weights" in caption.value
+    assert (panel.children[2].max, panel.children[3].max) == (
+        63,
+        63,
+    ) and "of 64</b> equal weights" in caption.value

@@ -1,4 +1,4 @@
-"""hatlib.widgets.frame: what all explorers share."""
+"""hatlib.course.widgets.frame: what all explorers share."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from hatlib import models, widgets
+from hatlib import models
+from hatlib.course import widgets
+from hatlib.course.widgets import frame
 from hatlib.errors import HatlibError
-from hatlib.widgets import frame
 
 
 def gray(level: int, kind: str) -> tuple[np.ndarray, str]:
@@ -22,7 +23,10 @@ def gray(level: int, kind: str) -> tuple[np.ndarray, str]:
 
 
 def controls() -> dict[str, Any]:
-    return {"level": frame.int_slider("level", 5, 0, 20), "kind": frame.choice("kind", ["one", "two", "three"])}
+    return {
+        "level": frame.int_slider("level", 5, 0, 20),
+        "kind": frame.choice("kind", ["one", "two", "three"]),
+    }
 
 
 def pixel(picture: Any) -> int:
@@ -33,7 +37,9 @@ def test_an_error_becomes_the_caption_and_the_next_picture_is_drawn() -> None:
     panel, picture, caption = frame.explorer(gray, controls()).children
     level, kind, reset = panel.children
     level.value = 13
-    assert caption.value.endswith("not drawn:</b> 13 is &lt;unlucky&gt;; any other number would be right")
+    assert caption.value.endswith(
+        "not drawn:</b> 13 is &lt;unlucky&gt;; any other number would be right"
+    )
     assert pixel(picture) == 5
     level.value = 5  # the values of the picture that is still there
     assert (caption.value, pixel(picture)) == ("first", 5)
@@ -45,7 +51,10 @@ def test_an_error_becomes_the_caption_and_the_next_picture_is_drawn() -> None:
 
 def test_an_error_at_the_first_values_is_raised() -> None:
     with pytest.raises(HatlibError, match="13 is <unlucky>"):
-        frame.explorer(gray, {"level": frame.int_slider("level", 13, 0, 20), "kind": frame.choice("kind", ["one"])})
+        frame.explorer(
+            gray,
+            {"level": frame.int_slider("level", 13, 0, 20), "kind": frame.choice("kind", ["one"])},
+        )
 
 
 def test_a_picture_is_drawn_once_a_change_and_once_a_reset() -> None:
@@ -56,7 +65,9 @@ def test_a_picture_is_drawn_once_a_change_and_once_a_reset() -> None:
         return np.zeros((2, 2, 3), np.uint8), ""
 
     first, second = frame.int_slider("first", 4, 0, 9), frame.int_slider("second", 3, 0, 4)
-    first.observe(lambda change: setattr(second, "max", change["new"]), names="value")  # one limits the other
+    first.observe(
+        lambda change: setattr(second, "max", change["new"]), names="value"
+    )  # one limits the other
     box = frame.explorer(render, {"first": first, "second": second})
     first.value = 1
     assert drawn == [(4, 3), (1, 1)]
@@ -83,7 +94,9 @@ def test_choice_and_switch() -> None:
 
 def test_photo_takes_the_middle_of_gray_float_and_large_pictures() -> None:
     picture = np.arange(60, dtype=np.uint8).reshape(6, 10)
-    np.testing.assert_array_equal(frame.photo(picture, side=4), picture[1:5, 3:7, None].repeat(3, axis=2))
+    np.testing.assert_array_equal(
+        frame.photo(picture, side=4), picture[1:5, 3:7, None].repeat(3, axis=2)
+    )
     np.testing.assert_array_equal(frame.photo(picture / 255), picture[..., None].repeat(3, axis=2))
     assert frame.photo(None, side=64, name="coffee").shape == (64, 64, 3)
     with pytest.raises(HatlibError, match=r"got \(2, 2, 2\)"):
@@ -100,5 +113,8 @@ def test_network_is_taken_as_given_or_loaded() -> None:
 def test_every_public_name_is_an_explorer_or_a_part_of_one() -> None:
     parts = {"choice", "explorer", "float_slider", "int_slider", "stops", "switch"}
     uploading = {"Photo", "ask_on_colab", "upload_button", "uploaded", "your_photo"}
-    assert all(name in parts | uploading or name.endswith("_explorer") or name == "wipe" for name in widgets.__all__)
+    assert all(
+        name in parts | uploading or name.endswith("_explorer") or name == "wipe"
+        for name in widgets.__all__
+    )
     assert widgets.__all__ == sorted(widgets.__all__)

@@ -30,14 +30,36 @@ def test_explorers_under_ipywidgets_7() -> None:
     if importlib.metadata.version("ipywidgets").startswith("7."):
         pytest.skip("this environment has ipywidgets 7 itself")
     if not (FOLDER / "ipywidgets").is_dir():
-        pytest.skip(f"no {FOLDER}; make check installs it, or: pip install --no-deps --target .venv/ipywidgets-7 "
-                    "-c .github/colab.txt ipywidgets ipython_genutils")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    environment["PYTHONPATH"] = os.pathsep.join([str(FOLDER), *filter(None, [os.environ.get("PYTHONPATH")])])
-    arguments = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", "ignore::DeprecationWarning", str(HERE),
-                 "-k", WITH_WIDGETS, f"--ignore={__file__}"]
-    done = subprocess.run([sys.executable, "-c", RUN, *arguments], capture_output=True, text=True, env=environment,
-                          cwd=HERE.parent.parent)
+        pytest.skip(
+            f"no {FOLDER}; make check installs it, or: pip install --no-deps --target .venv/ipywidgets-7 "
+            "-c .github/colab.txt ipywidgets ipython_genutils"
+        )
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")
+    }
+    environment["PYTHONPATH"] = os.pathsep.join(
+        [str(FOLDER), *filter(None, [os.environ.get("PYTHONPATH")])]
+    )
+    arguments = [
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        "-W",
+        "ignore::DeprecationWarning",
+        str(HERE),
+        "-k",
+        WITH_WIDGETS,
+        f"--ignore={__file__}",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, *arguments],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=HERE.parent.parent,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     passed = re.search(r"(\d+) passed", done.stdout)
     assert passed and int(passed[1]) >= 20, done.stdout

@@ -1,11 +1,11 @@
-"""hatlib.widgets.marks: frames, text, scales and bars."""
+"""hatlib.course.widgets.marks: frames, text, scales and bars."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from hatlib.widgets import drawing, marks
+from hatlib.course.widgets import drawing, marks
 
 DARK = np.zeros((20, 30, 3), np.uint8)
 COLOUR = (10, 200, 30)
@@ -17,12 +17,19 @@ def where(image: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
 
 def test_a_frame_lies_around_its_box_and_a_white_line_around_it() -> None:
     framed = marks.framed(DARK, (8, 10, 4, 6), COLOUR, 2)
-    assert not framed[8:12, 10:16].any() and not DARK.any()  # the box is left as it was, and so is the picture
-    assert where(framed, COLOUR).sum() == 8 * 10 - 4 * 6 and where(framed, drawing.WHITE).sum() == 10 * 12 - 8 * 10
+    assert (
+        not framed[8:12, 10:16].any() and not DARK.any()
+    )  # the box is left as it was, and so is the picture
+    assert (
+        where(framed, COLOUR).sum() == 8 * 10 - 4 * 6
+        and where(framed, drawing.WHITE).sum() == 10 * 12 - 8 * 10
+    )
     assert where(framed, COLOUR)[6:14, 8:18].sum() == 8 * 10 - 4 * 6
 
 
-@pytest.mark.parametrize(("box", "sides"), [((0, 0, 5, 5), 4), ((-3, 25, 9, 9), 0), ((15, 25, 5, 5), 4)])
+@pytest.mark.parametrize(
+    ("box", "sides"), [((0, 0, 5, 5), 4), ((-3, 25, 9, 9), 0), ((15, 25, 5, 5), 4)]
+)
 def test_frames_at_the_edge_are_seen_in_the_margin(box: marks.Box, sides: int) -> None:
     large = marks.with_frames(drawing.enlarged(DARK, 3), 3, [(box, COLOUR)])
     assert large.shape == (3 * 20 + 2 * marks.MARGIN, 3 * 30 + 2 * marks.MARGIN, 3)
@@ -35,7 +42,9 @@ def test_frames_at_the_edge_are_seen_in_the_margin(box: marks.Box, sides: int) -
 
 def test_painted_is_gray_without_strength_and_colour_at_one() -> None:
     image = np.full((1, 3, 3), (200, 20, 90), np.uint8)
-    pale, half, full = marks.painted(image, np.array([[0.0, 0.5, 2.0]]), (176, 0, 32))[0].astype(int)
+    pale, half, full = marks.painted(image, np.array([[0.0, 0.5, 2.0]]), (176, 0, 32))[0].astype(
+        int
+    )
     assert len(set(pale.tolist())) == 1 and full.tolist() == [176, 0, 32]
     np.testing.assert_allclose(half, (pale + full) / 2, atol=1)
 
@@ -43,7 +52,11 @@ def test_painted_is_gray_without_strength_and_colour_at_one() -> None:
 def test_text_fits_where_it_has_to() -> None:
     assert marks.fitting("short", 100) == ("short", drawing.TITLE)
     text, size = marks.fitting("a title of some length", 110)
-    assert text == "a title of some length" and size < drawing.TITLE and marks.length(text, size) <= 110
+    assert (
+        text == "a title of some length"
+        and size < drawing.TITLE
+        and marks.length(text, size) <= 110
+    )
     text, size = marks.fitting("a title so long that it cannot be had whole", 60)
     assert text.endswith("…") and text.startswith("a t") and marks.length(text, size) <= 60
     for title in ("short", "a title so long that it cannot be had whole"):

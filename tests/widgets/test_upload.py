@@ -1,4 +1,4 @@
-"""hatlib.widgets.uploading: a photo by path, from the browser, or asked for on Colab. Runs under ipywidgets 7 too."""
+"""hatlib.course.widgets.uploading: a photo by path, from the browser, or asked for on Colab. Runs under ipywidgets 7 too."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from hatlib import HatlibError, widgets
-from hatlib.pictures import builtin
+from hatlib import HatlibError
+from hatlib.course import widgets
+from hatlib.data.builtin import builtin_image
 
-PIXELS = builtin("coffee")[100:140, 200:260]  # 40×60
+PIXELS = builtin_image("coffee")[100:140, 200:260]  # 40×60
 
 
 def encoded(pixels: np.ndarray, kind: str = "png", **options: Any) -> bytes:
@@ -29,12 +30,24 @@ def encoded(pixels: np.ndarray, kind: str = "png", **options: Any) -> bytes:
 def choose(button: Any, name: str, content: bytes) -> None:
     """What the browser sends when somebody chooses a file, to the widget of the version that is installed."""
     if ipywidgets.__version__.startswith("7."):
-        message = {"data": [memoryview(content)], "metadata": [{"name": name, "type": "image/png"}],
-                   "_counter": button._counter + 1}
+        message = {
+            "data": [memoryview(content)],
+            "metadata": [{"name": name, "type": "image/png"}],
+            "_counter": button._counter + 1,
+        }
     else:
         now = int(datetime.datetime.now().timestamp() * 1000)
-        message = {"value": [{"name": name, "type": "image/png", "size": len(content), "last_modified": now,
-                              "content": memoryview(content)}]}
+        message = {
+            "value": [
+                {
+                    "name": name,
+                    "type": "image/png",
+                    "size": len(content),
+                    "last_modified": now,
+                    "content": memoryview(content),
+                }
+            ]
+        }
     button.set_state(message)
 
 
@@ -57,10 +70,13 @@ def test_an_upload_arrives_and_the_next_one_replaces_it() -> None:
     np.testing.assert_array_equal(image, 255 - PIXELS)
 
 
-@pytest.mark.parametrize("value", [
-    {"old.png": {"metadata": {"name": "old.png"}, "content": b"seven"}},
-    ({"name": "old.png", "type": "image/png", "content": memoryview(b"seven")},),
-])
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"old.png": {"metadata": {"name": "old.png"}, "content": b"seven"}},
+        ({"name": "old.png", "type": "image/png", "content": memoryview(b"seven")},),
+    ],
+)
 def test_both_forms_of_an_upload_are_read(value: Any) -> None:
     assert widgets.uploaded(SimpleNamespace(value=value)) == ("old.png", b"seven")
     assert widgets.uploaded(SimpleNamespace(value=type(value)())) is None
@@ -77,7 +93,9 @@ def test_an_upload_of_a_phone_is_turned_upright() -> None:
 def test_a_damaged_upload_is_named_as_the_user_knows_it() -> None:
     button = widgets.upload_button()
     choose(button, "../holiday.heic", b"not an image")
-    with pytest.raises(HatlibError, match=r"^\.\./holiday\.heic is not an image that can be read \(\.png"):
+    with pytest.raises(
+        HatlibError, match=r"^\.\./holiday\.heic is not an image that can be read \(\.png"
+    ):
         widgets.your_photo(button=button)
 
 
@@ -90,7 +108,7 @@ def test_a_path_comes_before_an_upload_and_a_built_in_photo_last(tmp_path: Path)
     np.testing.assert_array_equal(image, PIXELS)
     name, image = widgets.your_photo()
     assert "no photo was chosen" in name and "coffee" in name
-    np.testing.assert_array_equal(image, builtin("coffee"))
+    np.testing.assert_array_equal(image, builtin_image("coffee"))
     assert "'cat'" in widgets.your_photo(button=widgets.upload_button(), otherwise="cat").name
     with pytest.raises(HatlibError, match="no such file"):
         widgets.your_photo(str(tmp_path / "gone.png"), button)
@@ -102,8 +120,11 @@ def test_colab_is_asked_for_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     chosen: dict[str, bytes] = {}
     files = ModuleType("google.colab.files")
     files.upload = lambda: chosen  # type: ignore[attr-defined]
-    for name, module in (("google", ModuleType("google")), ("google.colab", ModuleType("google.colab")),
-                         ("google.colab.files", files)):
+    for name, module in (
+        ("google", ModuleType("google")),
+        ("google.colab", ModuleType("google.colab")),
+        ("google.colab.files", files),
+    ):
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.chdir(tmp_path)
     assert widgets.ask_on_colab() == ""  # cancelled

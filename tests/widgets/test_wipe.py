@@ -1,4 +1,4 @@
-"""hatlib.widgets.wiping: what lies to the left and to the right of the line."""
+"""hatlib.course.widgets.wiping: what lies to the left and to the right of the line."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from shown import move_everything
 
+from hatlib.course.widgets import marks, wipe
+from hatlib.course.widgets.frame import png
+from hatlib.course.widgets.wiping import wipe_view
+from hatlib.data.builtin import builtin_image
 from hatlib.errors import HatlibError
-from hatlib.pictures import builtin
-from hatlib.widgets import marks, wipe
-from hatlib.widgets.frame import png
-from hatlib.widgets.wiping import wipe_view
 
-HR = builtin("coffee")[100:300, 200:520]  # 200×320
+HR = builtin_image("coffee")[100:300, 200:520]  # 200×320
 IMAGES = {"HR": HR, "<inverse>": 255 - HR, "dark": HR // 2}
 
 
@@ -36,13 +36,18 @@ def test_wipe_view_shows_each_on_its_side(position: int) -> None:
 
 
 def test_wipe_view_measures_the_difference() -> None:
-    assert f"differ by {np.abs(HR - (HR // 2)).mean():.2f} levels" in wipe_view(IMAGES, "HR", "dark")[1]
+    assert (
+        f"differ by {np.abs(HR - (HR // 2)).mean():.2f} levels"
+        in wipe_view(IMAGES, "HR", "dark")[1]
+    )
     assert "differ by 0.00 levels" in wipe_view(IMAGES, "HR", "HR")[1]
 
 
 def test_long_names_do_not_meet() -> None:
     name = "a result with a name that is much too long for the half of the picture in which it has to stand"
-    picture, _ = wipe_view({name: HR[:, :100] // 8, "b" + name: HR[:, :100] // 8}, name, "b" + name, 50)
+    picture, _ = wipe_view(
+        {name: HR[:, :100] // 8, "b" + name: HR[:, :100] // 8}, name, "b" + name, 50
+    )
     plates = (picture[-14:-8] == 255).all(axis=2).any(axis=0)
     assert plates.any() and not plates[len(plates) // 2 - 2 : len(plates) // 2 + 2].any()
 
@@ -81,7 +86,7 @@ def test_wipe_refuses_what_it_cannot_show() -> None:
 
 def test_wiping_is_quick() -> None:
     """About 40 ms of the processor for 640×640; measured so that a busy machine does not count."""
-    images = {"a": builtin("hubble")[:640, :640], "b": builtin("hubble")[100:740, :640]}
+    images = {"a": builtin_image("hubble")[:640, :640], "b": builtin_image("hubble")[100:740, :640]}
 
     def once(position: int) -> float:
         start = time.process_time()

@@ -2,12 +2,21 @@
 
 import numpy as np
 
-from hatlib.degradation import degrade, jpeg
-from hatlib.exercises.degradation import add_noise, leaning_gaussian, matrix, position, same_lr, two_orders
+from hatlib.course.exercises.degradation import (
+    add_noise,
+    leaning_gaussian,
+    matrix,
+    position,
+    same_lr,
+    two_orders,
+)
+from hatlib.imaging.degradation import degrade, jpeg
 
 
 def _from_the_corner(along, across, angle, size):
-    return np.roll(leaning_gaussian(along, across, angle, size), (-(size // 2), -(size // 2)), axis=(0, 1))
+    return np.roll(
+        leaning_gaussian(along, across, angle, size), (-(size // 2), -(size // 2)), axis=(0, 1)
+    )
 
 
 def _peak_of_one(along, across, angle, size):
@@ -47,7 +56,11 @@ def _one_draw_for_all_channels(image, sigma, rng):
 
 
 def _wrapping(image, sigma, rng):
-    return np.floor(image + sigma * rng.standard_normal(image.shape) + 0.5).astype(np.int64).astype(np.uint8)
+    return (
+        np.floor(image + sigma * rng.standard_normal(image.shape) + 0.5)
+        .astype(np.int64)
+        .astype(np.uint8)
+    )
 
 
 def _cut_off(image, sigma, rng):
@@ -62,10 +75,19 @@ WRONG = {
         (lambda a, b, angle, size: leaning_gaussian(b, a, angle, size), "swapped"),
         (lambda a, b, angle, size: leaning_gaussian(a, b, np.degrees(angle), size), "radians"),
         (lambda a, b, angle, size: leaning_gaussian(a, b, 0, size), "the angle does nothing"),
-        (lambda a, b, angle, size: leaning_gaussian(a / 2**0.5, b / 2**0.5, angle, size), "the 2 of"),
+        (
+            lambda a, b, angle, size: leaning_gaussian(a / 2**0.5, b / 2**0.5, angle, size),
+            "the 2 of",
+        ),
         (lambda a, b, angle, size: leaning_gaussian(a**0.5, b**0.5, angle, size), "stands squared"),
-        (lambda a, b, angle, size: leaning_gaussian(a, b, angle, size)[size // 2], "has the shape (9, 9)"),
-        (lambda a, b, angle, size: leaning_gaussian(a, a, angle, size), "not those of this Gaussian"),
+        (
+            lambda a, b, angle, size: leaning_gaussian(a, b, angle, size)[size // 2],
+            "has the shape (9, 9)",
+        ),
+        (
+            lambda a, b, angle, size: leaning_gaussian(a, a, angle, size),
+            "not those of this Gaussian",
+        ),
         (_from_the_corner, "the peak is at (0, 0)"),
     ],
     "01.2": [
@@ -77,8 +99,14 @@ WRONG = {
         (lambda k, n, s, p: _matrix(k, n, s, p, "constant"), "fall outside are lost"),
         (lambda k, n, s, p: _matrix(k, n, s, p, "reflect"), "right inside, wrong at the border"),
         (lambda k, n, s, p: _matrix(k, n, s, p, "edge"), "right inside, wrong at the border"),
-        (lambda k, n, s, p: _matrix(k, n, s, p, "symmetric", add=False), "a mirrored pixel may have a tap already"),
-        (lambda k, n, s, p: _matrix(k, n, s, p, "symmetric", middle=(len(k) - 1) // 2), "wrong for 4"),
+        (
+            lambda k, n, s, p: _matrix(k, n, s, p, "symmetric", add=False),
+            "a mirrored pixel may have a tap already",
+        ),
+        (
+            lambda k, n, s, p: _matrix(k, n, s, p, "symmetric", middle=(len(k) - 1) // 2),
+            "wrong for 4",
+        ),
         (lambda k, n, s, p: np.roll(matrix(k, n, s, p), s, axis=1), "around pixel s·i + phase"),
         (lambda k, n, s, p: matrix(k, n, s, min(p, 1)), "wrong for scale 4 and phase 3"),
     ],
@@ -108,7 +136,10 @@ WRONG = {
         (lambda x, d, s: x + d, "block means have to be taken off"),
         (lambda x, d, s: x + d - d.mean(), "one mean for the whole picture"),
         (lambda x, d, s: d - _large(_block_means(d, s), s), "add it to the image"),
-        (lambda x, d, s: d - _large(_block_means(d, s), s) + _large(_block_means(x, s), s), "own detail is gone"),
+        (
+            lambda x, d, s: d - _large(_block_means(d, s), s) + _large(_block_means(x, s), s),
+            "own detail is gone",
+        ),
         (lambda x, d, s: x, "nothing of the detail"),
         (lambda x, d, s: x + d - _large(d[::s, ::s], s), "LR changed by up to"),
         (lambda x, d, s: (x + same_lr(x, d, s)) / 2, "not all of the invisible part"),
@@ -119,9 +150,15 @@ WRONG = {
         (lambda hr, s, q: (two_orders(hr, s, q)[0],) * 2, "both are the same"),
         (lambda hr, s, q: (jpeg(hr, q), jpeg(degrade(hr, scale=s), q)), "both are LR"),
         (lambda hr, s, q: (degrade(hr, scale=s), two_orders(hr, s, q)[1]), "has seen no JPEG"),
-        (lambda hr, s, q: (jpeg(two_orders(hr, s, q)[0], q), two_orders(hr, s, q)[1]), "JPEG twice"),
+        (
+            lambda hr, s, q: (jpeg(two_orders(hr, s, q)[0], q), two_orders(hr, s, q)[1]),
+            "JPEG twice",
+        ),
         (lambda hr, s, q: two_orders(hr, s, 75), "the first one is wrong"),
-        (lambda hr, s, q: (two_orders(hr, s, q)[0], jpeg(degrade(hr, scale=s), 75)), "the second one is wrong"),
+        (
+            lambda hr, s, q: (two_orders(hr, s, q)[0], jpeg(degrade(hr, scale=s), 75)),
+            "the second one is wrong",
+        ),
         (lambda hr, s, q: two_orders(hr, s, q)[0], "two pictures"),
     ],
 }

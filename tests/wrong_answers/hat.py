@@ -3,8 +3,13 @@
 import torch
 import torch.nn.functional as F
 
-from hatlib.exercises.hat import attention_cost, cab_parameters, oca_index, overlapping_windows
-from hatlib.models.windows import partition
+from hatlib.course.exercises.hat import (
+    attention_cost,
+    cab_parameters,
+    oca_index,
+    overlapping_windows,
+)
+from hatlib.models.window_attention import partition
 
 
 def _cut_mirrored(x, window, side):
@@ -36,7 +41,9 @@ def _no_zeros(x, window, side):
 
 
 def _unfolded(x, window, side, padding=None):
-    return F.unfold(x.permute(0, 3, 1, 2), side, stride=window, padding=padding or (side - window) // 2)
+    return F.unfold(
+        x.permute(0, 3, 1, 2), side, stride=window, padding=padding or (side - window) // 2
+    )
 
 
 def _windows_of_images(x, window, side):
@@ -46,8 +53,13 @@ def _windows_of_images(x, window, side):
 
 def _offsets(window, side):
     """Down and right of each pair as the published code counts them, and how many there are each way."""
-    y, x = (place.flatten()[:, None] for place in torch.meshgrid(2 * [torch.arange(window)], indexing="ij"))
-    key_y, key_x = (place.flatten() for place in torch.meshgrid(2 * [torch.arange(side)], indexing="ij"))
+    y, x = (
+        place.flatten()[:, None]
+        for place in torch.meshgrid(2 * [torch.arange(window)], indexing="ij")
+    )
+    key_y, key_x = (
+        place.flatten() for place in torch.meshgrid(2 * [torch.arange(side)], indexing="ij")
+    )
     start = window - side + 1
     return key_y - y + start, key_x - x + start, window + side - 1
 
@@ -62,7 +74,10 @@ def _negative(window, side):
 
 
 def _from_zero(window, side):
-    first, row = window - 1 - (window - side + 1), window + side - 1  # what the offsets lack to start at 0
+    first, row = (
+        window - 1 - (window - side + 1),
+        window + side - 1,
+    )  # what the offsets lack to start at 0
     return (oca_index(window, side) + first * row + first) % row**2
 
 
@@ -78,13 +93,21 @@ def _attention_between(channels, compress_ratio, squeeze_factor):
 
 
 def _swapped(window, side):
-    return oca_index(window, side).view(window, window, side, side).permute(1, 0, 3, 2).reshape(window**2, side**2)
+    return (
+        oca_index(window, side)
+        .view(window, window, side, side)
+        .permute(1, 0, 3, 2)
+        .reshape(window**2, side**2)
+    )
 
 
 WRONG = {
     "08.1": [
         (lambda c, b, s: 18 * c * (c // b) + 2 * c * (c // s), "biases"),
-        (lambda c, b, s: (9 * c + 1) * (c // b) + (9 * (c // b) + 1) * c, "channel attention is missing"),
+        (
+            lambda c, b, s: (9 * c + 1) * (c // b) + (9 * (c // b) + 1) * c,
+            "channel attention is missing",
+        ),
         (lambda c, b, s: cab_parameters(c, b, s) - 16 * c * (c // b), "nine weights"),
         (lambda c, b, s: cab_parameters(c, 1, s), "β is not used"),
         (lambda c, b, s: cab_parameters(c, b, s) - c + c // b, "one bias for each"),
@@ -93,27 +116,85 @@ WRONG = {
         (lambda c, b, s: cab_parameters(c, b, s) - (c // s + 1) * c, "back to C"),
         (lambda c, b, s: cab_parameters(c, b, b), "its own factor"),
         (lambda c, b, s: cab_parameters(c, b, 16), "its own factor"),
-        (lambda c, b, s: cab_parameters(c, b, s) - (9 * (c // b) + 1) * (c - c // b), "from C/β channels back to C"),
+        (
+            lambda c, b, s: cab_parameters(c, b, s) - (9 * (c // b) + 1) * (c - c // b),
+            "from C/β channels back to C",
+        ),
         (_attention_between, "on C channels"),
     ],
     "08.2": [
-        (lambda x, n1, a, c, n2, m, α, d: (y := x + d(a(n1(x))) + α * c(x)) + d(m(n2(y))), "both branches"),
-        (lambda x, n1, a, c, n2, m, α, d: (y := x + d(a(n1(x)) + α * c(n1(x)))) + d(m(n2(y))), "keeps the CAB"),
-        (lambda x, n1, a, c, n2, m, α, d: (y := x + α * d(a(n1(x))) + c(n1(x))) + d(m(n2(y))), "weighs the CAB"),
-        (lambda x, n1, a, c, n2, m, α, d: (y := x + d(a(n1(x))) + c(n1(x))) + d(m(n2(y))), "α is missing"),
-        (lambda x, n1, a, c, n2, m, α, d: (y := n1(x) + d(a(n1(x))) + α * c(n1(x))) + d(m(n2(y))), "not norm1(x)"),
-        (lambda x, n1, a, c, n2, m, α, d: (y := x + d(z := a(n1(x))) + α * c(z)) + d(m(n2(y))), "beside it"),
-        (lambda x, n1, a, c, n2, m, α, d: (y := x + d(a(n1(x))) + α * c(n1(x))) + m(n2(y)), "MLP may be left out"),
-        (lambda x, n1, a, c, n2, m, α, d: (y := x + a(n1(x)) + α * c(n1(x))) + m(n2(y)), "drop_path is not used"),
-        (lambda x, n1, a, c, n2, m, α, d: (y := x + d(a(x)) + α * c(x)) + d(m(n2(y))), "norm1 is missing"),
-        (lambda x, n1, a, c, n2, m, α, d: (y := x + d(a(n1(x))) + α * c(n2(x))) + d(m(n2(y))), "of its own for"),
-        (lambda x, n1, a, c, n2, m, α, d: (y := x + d(a(n1(x))) + α * c(n1(x))) + d(m(n1(y))), "norm2, not norm1"),
-        (lambda x, n1, a, c, n2, m, α, d: (y := x + d(a(n1(x))) + α * c(n1(x))) + d(m(y)), "norm2 is missing"),
-        (lambda x, n1, a, c, n2, m, α, d: (y := d(a(n1(x))) + α * c(n1(x))) + d(m(n2(y))), "the first sum"),
-        (lambda x, n1, a, c, n2, m, α, d: d(m(n2(x + d(a(n1(x))) + α * c(n1(x))))), "the second sum"),
-        (lambda x, n1, a, c, n2, m, α, d: x + d(m(n2(x + d(a(n1(x))) + α * c(n1(x))))), "not the x that came in"),
-        (lambda x, n1, a, c, n2, m, α, d: x + d(a(n1(x))) + α * c(n1(x)) + d(m(n2(x))), "not beside them"),
-        (lambda x, n1, a, c, n2, m, α, d: (y := x + (1 - α) * d(a(n1(x))) + α * c(n1(x))) + d(m(n2(y))), "in full"),
+        (
+            lambda x, n1, a, c, n2, m, α, d: (y := x + d(a(n1(x))) + α * c(x)) + d(m(n2(y))),
+            "both branches",
+        ),
+        (
+            lambda x, n1, a, c, n2, m, α, d: (y := x + d(a(n1(x)) + α * c(n1(x)))) + d(m(n2(y))),
+            "keeps the CAB",
+        ),
+        (
+            lambda x, n1, a, c, n2, m, α, d: (y := x + α * d(a(n1(x))) + c(n1(x))) + d(m(n2(y))),
+            "weighs the CAB",
+        ),
+        (
+            lambda x, n1, a, c, n2, m, α, d: (y := x + d(a(n1(x))) + c(n1(x))) + d(m(n2(y))),
+            "α is missing",
+        ),
+        (
+            lambda x, n1, a, c, n2, m, α, d: (
+                (y := n1(x) + d(a(n1(x))) + α * c(n1(x))) + d(m(n2(y)))
+            ),
+            "not norm1(x)",
+        ),
+        (
+            lambda x, n1, a, c, n2, m, α, d: (y := x + d(z := a(n1(x))) + α * c(z)) + d(m(n2(y))),
+            "beside it",
+        ),
+        (
+            lambda x, n1, a, c, n2, m, α, d: (y := x + d(a(n1(x))) + α * c(n1(x))) + m(n2(y)),
+            "MLP may be left out",
+        ),
+        (
+            lambda x, n1, a, c, n2, m, α, d: (y := x + a(n1(x)) + α * c(n1(x))) + m(n2(y)),
+            "drop_path is not used",
+        ),
+        (
+            lambda x, n1, a, c, n2, m, α, d: (y := x + d(a(x)) + α * c(x)) + d(m(n2(y))),
+            "norm1 is missing",
+        ),
+        (
+            lambda x, n1, a, c, n2, m, α, d: (y := x + d(a(n1(x))) + α * c(n2(x))) + d(m(n2(y))),
+            "of its own for",
+        ),
+        (
+            lambda x, n1, a, c, n2, m, α, d: (y := x + d(a(n1(x))) + α * c(n1(x))) + d(m(n1(y))),
+            "norm2, not norm1",
+        ),
+        (
+            lambda x, n1, a, c, n2, m, α, d: (y := x + d(a(n1(x))) + α * c(n1(x))) + d(m(y)),
+            "norm2 is missing",
+        ),
+        (
+            lambda x, n1, a, c, n2, m, α, d: (y := d(a(n1(x))) + α * c(n1(x))) + d(m(n2(y))),
+            "the first sum",
+        ),
+        (
+            lambda x, n1, a, c, n2, m, α, d: d(m(n2(x + d(a(n1(x))) + α * c(n1(x))))),
+            "the second sum",
+        ),
+        (
+            lambda x, n1, a, c, n2, m, α, d: x + d(m(n2(x + d(a(n1(x))) + α * c(n1(x))))),
+            "not the x that came in",
+        ),
+        (
+            lambda x, n1, a, c, n2, m, α, d: x + d(a(n1(x))) + α * c(n1(x)) + d(m(n2(x))),
+            "not beside them",
+        ),
+        (
+            lambda x, n1, a, c, n2, m, α, d: (
+                (y := x + (1 - α) * d(a(n1(x))) + α * c(n1(x))) + d(m(n2(y)))
+            ),
+            "in full",
+        ),
     ],
     "08.3": [
         (lambda x, window, side: partition(x, window, window), "side×side"),
@@ -125,12 +206,34 @@ WRONG = {
         (lambda x, window, side: overlapping_windows(x, window, side).flip(1), "another order"),
         (_unfolded, "how F.unfold leaves it"),
         (_windows_of_images, "in a row; not"),
-        (lambda x, window, side: _windows_of_images(x, window, side).transpose(0, 1).flatten(0, 1), "image and window"),
-        (lambda x, window, side: overlapping_windows(x.transpose(1, 2), window, side), "of the map are swapped"),
-        (lambda x, window, side: overlapping_windows(x, window, side).unflatten(1, (side, side)).transpose(1, 2)
-         .flatten(1, 2), "within each window"),
-        (lambda x, window, side: _unfolded(x, window, side, side - window).unflatten(1, (x.shape[-1], -1))
-         .permute(0, 3, 2, 1).flatten(0, 1), "on all sides"),
+        (
+            lambda x, window, side: (
+                _windows_of_images(x, window, side).transpose(0, 1).flatten(0, 1)
+            ),
+            "image and window",
+        ),
+        (
+            lambda x, window, side: overlapping_windows(x.transpose(1, 2), window, side),
+            "of the map are swapped",
+        ),
+        (
+            lambda x, window, side: (
+                overlapping_windows(x, window, side)
+                .unflatten(1, (side, side))
+                .transpose(1, 2)
+                .flatten(1, 2)
+            ),
+            "within each window",
+        ),
+        (
+            lambda x, window, side: (
+                _unfolded(x, window, side, side - window)
+                .unflatten(1, (x.shape[-1], -1))
+                .permute(0, 3, 2, 1)
+                .flatten(0, 1)
+            ),
+            "on all sides",
+        ),
     ],
     "08.4": [
         (_negative, "counted from the end"),
@@ -156,8 +259,14 @@ WRONG = {
         (lambda c, w, g: attention_cost(c, w, 2 * g), "stick out on each"),
         (lambda c, w, g: 4 * c**2 + 2 * int((1 + g) * w) * c, "keys, not"),
         (lambda c, w, g: 4 * c**2 + 2 * int(g * w) ** 2 * c, "what sticks out"),
-        (lambda c, w, g: 4 * c**2 + (w**2 + int((1 + g) * w) ** 2) * c, "all keys that have a score"),
+        (
+            lambda c, w, g: 4 * c**2 + (w**2 + int((1 + g) * w) ** 2) * c,
+            "all keys that have a score",
+        ),
         (lambda c, w, g: 4 * c + 2 * int((1 + g) * w) ** 2 * c, "not C"),
-        (lambda c, w, g: 2 * c**2 * (1 + (1 + g) ** 2) + 2 * int((1 + g) * w) ** 2 * c, "projected once"),
+        (
+            lambda c, w, g: 2 * c**2 * (1 + (1 + g) ** 2) + 2 * int((1 + g) * w) ** 2 * c,
+            "projected once",
+        ),
     ],
 }

@@ -4,7 +4,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from hatlib.exercises.lam import attributed, detail, diffusion_index, integrated_gradients, path_point
+from hatlib.course.exercises.lam import (
+    attributed,
+    detail,
+    diffusion_index,
+    integrated_gradients,
+    path_point,
+)
 
 
 def _along(offset):
@@ -17,9 +23,12 @@ def _along(offset):
 
 def _of_slopes(together):
     """07.2 with something else made of the differences downwards and to the right."""
+
     def answer(sr, top, left, side):
         part = sr[..., top : top + side + 1, left : left + side + 1]
-        return together(part[..., 1:, :-1] - part[..., :-1, :-1], part[..., :-1, 1:] - part[..., :-1, :-1])
+        return together(
+            part[..., 1:, :-1] - part[..., :-1, :-1], part[..., :-1, 1:] - part[..., :-1, :-1]
+        )
 
     return answer
 
@@ -51,29 +60,51 @@ WRONG = {
     "07.1": [
         (_along(1), "at the end of each step"),
         (_along(0), "at the start of each step"),
-        (lambda g, a, b, m=50: integrated_gradients(g, a, b, m) / (b - a), "How far did each number move"),
+        (
+            lambda g, a, b, m=50: integrated_gradients(g, a, b, m) / (b - a),
+            "How far did each number move",
+        ),
         (lambda g, a, b, m=50: integrated_gradients(g, a, b, m) * m, "were summed"),
         (lambda g, a, b, m=50: integrated_gradients(g, 0 * a, b, m), "not at 0"),
         (lambda g, a, b, m=50: g(b) * (b - a), "not along the way"),
         (lambda g, a, b, m=50: integrated_gradients(g, b, a, m), "the sign is wrong"),
-        (lambda g, a, b, m=50: sum(g(a + (k + 0.5) / m * (b - a)) for k in range(m)), "1/steps of the way"),
-        (lambda g, a, b, m=50: np.mean([g(a + t * (b - a)) for t in np.linspace(0, 1, m)], axis=0) * (b - a),
-         "both ends of the way"),
-        (lambda g, a, b, m=50: np.mean(integrated_gradients(g, a, b, m) / (b - a)) * (b - a), "axis=0"),
-        (lambda g, a, b, m=50: integrated_gradients(g, a, b, m) / (b - a) * b, "end − start, not end"),
+        (
+            lambda g, a, b, m=50: sum(g(a + (k + 0.5) / m * (b - a)) for k in range(m)),
+            "1/steps of the way",
+        ),
+        (
+            lambda g, a, b, m=50: (
+                np.mean([g(a + t * (b - a)) for t in np.linspace(0, 1, m)], axis=0) * (b - a)
+            ),
+            "both ends of the way",
+        ),
+        (
+            lambda g, a, b, m=50: np.mean(integrated_gradients(g, a, b, m) / (b - a)) * (b - a),
+            "axis=0",
+        ),
+        (
+            lambda g, a, b, m=50: integrated_gradients(g, a, b, m) / (b - a) * b,
+            "end − start, not end",
+        ),
         (lambda g, a, b, m=50: integrated_gradients(g, a, b, 1), "one step for the whole way"),
         (lambda g, a, b, m=50: integrated_gradients(g, a, b), "not always 50"),
     ],
     "07.2": [
         (_of_slopes(lambda down, right: (down**2 + right**2).sqrt().sum()), "not a number"),
-        (_of_slopes(lambda down, right: down.abs().sum() + right.abs().sum()), "direction of an edge"),
+        (
+            _of_slopes(lambda down, right: down.abs().sum() + right.abs().sum()),
+            "direction of an edge",
+        ),
         (lambda sr, y, x, n: detail(sr[..., y : y + n, x : x + n], 0, 0, n), "last row and column"),
         (lambda sr, y, x, n: detail(sr, x, y, n), "swapped"),
         (lambda sr, y, x, n: detail(sr, y, x, n) / (3 * n * n), "that is the mean"),
         (lambda sr, y, x, n: float(detail(sr, y, x, n)), "a tensor was expected"),
         (lambda sr, y, x, n: detail(sr.detach(), y, x, n), "lost its gradient"),
         (lambda sr, y, x, n: detail(sr.mean(dim=1, keepdim=True), y, x, n), "averaged first"),
-        (_of_slopes(lambda down, right: (down**2 + right**2 + 1e-8).sum().sqrt()), "before the sum"),
+        (
+            _of_slopes(lambda down, right: (down**2 + right**2 + 1e-8).sum().sqrt()),
+            "before the sum",
+        ),
         (_of_slopes(lambda down, right: (down**2 + right**2).sum()), "the root is missing"),
         (_of_slopes(lambda down, right: down.abs().sum()), "only the differences downwards"),
         (_of_slopes(lambda down, right: right.abs().sum()), "only the differences to the right"),
@@ -88,19 +119,34 @@ WRONG = {
         (lambda image, t, sigma=1.2: _blurred(image, t, sigma=sigma), "divides by 0"),
         (lambda image, t, sigma=1.2: path_point(image, t), "σ = 1.2 only"),
         (lambda image, t, sigma=1.2: path_point(image, t, sigma / 2**0.5), "the ½ is missing"),
-        (lambda image, t, sigma=1.2: (1 - t) * path_point(image, 0, sigma) + t * image, "not mixed"),
+        (
+            lambda image, t, sigma=1.2: (1 - t) * path_point(image, 0, sigma) + t * image,
+            "not mixed",
+        ),
     ],
     "07.4": [
         (lambda slopes, points: -attributed(slopes, points), "printed formula"),
-        (lambda slopes, points: (slopes[:-1] * (points[1:-1] - points[2:])).sum(axis=0), "not to the next one"),
-        (lambda slopes, points: (slopes * np.diff(points, axis=0)).mean(axis=0), "that is the mean"),
+        (
+            lambda slopes, points: (slopes[:-1] * (points[1:-1] - points[2:])).sum(axis=0),
+            "not to the next one",
+        ),
+        (
+            lambda slopes, points: (slopes * np.diff(points, axis=0)).mean(axis=0),
+            "that is the mean",
+        ),
         (lambda slopes, points: (slopes * points[1:]).sum(axis=0), "where it is"),
         (lambda slopes, points: attributed(slopes, points).sum(), "a map of shape"),
         (lambda slopes, points: slopes * np.diff(points, axis=0), "added up"),
         (lambda slopes, points: attributed(slopes[:-1], points[:-1]), "the last term"),
-        (lambda slopes, points: (slopes * np.abs(np.diff(points, axis=0))).sum(axis=0), "moves have signs"),
+        (
+            lambda slopes, points: (slopes * np.abs(np.diff(points, axis=0))).sum(axis=0),
+            "moves have signs",
+        ),
         (lambda slopes, points: np.abs(attributed(slopes, points)), "taken later"),
-        (lambda slopes, points: (slopes * (points[1:] - points[0])).sum(axis=0), "whole way so far"),
+        (
+            lambda slopes, points: (slopes * (points[1:] - points[0])).sum(axis=0),
+            "whole way so far",
+        ),
         (lambda slopes, points: slopes.mean(axis=0) * (points[-1] - points[0]), "straight way"),
     ],
     "07.5": [

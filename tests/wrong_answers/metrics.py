@@ -3,9 +3,15 @@
 import numpy as np
 from skimage.metrics import structural_similarity
 
-from hatlib import metrics
-from hatlib.exercises.metrics import find_shift, psnr_of_integers, ssim_uniform, studio_luma, two_averages
-from hatlib.images import luma
+from hatlib.course.exercises.metrics import (
+    find_shift,
+    psnr_of_integers,
+    ssim_uniform,
+    studio_luma,
+    two_averages,
+)
+from hatlib.imaging import metrics
+from hatlib.imaging.convert import luma
 
 
 def _mse(a, b):
@@ -26,7 +32,9 @@ def _guarded(score):
 
 
 def _constants(k1, k2):
-    return lambda x, y, size=7: structural_similarity(x, y, win_size=size, data_range=255, K1=k1, K2=k2)
+    return lambda x, y, size=7: structural_similarity(
+        x, y, win_size=size, data_range=255, K1=k1, K2=k2
+    )
 
 
 def _padded(x, y, size=7):
@@ -46,8 +54,10 @@ def _whole_image(x, y, size=7):
 
 def _search(shifts):
     """find_shift over the given shifts only, with pictures that go round at the edges."""
+
     def answer(a, b, reach=3):
         return max(shifts(reach), key=lambda s: -np.mean((np.roll(a, s, axis=(0, 1)) - b) ** 2))
+
     return answer
 
 
@@ -92,12 +102,22 @@ WRONG = {
         (lambda mses: (two_averages(mses)[0], 10 * np.log10(255**2 / np.median(mses))), "median"),
         (lambda mses: [2 * value for value in two_averages(mses)], "not 20"),
         (lambda mses: two_averages([255**2 * mse for mse in mses]), "from 0 to 1"),
-        (lambda mses: (10 * np.log10(255**2 / sum(mses)), two_averages(mses)[1]), "the mean of the PSNRs is"),
-        (lambda mses: (two_averages(mses)[0], 10 * np.log10(255**2 / sum(mses))), "the PSNR of the mean MSE is"),
+        (
+            lambda mses: (10 * np.log10(255**2 / sum(mses)), two_averages(mses)[1]),
+            "the mean of the PSNRs is",
+        ),
+        (
+            lambda mses: (two_averages(mses)[0], 10 * np.log10(255**2 / sum(mses))),
+            "the PSNR of the mean MSE is",
+        ),
     ],
     "02.5": [
-        (lambda x, y, size=7: structural_similarity(x, y, win_size=size, data_range=255, use_sample_covariance=False),
-         "n − 1"),
+        (
+            lambda x, y, size=7: structural_similarity(
+                x, y, win_size=size, data_range=255, use_sample_covariance=False
+            ),
+            "n − 1",
+        ),
         (_padded, "only those inside"),
         (_one_window, "as large as the image"),
         (_whole_image, "as large as the image"),

@@ -3,7 +3,7 @@
 import numpy as np
 import torch.nn.functional as F
 
-from hatlib.exercises.srcnn import convolve_valid, count_weights, loss_to_psnr, srcnn_forward
+from hatlib.course.exercises.srcnn import convolve_valid, count_weights, loss_to_psnr, srcnn_forward
 
 
 def _with_padding(luma, layers):
@@ -44,7 +44,10 @@ WRONG = {
         (_with_padding, "padded"),
         (lambda luma, layers: srcnn_forward(luma, layers).relu(), "after the last layer"),
         (_linear, "ReLUs are missing"),
-        (lambda luma, layers: srcnn_forward(luma, [(w, b * 0) for w, b in layers]), "biases are missing"),
+        (
+            lambda luma, layers: srcnn_forward(luma, [(w, b * 0) for w, b in layers]),
+            "biases are missing",
+        ),
         (lambda luma, layers: srcnn_forward(luma, layers)[0], "the result's shape"),
     ],
     "03.5": [

@@ -6,7 +6,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from hatlib.exercises.training import clipped, fitting, follow, learning_rate, paired_difference
+from hatlib.course.exercises.training import (
+    clipped,
+    fitting,
+    follow,
+    learning_rate,
+    paired_difference,
+)
 
 
 def _from_zero(step, steps, peak, warm_up, cooldown):
@@ -22,7 +28,10 @@ def _no_fall(step, steps, peak, warm_up, cooldown):
 
 
 def _to_zero_too_early(step, steps, peak, warm_up, cooldown):
-    return min(learning_rate(step, steps, peak, warm_up, 0.001), peak * (steps - 1 - step) / (cooldown * steps))
+    return min(
+        learning_rate(step, steps, peak, warm_up, 0.001),
+        peak * (steps - 1 - step) / (cooldown * steps),
+    )
 
 
 def _cosine(step, steps, peak, warm_up, cooldown):
@@ -43,10 +52,16 @@ def _never_none(gradients, limit):
 
 
 def _always_as_long(gradients, limit):
-    return None if not math.isfinite(_length(gradients)) else [g * limit / _length(gradients) for g in gradients]
+    return (
+        None
+        if not math.isfinite(_length(gradients))
+        else [g * limit / _length(gradients) for g in gradients]
+    )
 
 
-def _in_parts(zero_first=True, zero_each=False, weigh=lambda some, all_, parts: some / all_, drop_last=False):
+def _in_parts(
+    zero_first=True, zero_each=False, weigh=lambda some, all_, parts: some / all_, drop_last=False
+):
     def attempt(network, lr, hr, size):
         if zero_first:
             network.zero_grad()
@@ -54,7 +69,9 @@ def _in_parts(zero_first=True, zero_each=False, weigh=lambda some, all_, parts: 
         for some_lr, some_hr in pairs[: len(lr) // size] if drop_last else pairs:
             if zero_each:
                 network.zero_grad()
-            (F.l1_loss(network(some_lr), some_hr) * weigh(len(some_lr), len(lr), len(pairs))).backward()
+            (
+                F.l1_loss(network(some_lr), some_hr) * weigh(len(some_lr), len(lr), len(pairs))
+            ).backward()
         return [p.grad for p in network.parameters()]
 
     return attempt
@@ -85,12 +102,21 @@ WRONG = {
         (lambda a, w, step, d: follow(a, w, step + 1, d), "a tenth of the average"),
         (lambda a, w, step, d: follow(a, w, step, (1 + step) / (10 + step)), "whatever the step"),
         (_in_place, "return a new tensor"),
-        (lambda a, w, step, d: follow(a, w, step, 0.9 if step < 100 else d), "the smaller of the two"),
+        (
+            lambda a, w, step, d: follow(a, w, step, 0.9 if step < 100 else d),
+            "the smaller of the two",
+        ),
     ],
     "09.3": [
         (lambda gs, limit: [g.clamp(-limit, limit) for g in gs], "changes the direction"),
-        (lambda gs, limit: [g * min(1, limit / float(g.norm())) for g in gs], "by itself; it is the length"),
-        (lambda gs, limit: [g * limit / sum(float(g.norm()) for g in gs) for g in gs], "do not add up"),
+        (
+            lambda gs, limit: [g * min(1, limit / float(g.norm())) for g in gs],
+            "by itself; it is the length",
+        ),
+        (
+            lambda gs, limit: [g * limit / sum(float(g.norm()) for g in gs) for g in gs],
+            "do not add up",
+        ),
         (lambda gs, limit: [g * limit / _length(gs) ** 2 for g in gs], "the root is missing"),
         (_always_as_long, "stays as it is"),
         (_never_none, "the answer is None"),
@@ -106,7 +132,10 @@ WRONG = {
     ],
     "09.5": [
         (lambda s, t: {k: v for k, v in s.items() if k in t}, "does not fit into"),
-        (lambda s, t: {k: v for k, v in s.items() if k not in t or t[k].shape == v.shape}, "no weight of that name"),
+        (
+            lambda s, t: {k: v for k, v in s.items() if k not in t or t[k].shape == v.shape},
+            "no weight of that name",
+        ),
         (lambda s, t: {k: v for k, v in s.items() if k.startswith("body")}, "left out"),
         (lambda s, t: {k: t[k] for k in fitting(s, t)}, "the source's"),
         (lambda s, t: {**t, **fitting(s, t)}, "tail.weight is taken along"),
@@ -115,7 +144,13 @@ WRONG = {
         (lambda a, b: (-paired_difference(a, b)[0], paired_difference(a, b)[1]), "sign"),
         (_unpaired, "seed by seed"),
         (lambda a, b: (paired_difference(a, b)[0], float(np.subtract(b, a).std(ddof=1))), "√n"),
-        (lambda a, b: (paired_difference(a, b)[0], float(np.subtract(b, a).std() / len(a) ** 0.5)), "n − 1"),
+        (
+            lambda a, b: (
+                paired_difference(a, b)[0],
+                float(np.subtract(b, a).std() / len(a) ** 0.5),
+            ),
+            "n − 1",
+        ),
         (lambda a, b: paired_difference(a, b)[0], "two numbers"),
     ],
 }

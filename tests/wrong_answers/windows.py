@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hatlib.exercises.windows import attention_multiply_adds, may_see, offset_of_row, reach
+from hatlib.course.exercises.windows import attention_multiply_adds, may_see, offset_of_row, reach
 
 
 def _cut(windows, window, height, width):
@@ -78,13 +78,27 @@ WRONG = {
     ],
     "05.3": [
         (lambda x, w, rows, columns: x.reshape(rows, columns, -1), "a reshape alone"),
-        (lambda x, w, rows, columns: x.view(columns // w, rows // w, w, w, -1).permute(1, 2, 0, 3, 4)
-         .reshape(rows, columns, -1), "column by column"),
-        (lambda x, w, rows, columns: _cut(x, w, rows, columns).permute(0, 3, 1, 2, 4).reshape(rows, columns, -1),
-         "within each window are swapped"),
+        (
+            lambda x, w, rows, columns: (
+                x.view(columns // w, rows // w, w, w, -1)
+                .permute(1, 2, 0, 3, 4)
+                .reshape(rows, columns, -1)
+            ),
+            "column by column",
+        ),
+        (
+            lambda x, w, rows, columns: (
+                _cut(x, w, rows, columns).permute(0, 3, 1, 2, 4).reshape(rows, columns, -1)
+            ),
+            "within each window are swapped",
+        ),
         (lambda x, w, rows, columns: _cut(x, w, rows, columns), "a map of (4, 6, 2)"),
-        (lambda x, w, rows, columns: _cut(x, w, columns, rows).transpose(1, 2).reshape(rows, columns, -1),
-         "these two are swapped"),
+        (
+            lambda x, w, rows, columns: (
+                _cut(x, w, columns, rows).transpose(1, 2).reshape(rows, columns, -1)
+            ),
+            "these two are swapped",
+        ),
     ],
     "05.4": [
         (lambda row, w: divmod(row, 2 * w - 1), "negative too"),
@@ -101,18 +115,37 @@ WRONG = {
         (lambda length, w, s: ~may_see(length, w, s), "swapped"),
         (lambda length, w, s: may_see(length, w, s)[::-1], "the wrong window"),
         (lambda length, w, s: may_see(length, w, w - s), "the wrong tokens"),
-        (lambda length, w, s: np.broadcast_to(may_see(length, w, s)[-1], (length // w, w, w)), "only the last window"),
+        (
+            lambda length, w, s: np.broadcast_to(may_see(length, w, s)[-1], (length // w, w, w)),
+            "only the last window",
+        ),
         (_only_itself, "from the same end"),
         (_one_side, "both ways"),
         (_rolled_right, "rolled to the right"),
-        (lambda length, w, s: np.where(may_see(length, w, s), 0, -100), "True and False were asked for"),
+        (
+            lambda length, w, s: np.where(may_see(length, w, s), 0, -100),
+            "True and False were asked for",
+        ),
     ],
     "05.6": [
-        (lambda place, shifts, w, length: (reach(place, shifts, w, length)[0], reach(place, shifts, w, length)[1] + 1),
-         "one too far"),
-        (lambda place, shifts, w, length: (place - w // 2 * len(shifts), place + w // 2 * len(shifts) - 1),
-         "centred"),
-        (lambda place, shifts, w, length: reach(place, [0] * len(shifts), w, length), "the shift is left out"),
+        (
+            lambda place, shifts, w, length: (
+                reach(place, shifts, w, length)[0],
+                reach(place, shifts, w, length)[1] + 1,
+            ),
+            "one too far",
+        ),
+        (
+            lambda place, shifts, w, length: (
+                place - w // 2 * len(shifts),
+                place + w // 2 * len(shifts) - 1,
+            ),
+            "centred",
+        ),
+        (
+            lambda place, shifts, w, length: reach(place, [0] * len(shifts), w, length),
+            "the shift is left out",
+        ),
         (lambda place, shifts, w, length: reach(place, shifts[::-1], w, length), "go backwards"),
         (_cyclic_reach, "nothing before token 0"),
         (_no_end, "after the line's last token"),

@@ -1,0 +1,147 @@
+"""What several claims are measured with: published values, recorded tables, networks, pictures."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+import hatlib
+from hatlib import models
+from hatlib.data import builtin
+from hatlib.errors import HatlibError
+from hatlib.evaluation import results
+from hatlib.imaging import metrics
+from hatlib.imaging.convert import crop_to_multiple
+from hatlib.imaging.resize import imresize
+from hatlib.inference.upscale import upscale as upscale_image
+from hatlib.weights import files
+
+from .frame import NotMeasured
+
+SETS = ["Set5", "Set14", "B100", "Urban100", "Manga109"]
+
+
+# --- published and recorded -------------------------------------------------------------------------------------------
+
+
+@cache
+def published() -> Any:
+    """All published values: method, scale, training_data, dataset, psnr (dB), ssim, source."""
+    return pd.read_csv(Path(hatlib.__file__).parent / "published.csv")
+
+
+def values(method: str, training: str | None = None, column: str = "psnr", **only: Any) -> Any:
+    """A method's published values by (scale, dataset), those that are there.
+
+    Args:
+        training: the training data, where the method has several.
+        only: columns that have to have a value, such as dataset="Set5".
+    """
+    table = published()
+    table = table[table["method"] == method]
+    if training is not None:
+        table = table[table["training_data"] == training]
+    for name, value in only.items():
+        table = table[table[name] == value]
+    found = table.set_index(["scale", "dataset"])[column].dropna()
+    if found.empty or not found.index.is_unique:
+        raise HatlibError(f"no single set of published values for {method}, {training}, {only}")
+    return found
+
+
+def value(
+    method: str, dataset: str, training: str | None = None, scale: int = 4, column: str = "psnr"
+) -> float:
+    """One published value."""
+    return float(values(method, training, column, dataset=dataset, scale=scale).iloc[0])
+
+
+def table(name: str) -> Any:
+    """A recorded table; NotMeasured where it is not in the package."""
+    try:
+        return results.table(name)
+    except HatlibError:
+        raise NotMeasured(
+            f"the table `hatlib/evaluation/results/{name}.csv` is not there yet"
+        ) from None
+
+
+@cache
+def study() -> Any:
+    """The command that made lam-study.csv, for its statistics."""
+    return import_module("experiments.lam_study")
+
+
+def interval(values: np.ndarray) -> dict[str, float]:
+    """Mean of a set of windows and its 95 % interval, when the windows are drawn again: mean, low, high."""
+    mean, low, high = study().bootstrap(lambda windows: float(values[windows].mean()), len(values))
+    return {"mean": mean, "low": low, "high": high}
+
+
+# --- networks and pictures --------------------------------------------------------------------------------------------
+
+
+@cache
+def network(name: str) -> Any:
+    """Of the course's own weights, such as "hat-nano-x4"."""
+    return files.load(name)
+
+
+@cache
+def full_size(name: str, scale: int = 4) -> Any:
+    """A network of published size that has shapes only, to be counted: nothing is allocated."""
+    with torch.device("meta"):
+        return models.create(name, scale)
+
+
+def count(name: str, kind: type[nn.Module]) -> int:
+    """How many modules of a kind a network of published size has."""
+    return sum(isinstance(module, kind) for module in full_size(name).modules())
+
+
+@cache
+def pair(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """A built-in picture made small by 4, and itself: (LR, HR)."""
+    hr = crop_to_multiple(builtin.builtin_image(name), 4)
+    return imresize(hr, 1 / 4), hr
+
+
+def psnr(sr: np.ndarray, hr: np.ndarray) -> float:
+    """By the protocol of the papers, at ×4."""
+    return metrics.psnr(sr, hr, shave=4)
+
+
+@cache
+def enlarged(weights: str, name: str) -> np.ndarray:
+    """A built-in picture through one of the course's networks."""
+    return upscale(weights, pair(name)[0])
+
+
+def upscale(weights: str, lr: np.ndarray) -> np.ndarray:
+    """LR through one of the course's networks, in float32 whatever the machine prefers."""
+    return upscale_image(network(weights), lr, precision="fp32")
+
+
+def depends_on(layers: nn.Module, channels: int, side: int = 48, place: int = 20) -> int:
+    """Side of the square of tokens that one token of the result depends on, in a map of side×side random tokens."""
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.rand(
+        1, side, side, channels, dtype=torch.double, generator=generator
+    ).requires_grad_()
+    with torch.enable_grad():
+        layers.double()(tokens)[0, place, place].sum().backward()
+    assert tokens.grad is not None
+    return int((tokens.grad[0] != 0).any(dim=-1).any(dim=1).sum())
+
+
+def within(error: float) -> float:
+    """The first of 1e-9, 1e-6, 1e-3 and 1 that an error does not exceed: what is printed of it on every machine "
+    "alike."""
+    return next((bound for bound in (1e-9, 1e-6, 1e-3) if error <= bound), 1.0)

@@ -1,0 +1,358 @@
+"""Ten checks of a hybrid attention block (HAB), one for each of ten mistakes in the HAB that a survey printed.
+
+Each mistake is looked for on its own: the block's layers are replaced by recorders, so that a check sees what a layer
+was given whether or not the rest of the block works. The block has the interface of the published code and of the
+survey: `HAB(dim, input_resolution, num_heads, window_size, shift_size, …)` with the layers norm1, attn, conv_block,
+norm2 and mlp, and `forward(x, x_size)` or `forward(x, x_size, rpi_sa, attn_mask)`. Used in notebook 08.
+
+Sizes of the trials: N images of H×W tokens with C channels, h heads, windows of w×w, shifted by w/2.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import nn
+
+from hatlib.course.exercises import Wrong, can_print, close, expect
+from hatlib.models.window_attention import (
+    attention_mask,
+    partition,
+    relative_position_index,
+    reverse,
+)
+
+N, H, W, C, HEADS, WINDOW, SHIFT, ALPHA = 2, 12, 8, 60, 3, 4, 2, 0.5
+T = WINDOW * WINDOW
+Block = Callable[..., Any]  # the class HAB
+Layer = Callable[[torch.Tensor], torch.Tensor]
+
+
+class Recorder(nn.Module):
+    """Stands in for a layer: keeps what it is given and returns a function of it."""
+
+    def __init__(self, function: Layer):
+        super().__init__()
+        self.function = function
+        self.given: list[Any] = []  # positional, then by keyword
+
+    def forward(self, x: torch.Tensor, *more: Any, **named: Any) -> torch.Tensor:
+        self.given = [x, *more, *named.values()]
+        return self.function(x)
+
+
+@dataclass
+class Trial:
+    """What came of one run of a block."""
+
+    x: torch.Tensor  # (N, H·W, C)
+    layers: dict[str, Recorder]
+    result: torch.Tensor | None = None
+    error: Exception | None = None
+    cut: list[torch.Size] = field(default_factory=list)  # shapes given to window_partition
+    joined: list[torch.Size] = field(default_factory=list)  # and to window_reverse
+
+    def given(self, layer: str) -> list[Any]:
+        """What a layer was given; Wrong where it was not reached."""
+        if not self.layers[layer].given:
+            raise Wrong(
+                f"self.{layer} is not reached" + (f": {one_line(self.error)}" if self.error else "")
+            )
+        return self.layers[layer].given
+
+    def end(self) -> torch.Tensor:
+        """The block's result; Wrong where there is none."""
+        if self.result is None:
+            raise Wrong(
+                f"there is no result: {one_line(self.error)}"
+                if self.error
+                else "nothing is returned"
+            )
+        return self.result
+
+
+def one_line(error: Exception | None) -> str:
+    """An error in one short line."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
+def same(x: torch.Tensor) -> torch.Tensor:
+    return x
+
+
+def run(
+    make: Block,
+    layers: Mapping[str, Layer] = MappingProxyType({}),
+    shift: int = SHIFT,
+    repair: bool = True,
+    train: bool = False,
+    drop_path: float | None = None,
+) -> Trial:
+    """Makes a block, puts recorders in the place of its layers, and runs it once.
+
+    Args:
+        layers: what a layer is to return; by default norms and attention return what they are given, others zeros.
+        shift: how far its windows are shifted.
+        repair: gives the block a window_size where it has none, so that the other checks can see it run.
+    """
+    functions: dict[str, Layer] = {
+        "norm1": same,
+        "attn": same,
+        "conv_block": torch.zeros_like,
+        "norm2": same,
+        "mlp": torch.zeros_like,
+        **layers,
+    }
+    generator = torch.Generator().manual_seed(0)
+    trial = Trial(
+        torch.randn(N, H * W, C, generator=generator),
+        {name: Recorder(function) for name, function in functions.items()},
+    )
+    more = {} if drop_path is None else {"drop_path": drop_path}
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        block = make(
+            C, (H, W), HEADS, window_size=WINDOW, shift_size=shift, conv_scale=ALPHA, **more
+        ).train(train)
+        for name, recorder in trial.layers.items():
+            setattr(block, name, recorder)
+        if repair and not hasattr(block, "window_size"):
+            block.window_size = WINDOW
+        arguments: list[Any] = [trial.x.clone(), (H, W)]
+        if {"rpi_sa", "attn_mask"} <= set(inspect.signature(block.forward).parameters):
+            arguments += [index(), mask()]
+        with lenient_windows(make, trial):
+            try:
+                trial.result = block(*arguments)
+            except Exception as error:
+                trial.error = error
+    return trial
+
+
+def index() -> torch.Tensor:
+    return relative_position_index(WINDOW, WINDOW, WINDOW)
+
+
+def mask() -> torch.Tensor:
+    return attention_mask(H, W, WINDOW, SHIFT)
+
+
+@contextlib.contextmanager
+def lenient_windows(make: Block, trial: Trial) -> Iterator[None]:
+    """Lends the block a window_partition and a window_reverse that also take tokens that are no map, and record it."""
+
+    def window_partition(x: torch.Tensor, window: int) -> torch.Tensor:
+        trial.cut.append(x.shape)
+        return partition(x.reshape(N, H, W, C), window, window).unflatten(1, (window, window))
+
+    def window_reverse(windows: torch.Tensor, window: int, h: int, w: int) -> torch.Tensor:
+        trial.joined.append(windows.shape)
+        x = reverse(windows.reshape(-1, window * window, C), window, window, h, w)
+        return x.reshape(trial.cut[-1]) if trial.cut else x
+
+    names = getattr(make, "forward").__globals__  # noqa: B009  (a class, of which only the call is declared)
+    lent = {"window_partition": window_partition, "window_reverse": window_reverse}
+    with mock.patch.dict(
+        names, {name: function for name, function in lent.items() if name in names}
+    ):
+        yield
+
+
+# --- the ten checks: each raises Wrong with what it found -----------------------------------------------------------
+
+
+def shape(x: Any) -> str:
+    return str(tuple(x.shape))
+
+
+def window_size_is_kept(make: Block) -> None:
+    error = run(make, repair=False).error
+    expect(not (isinstance(error, AttributeError) and "window_size" in str(error)), one_line(error))
+
+
+def tokens_become_a_map(make: Block) -> None:
+    trial = run(make)
+    for got in trial.cut:
+        expect(
+            len(got) == 4,
+            f"window_partition gets {tuple(got)}, and (B, H, W, C) is what it cuts and roll shifts",
+        )
+    wanted = partition(trial.x.view(N, H, W, C).roll((-SHIFT, -SHIFT), (1, 2)), WINDOW, WINDOW)
+    expect(
+        close(trial.given("attn")[0].reshape(-1, T, C), wanted),
+        "the windows do not hold the shifted map's tokens",
+    )
+    expect(
+        trial.end().shape == trial.x.shape,
+        f"the result is {shape(trial.end())}; the block took {shape(trial.x)}",
+    )
+
+
+def cab_gets_an_image(make: Block) -> None:
+    trial = run(make)
+    got, wanted = trial.given("conv_block")[0], trial.x.view(N, H, W, C).permute(0, 3, 1, 2)
+    expect(
+        got.shape == wanted.shape,
+        f"the CAB gets {shape(got)}; a convolution takes (B, C, H, W), {shape(wanted)}",
+    )
+    expect(
+        close(got, wanted),
+        "the CAB gets the right shape and scrambled values: view does not permute",
+    )
+
+
+def norm_comes_first(make: Block) -> None:
+    trial = run(make, {"norm1": lambda x: x + 100, "attn": torch.zeros_like})
+    expect(bool(trial.layers["norm1"].given), "norm1 is made and never used")
+    expect(trial.given("attn")[0].min() > 50, "attention sees the map before norm1")
+    expect(
+        trial.given("conv_block")[0].min() > 50,
+        "the CAB sees the map before norm1; both branches see it after",
+    )
+    expect(bool((trial.end() < 50).all()), "the shortcut is taken after norm1; it is x as it came")
+
+
+def windows_are_sequences(make: Block) -> None:
+    trial = run(make)
+    got, count = trial.given("attn")[0], N * H * W // T
+    expect(
+        tuple(got.shape) == (count, T, C),
+        f"attention gets {shape(got)}; it takes tokens, {(count, T, C)}",
+    )
+    for back in trial.joined:
+        expect(
+            len(back) == 4,
+            f"window_reverse gets {tuple(back)}; it joins windows of {WINDOW}×{WINDOW}",
+        )
+
+
+def positions_are_known(make: Block) -> None:
+    tensors = [x for x in run(make).given("attn")[1:] if isinstance(x, torch.Tensor)]
+    known = [x for x in tensors if not x.is_floating_point() and close(x, index())]
+    expect(
+        bool(known),
+        "attention gets no relative position index: it can't tell where in its window a token is",
+    )
+
+
+def masks(trial: Trial) -> list[torch.Tensor]:
+    """Every mask that the attention was given."""
+    return [
+        x for x in trial.given("attn")[1:] if isinstance(x, torch.Tensor) and x.is_floating_point()
+    ]
+
+
+def strangers_are_masked(make: Block) -> None:
+    wanted = mask()
+    got = [x for x in masks(run(make)) if x.numel() % wanted.numel() == 0]
+    right = any(bool((x.reshape(-1, *wanted.shape) == wanted).all()) for x in got)
+    expect(right, "no mask where windows are shifted: tokens from opposite borders see each other")
+    expect(
+        not any(bool(x.any()) for x in masks(run(make, shift=0))), "a mask where nothing is shifted"
+    )
+
+
+def map_is_rolled_back(make: Block) -> None:
+    trial = run(make)
+    expect(
+        close(trial.end().reshape(trial.x.shape), 2 * trial.x, 1e-5),
+        f"not rolled back: what attention says of a token is added to the one {SHIFT} up and left of it",
+    )
+
+
+def depth_is_stochastic(make: Block) -> None:
+    expect(
+        "drop_path" in inspect.signature(make).parameters,
+        "no drop_path: every block is there in every step",
+    )
+    ones: dict[str, Layer] = dict.fromkeys(("attn", "conv_block", "mlp"), torch.ones_like)
+    trial, rest = (run(make, ones, train=train, drop_path=1 - 1e-9) for train in (True, False))
+    left, whole = ((t.end().reshape(t.x.shape) - t.x).mean().item() for t in (trial, rest))
+    expect(close(whole, 2 + ALPHA, 1e-3), "outside training, too, something is left out")
+    expect(
+        not close(left, 0.0, 1e-3),
+        "stochastic depth leaves out the CAB as well; HAT always keeps it",
+    )
+    expect(
+        not close(left, 1 + ALPHA, 1e-3),
+        "stochastic depth leaves out one of attention and MLP; it may each",
+    )
+    expect(
+        close(left, ALPHA, 1e-3),
+        "at a rate of 1, training leaves out attention and MLP and keeps the CAB",
+    )
+
+
+def sizes_are_hats(make: Block) -> None:
+    found, parameters = [], inspect.signature(make).parameters
+    with torch.random.fork_rng(devices=[]):
+        block = make(C, (64, 64), HEADS)
+        hidden = next(
+            layer.out_features for layer in block.mlp.modules() if isinstance(layer, nn.Linear)
+        )
+        if hidden != 2 * C:
+            found.append(f"the MLP has {hidden / C:g}·C inside (HAT: 2·C)")
+        if parameters["window_size"].default != 16:
+            found.append(f"windows of {parameters['window_size'].default} (HAT: 16)")
+        if not {"compress_ratio", "squeeze_factor"} <= set(parameters):
+            found.append("no β and no squeeze factor for the CAB (HAT-S has 24 and 24)")
+        elif convolutions(
+            make(144, (64, 64), 6, compress_ratio=24, squeeze_factor=36).conv_block
+        ) != [6, 144, 4, 144]:
+            found.append("β and the squeeze factor do not reach the CAB")
+    expect(not found, "; ".join(found))
+
+
+def convolutions(layers: nn.Module) -> list[int]:
+    """Output channels of each convolution, in order."""
+    return [layer.out_channels for layer in layers.modules() if isinstance(layer, nn.Conv2d)]
+
+
+CHECKS: dict[str, Callable[[Block], None]] = {
+    "keeps its window size": window_size_is_kept,
+    "makes a map of its tokens": tokens_become_a_map,
+    "gives the CAB an image": cab_gets_an_image,
+    "norms first": norm_comes_first,
+    "gives attention sequences": windows_are_sequences,
+    "knows positions": positions_are_known,
+    "masks strangers": strangers_are_masked,
+    "rolls back": map_is_rolled_back,
+    "has stochastic depth": depth_is_stochastic,
+    "has HAT's sizes": sizes_are_hats,
+}
+
+
+def hab_findings(make: Block) -> dict[str, str]:
+    """What each of the ten checks says of a HAB: title → what is wrong, or "" where nothing is."""
+    found = {}
+    for title, check in CHECKS.items():
+        try:
+            check(make)
+            found[title] = ""
+        except Wrong as mistake:
+            found[title] = str(mistake)
+        except Exception as error:
+            found[title] = f"{type(error).__name__}: {one_line(error)}"
+    return found
+
+
+def hab_checks(make: Block) -> None:
+    """Prints ten checks of a class HAB: ✓, or ✗ and under it what is wrong. Never raises."""
+    findings = hab_findings(make)
+    lines = []
+    for k, (title, mistake) in enumerate(findings.items(), start=1):
+        lines.append(f"{'✗' if mistake else '✓'} {k:2}  {title}")
+        lines += textwrap.wrap(mistake, 76, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    lines.append(
+        f"{sum(not mistake for mistake in findings.values())} of {len(findings)} checks passed"
+    )
+    text = "\n".join(lines)
+    print(text if can_print(text) else text.encode("ascii", "replace").decode())

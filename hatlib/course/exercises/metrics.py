@@ -1,0 +1,305 @@
+"""Notebook 02: PSNR and SSIM, and the choices inside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from hatlib.course.exercises import close, exercise, expect
+from hatlib.imaging import convert, metrics
+
+
+def psnr_of_integers(a: np.ndarray, b: np.ndarray) -> float:
+    """PSNR in dB of two uint8 or two uint16 images of one shape; infinite when they are equal."""
+    peak = float(np.iinfo(a.dtype).max)  # 255 or 65535
+    mse = np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2)
+    return float(10 * np.log10(peak**2 / mse)) if mse > 0 else float("inf")
+
+
+@exercise("02.1", "PSNR for any bit depth", difficulty=1, minutes=8, solution=psnr_of_integers)
+def _psnr_of_integers(attempt: Callable[..., float]) -> None:
+    rng = np.random.default_rng(0)
+    a, b = (rng.integers(20, 200, (8, 9, 3), dtype=np.uint8) for _ in range(2))
+    want = psnr_of_integers(a, b)
+    with np.errstate(all="ignore"):
+        got, equal, wide = (
+            attempt(a, b),
+            attempt(a, a),
+            attempt(a.astype(np.uint16) * 257, b.astype(np.uint16) * 257),
+        )
+    mse = np.mean((a.astype(float) - b) ** 2)
+    wrapped = 10 * np.log10(255**2 / np.mean((a - b).astype(float) ** 2))
+    squared = 10 * np.log10(255**2 / np.mean((a - b) ** 2))
+    expect(
+        not close(got, wrapped, 1e-3) and not close(got, squared, 1e-3),
+        "uint8 differences wrapped around: 10 − 20 became 246; convert to float first",
+    )
+    expect(
+        not close(got, 10 * np.log10(float(a.max()) ** 2 / mse), 1e-3),
+        "the peak is the largest value that the numbers can have, not the largest in this picture",
+    )
+    expect(not close(got, 10 * np.log10(255 / mse), 1e-3), "the peak is squared, as the error is")
+    expect(
+        not close(got, 2 * want, 1e-3),
+        "20·log₁₀ belongs to the root of the mean squared error; here it is 10",
+    )
+    expect(
+        not close(got, want * np.log(10), 1e-3),
+        "a decibel is ten times the logarithm to base 10, not to base e",
+    )
+    per_pixel = 10 * np.log10(255**2 / np.mean(((a.astype(float) - b) ** 2).sum(axis=2)))
+    expect(
+        not close(got, per_pixel, 1e-3),
+        "the error is the mean over the colours, too, not their sum",
+    )
+    expect(close(got, want), f"{want:.4f} dB were expected for a pair of uint8 images, not {got}")
+    expect(equal == float("inf"), f"equal images have an infinite PSNR, not {equal}")
+    expect(
+        not close(wide, want - 20 * np.log10(257), 1e-3), "with 16 bits the peak is 65535, not 255"
+    )
+    expect(
+        close(wide, want),
+        f"the same pair with 16 bits has the same PSNR, {want:.4f} dB, not {wide}",
+    )
+
+
+def studio_luma(image: np.ndarray) -> np.ndarray:
+    """BT.601 luma of a uint8 (H, W, 3) RGB image: float64 (H, W), not rounded.
+
+    From 16 (black) to 235 (white).
+    """
+    weights = np.array([65.481, 128.553, 24.966])
+    return image.astype(np.float64) / 255 @ weights + 16
+
+
+@exercise("02.2", "The Y of the tables", difficulty=1, minutes=6, solution=studio_luma)
+def _studio_luma(attempt: Callable[..., np.ndarray]) -> None:
+    image = np.random.default_rng(1).integers(0, 256, (5, 6, 3), dtype=np.uint8)
+    got, want = np.asarray(attempt(image.copy()), dtype=np.float64), convert.luma(image)
+    expect(got.shape == (5, 6), f"a (5, 6, 3) image has a luma of (5, 6), not {got.shape}")
+    expect(
+        not close(got, convert.luma(image, full_range=True), 0.6),
+        "that is the full range, 0 to 255; the tables use 16 to 235",
+    )
+    expect(
+        not close(got, image.mean(axis=2), 0.6),
+        "the mean of R, G and B is not luma: green weighs most, blue least",
+    )
+    expect(
+        not close(got, convert.luma(image[..., ::-1].copy()), 0.6),
+        "the weights are in the order blue, green, red",
+    )
+    expect(not close(got, want - 16, 0.6), "black is 0, it should be 16")
+    bt709 = image / 255 @ (219 * np.array([0.2126, 0.7152, 0.0722])) + 16
+    expect(
+        not close(got, bt709, 0.6),
+        "those are the weights of BT.709 (HD video); the tables use BT.601",
+    )
+    expect(
+        float(np.abs(got).max()) < 1000,
+        "the values are far too large: the weights are for R, G, B from 0 to 1",
+    )
+    expect(
+        close(got, want, 1e-2) or not close(got, want, 1),
+        "the weights are right; leave the result unrounded",
+    )
+    expect(close(got, want, 1e-2), "the values are not 16 + 65.481 R + 128.553 G + 24.966 B")
+
+
+def studio_from_full(psnr_full: float) -> float:
+    """PSNR in dB on Y from 16 to 235, of a result that has `psnr_full` dB on Y from 0 to 255.
+
+    The peak is 255 for both.
+    """
+    return psnr_full + 20 * np.log10(255 / (235 - 16))
+
+
+@exercise("02.3", "Two papers, two ranges", difficulty=2, minutes=6, solution=studio_from_full)
+def _studio_from_full(attempt: Callable[..., float]) -> None:
+    got = attempt(30.0)
+    gain = got - 30.0
+    cost = 20 * np.log10(255 / 219)
+    expect(
+        not close(gain, -cost, 0.02),
+        "the sign is wrong: in the narrower range the same errors are smaller numbers",
+    )
+    expect(
+        not close(gain, cost / 2, 1e-3),
+        "the error shrinks to 219/255, its square to (219/255)²: 20·log₁₀",
+    )
+    expect(
+        not close(gain, 20 * np.log10(255 / 235), 1e-3),
+        "from 16 to 235 there are 219 levels, not 235",
+    )
+    expect(
+        not close(gain, 20 * np.log10(256 / 220), 1e-5),
+        "the ranges are 255 and 219 wide; 256 and 220 are counts",
+    )
+    expect(
+        not close(gain, 16, 1e-3) and not close(gain, 0, 1e-9),
+        "an offset of 16 moves both and costs nothing",
+    )
+    expect(
+        close(gain, cost, 1e-4),
+        f"a factor of 219/255 on every error is worth {cost:.4f} dB, not {gain:.4f} dB",
+    )
+    expect(
+        close(attempt(20.0), 20 + cost, 1e-4),
+        "the difference is the same number of dB for every pair",
+    )
+
+
+def two_averages(mses: list[float]) -> tuple[float, float]:
+    """The mean of the PSNRs of the images of a set, and the PSNR of their mean MSE.
+
+    mses: of each image, on the 0–255 scale.
+    """
+    psnrs = 10 * np.log10(255**2 / np.asarray(mses, dtype=np.float64))
+    return float(psnrs.mean()), float(10 * np.log10(255**2 / np.mean(mses)))
+
+
+@exercise("02.4", "Two averages", difficulty=2, minutes=6, solution=two_averages)
+def _two_averages(attempt: Callable[..., tuple[float, float]]) -> None:
+    mses = [10.0, 40.0, 400.0]
+    got, want = attempt(list(mses)), two_averages(mses)
+    expect(got is not None and len(got) == 2, f"two numbers were expected, not {got}")
+    expect(not close(got, want[::-1], 1e-3), "the two are right, but in the other order")
+    expect(
+        not close(got[0], got[1], 1e-6),
+        "both are the same average; only one of them takes the logarithm first",
+    )
+    expect(
+        not close(got[1], 10 * np.log10(255**2 / np.median(mses)), 1e-3),
+        "the mean was asked for, not the median",
+    )
+    expect(
+        not close(got, [2 * value for value in want], 1e-3),
+        "an MSE is a square already: 10·log₁₀, not 20",
+    )
+    peak = 20 * np.log10(255)
+    expect(
+        not close(got, [value - peak for value in want], 1e-3),
+        "the peak is 255: these errors are not from 0 to 1",
+    )
+    expect(
+        close(got[0], want[0], 1e-3),
+        f"the mean of the PSNRs is {want[0]:.3f} dB, not {got[0]:.3f} dB",
+    )
+    expect(
+        close(got[1], want[1], 1e-3),
+        f"the PSNR of the mean MSE is {want[1]:.3f} dB, not {got[1]:.3f} dB",
+    )
+
+
+def ssim_uniform(x: np.ndarray, y: np.ndarray, size: int = 7) -> float:
+    """Mean SSIM of two gray images over all size×size windows inside.
+
+    Equal weights, sample (co)variances. x, y: float64 (H, W) from 0 to 255.
+    """
+    u, v = (np.lib.stride_tricks.sliding_window_view(image, (size, size)) for image in (x, y))
+    mean_u, mean_v = u.mean(axis=(2, 3)), v.mean(axis=(2, 3))  # (H − size + 1, W − size + 1)
+    pixels = size * size
+    covariance = ((u * v).mean(axis=(2, 3)) - mean_u * mean_v) * pixels / (pixels - 1)
+    variances = u.var(axis=(2, 3), ddof=1) + v.var(axis=(2, 3), ddof=1)
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    luminance = (2 * mean_u * mean_v + c1) / (mean_u**2 + mean_v**2 + c1)
+    return float(np.mean(luminance * (2 * covariance + c2) / (variances + c2)))
+
+
+@exercise("02.5", "The other SSIM", difficulty=3, minutes=20, solution=ssim_uniform)
+def _ssim_uniform(attempt: Callable[..., float]) -> None:
+    from skimage.metrics import structural_similarity
+
+    rng = np.random.default_rng(2)
+    x = rng.uniform(0, 255, (16, 15))
+    y = np.clip(0.6 * x + rng.uniform(0, 90, x.shape), 0, 255)
+    want = structural_similarity(x, y, data_range=255)
+    got = attempt(x.copy(), y.copy())
+    expect(
+        np.ndim(got) == 0,
+        f"one number was expected, the mean of the map, not an array of shape {np.shape(got)}",
+    )
+    expect(
+        not close(got, structural_similarity(x, y, data_range=255, use_sample_covariance=False)),
+        "the (co)variances divide by n; scikit-image's default divides by n − 1",
+    )
+    _, padded = structural_similarity(x, y, data_range=255, full=True)
+    expect(
+        not close(got, padded.mean(), 1e-4),
+        "windows that stick out of the image count, too; only those inside do",
+    )
+    expect(
+        not close(got, structural_similarity(x, y, win_size=15, data_range=255))
+        and not close(got, _whole(x, y)),
+        "that is one window as large as the image; SSIM is the mean over many small ones",
+    )
+    expect(
+        not close(got, metrics.ssim(x / 255, y / 255)), "the window is still the Gaussian of 11×11"
+    )
+    expect(
+        not close(got, structural_similarity(x, y, data_range=255, K1=0, K2=0), 1e-4),
+        "the constants C₁ and C₂ are missing, or as good as missing: they are (0.01·255)² and (0.03·255)²",
+    )
+    unsquared = structural_similarity(
+        x, y, data_range=255, K1=np.sqrt(0.01 / 255), K2=np.sqrt(0.03 / 255)
+    )
+    expect(not close(got, unsquared), "C₁ and C₂ are squares: (0.01·255)² and (0.03·255)²")
+    expect(close(got, want), f"scikit-image's default gives {want:.6f}, not {got:.6f}")
+    expect(
+        close(attempt(x, y, 3), structural_similarity(x, y, win_size=3, data_range=255)),
+        "right for windows of 7×7 only; `size` can be any odd number",
+    )
+
+
+def _whole(x: np.ndarray, y: np.ndarray) -> float:
+    """SSIM of the two images as one window."""
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    covariance = np.cov(x.ravel(), y.ravel(), ddof=1)
+    luminance = (2 * x.mean() * y.mean() + c1) / (x.mean() ** 2 + y.mean() ** 2 + c1)
+    return float(
+        luminance * (2 * covariance[0, 1] + c2) / (covariance[0, 0] + covariance[1, 1] + c2)
+    )
+
+
+def find_shift(a: np.ndarray, b: np.ndarray, reach: int = 3) -> tuple[int, int]:
+    """By how many pixels `b` is `a` moved: (down, right), each at most `reach` either way.
+
+    The shift with the highest PSNR, where only the pixels that both images show are compared.
+    a, b: float64 (H, W) from 0 to 255.
+    """
+    height, width = a.shape
+    errors = {}
+    for down in range(-reach, reach + 1):
+        for right in range(-reach, reach + 1):
+            # pixel (y, x) of a is pixel (y + down, x + right) of b
+            above, below = max(0, down), max(0, -down)
+            before, after = max(0, right), max(0, -right)
+            part_a = a[below : height - above, after : width - before]
+            part_b = b[above : height - below, before : width - after]
+            errors[down, right] = np.mean((part_a - part_b) ** 2)
+    return min(errors, key=lambda shift: errors[shift])  # the lowest MSE is the highest PSNR
+
+
+@exercise("02.6", "Find the shift", difficulty=3, minutes=15, solution=find_shift)
+def _find_shift(attempt: Callable[..., tuple[int, int]]) -> None:
+    scene = np.random.default_rng(3).uniform(0, 255, (30, 34))
+
+    def moved(down: int, right: int) -> tuple[np.ndarray, np.ndarray]:
+        return scene[6:24, 6:28].copy(), scene[6 - down : 24 - down, 6 - right : 28 - right].copy()
+
+    def answer(down: int, right: int) -> tuple[int, ...]:
+        got = attempt(*moved(down, right))
+        expect(len(got) == 2, f"two numbers were expected, (down, right), not {got}")
+        return tuple(int(v) for v in got)
+
+    got = answer(1, -2)
+    expect(got != (-1, 2), "the signs are those of the way back, from b to a")
+    expect(got != (-2, 1), "down comes first, then right")
+    expect(got != (2, -1), "down comes first, then right; and the signs are those of the way back")
+    expect(got == (1, -2), f"the picture was moved by (1, -2), not by {got}")
+    expect(answer(0, 0) == (0, 0), "a picture that was not moved has the shift (0, 0)")
+    expect(
+        answer(3, 3) == (3, 3) and answer(-3, -3) == (-3, -3),
+        "shifts of exactly `reach` belong to the search, in both directions: range(-reach, reach + 1)",
+    )

@@ -1,0 +1,153 @@
+"""Notebook 03: what SRCNN is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from hatlib.course.exercises import close, exercise, expect
+
+
+def count_weights(kernels: Sequence[int], features: Sequence[int]) -> int:
+    """Weights of SRCNN f1-f2-f3 with n1, n2 features on one channel, biases not counted."""
+    f1, f2, f3 = kernels
+    n1, n2 = features
+    return f1 * f1 * n1 + n1 * f2 * f2 * n2 + n2 * f3 * f3
+
+
+@exercise("03.1", "Count the weights", difficulty=1, minutes=5, solution=count_weights)
+def _count_weights(attempt: Callable[..., int]) -> None:
+    got = attempt((9, 5, 5), (64, 32))
+    expect(got != 57184 + 64 + 32 + 1, "the biases are counted too; the paper counts weights only")
+    expect(got != 64 * 9 + 64 * 32 * 5 + 32 * 5, "a filter is f×f, not f")
+    expect(
+        got != 81 * 64 + 25 * 32 + 25, "a filter of the second layer looks at all n1 feature maps"
+    )
+    expect(got != 3 * 81 * 64 + 51200 + 800, "the network sees one channel, the luma, not three")
+    expect(got == 57184, f"9-5-5 with 64 and 32 features has 57,184 weights, not {got}")
+    expect(attempt((9, 1, 5), (64, 32)) == 8032, "right for 9-5-5 only; 9-1-5 has 8,032")
+
+
+def receptive_field(kernels: Sequence[int]) -> int:
+    """Side of the square of input pixels on which a pixel of stacked convolutions depends."""
+    return 1 + sum(kernel - 1 for kernel in kernels)
+
+
+@exercise("03.2", "How far does it see?", difficulty=1, minutes=5, solution=receptive_field)
+def _receptive_field(attempt: Callable[..., int]) -> None:
+    got = attempt((9, 5, 5))
+    expect(got != 19, "a second layer adds f − 1, not f: its first tap is the pixel itself")
+    expect(got != 16, "the pixel in the middle itself is missing")
+    expect(got != 9, "the later layers widen what the first one sees")
+    expect(got != 8, "that is how far it sees to one side; the whole square was asked for")
+    expect(got == 17, f"9-5-5 sees 17×17 pixels, not {got}×{got}")
+    expect(
+        attempt((3,) * 10) == 21, "right for three layers; it has to work for any number of them"
+    )
+
+
+def convolve_valid(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """What nn.Conv2d computes without padding: (H, W) and (f, f) → (H − f + 1, W − f + 1)."""
+    f = len(kernel)
+    windows = np.lib.stride_tricks.sliding_window_view(image, (f, f))  # (…, …, f, f)
+    return (windows * kernel).sum(axis=(2, 3))
+
+
+@exercise("03.3", "A convolution by hand", difficulty=2, minutes=10, solution=convolve_valid)
+def _convolve_valid(attempt: Callable[..., np.ndarray]) -> None:
+    rng = np.random.default_rng(0)
+    image, kernel = rng.random((6, 7)), rng.random((3, 3))
+    got = attempt(image.copy(), kernel.copy())
+    got = np.asarray(got)
+    expect(got.shape != image.shape, "the image was padded; without padding it shrinks by f − 1")
+    expect(got.shape == (4, 5), f"a (6, 7) image and a (3, 3) kernel give (4, 5), not {got.shape}")
+    flipped = convolve_valid(image, kernel[::-1, ::-1])
+    expect(
+        not close(got, flipped),
+        "the kernel was flipped; that is the mathematician's convolution, not Conv2d's",
+    )
+    expect(
+        not close(got, convolve_valid(image, kernel.T)),
+        "rows and columns of the kernel are swapped",
+    )
+    expect(close(got, convolve_valid(image, kernel)), "the sizes are right, but the sums are not")
+
+
+Layer = tuple[torch.Tensor, torch.Tensor]  # weight (out, in, f, f), bias (out,)
+
+
+def srcnn_forward(luma: torch.Tensor, layers: Sequence[Layer]) -> torch.Tensor:
+    """SRCNN without padding: luma (N, 1, H, W) → (N, 1, H − …, W − …).
+
+    layers: three pairs of weight and bias.
+    """
+    (w1, b1), (w2, b2), (w3, b3) = layers
+    x = F.relu(F.conv2d(luma, w1, b1))
+    x = F.relu(F.conv2d(x, w2, b2))
+    return F.conv2d(x, w3, b3)
+
+
+@exercise("03.4", "The forward pass", difficulty=2, minutes=10, solution=srcnn_forward)
+def _srcnn_forward(attempt: Callable[..., torch.Tensor]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(6, 1, 5, 5), (4, 6, 3, 3), (1, 4, 3, 3)]
+    layers = [
+        (torch.randn(s, generator=generator) / 3, torch.randn(s[0], generator=generator) / 3)
+        for s in shapes
+    ]
+    luma = torch.rand(2, 1, 16, 15, generator=generator)
+    got, want = attempt(luma, layers), srcnn_forward(luma, layers)
+    expect(isinstance(got, torch.Tensor), f"a tensor was expected, not {type(got).__name__}")
+    expect(
+        got.shape[-2:] != luma.shape[-2:],
+        "the layers were padded; here they are not, so the picture shrinks",
+    )
+    expect(
+        got.shape == want.shape,
+        f"the result's shape is {tuple(want.shape)}, not {tuple(got.shape)}",
+    )
+    expect(
+        not close(got, want.relu()),
+        "there is no ReLU after the last layer: a picture is no feature map",
+    )
+    linear = luma
+    for weight, bias in layers:
+        linear = F.conv2d(linear, weight, bias)
+    expect(
+        not close(got, linear, 1e-5),
+        "the ReLUs are missing: three layers without them are one linear filter",
+    )
+    no_bias = [(weight, torch.zeros_like(bias)) for weight, bias in layers]
+    expect(not close(got, srcnn_forward(luma, no_bias), 1e-5), "the biases are missing")
+    expect(close(got, want, 1e-5), "the shape is right, but the values are not")
+
+
+def loss_to_psnr(mse: float) -> float:
+    """PSNR in dB of studio-range luma, from the training loss: MSE of full-range luma in [0, 1].
+
+    Studio luma is 219/255 of the full-range one plus 16, and the peak stays 255.
+    """
+    return float(10 * np.log10(1 / (mse * (219 / 255) ** 2)))
+
+
+@exercise("03.5", "From the loss to decibels", difficulty=2, minutes=10, solution=loss_to_psnr)
+def _loss_to_psnr(attempt: Callable[..., float]) -> None:
+    got, want = attempt(0.001), loss_to_psnr(0.001)
+    expect(
+        not close(got, 2 * want, 1e-3),
+        "20·log₁₀ belongs to the root of the mean squared error; here it is 10",
+    )
+    expect(
+        not close(got, 30.0, 1e-3),
+        "that is the PSNR of the full-range luma: 1.32 dB below the protocol's",
+    )
+    expect(
+        not close(got, 30 - 1.3219, 1e-3),
+        "the correction has the wrong sign: errors of studio luma are smaller",
+    )
+    expect(not close(got, -want, 1e-3), "the sign is wrong: a small error gives a high PSNR")
+    expect(close(got, want, 1e-3), f"a loss of 0.001 is {want:.2f} dB, not {got:.2f} dB")
+    expect(close(attempt(0.01), want - 10, 1e-3), "ten times the error has to cost 10 dB")

@@ -1,0 +1,381 @@
+"""Notebook 09: what stands around a network while it learns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from hatlib.course.exercises import close, exercise, expect
+
+
+def learning_rate(step: int, steps: int, peak: float, warm_up: int, cooldown: float) -> float:
+    """The learning rate of a step (the first is 0) of a trapezoid.
+
+    Args:
+        steps: of the whole run; the last one is steps − 1.
+        peak: the rate between rise and fall.
+        warm_up: steps of the rise, a straight line; the last of them has the peak, the first
+            already learns.
+        cooldown: share of all steps in which the rate falls, in a straight line that would be 0
+            at step `steps`.
+    """
+    if step < warm_up:
+        return peak * (step + 1) / warm_up
+    return peak * min(1.0, (steps - step) / (cooldown * steps))
+
+
+@exercise("09.1", "A trapezoid", difficulty=2, minutes=10, solution=learning_rate)
+def _learning_rate(attempt: Callable[..., float]) -> None:
+    def values(function: Callable[..., float]) -> list[float]:
+        return [float(function(step, 100, 2e-3, 10, 0.2)) for step in range(100)]
+
+    got, want = values(attempt), values(learning_rate)
+    expect(got[0] != 0, "the first step has a rate of 0: it is computed and learns nothing")
+    expect(
+        not close(got[50], 1.0),
+        "the peak is missing: between rise and fall the rate is `peak`, not 1",
+    )
+    expect(
+        close(got[50], 2e-3, 1e-9), f"in the middle the rate is the peak, 0.002, not {got[50]:.3g}"
+    )
+    expect(not close(got[:10], [2e-3] * 10, 1e-9), "there is no rise in the first `warm_up` steps")
+    expect(not close(got[80:], [2e-3] * 20, 1e-9), "the rate does not fall at the end")
+    expect(
+        close(got[:10], want[:10], 1e-9),
+        "the rise is a straight line whose step number warm_up − 1 has the peak",
+    )
+    expect(
+        got[99] > 0,
+        "the last step has a rate of 0: the line reaches 0 at step `steps`, one after the last",
+    )
+    expect(
+        close(got, want, 1e-9),
+        "the fall is a straight line, over the last cooldown · steps of the run",
+    )
+    other = [attempt(step, 50, 1.0, 5, 0.5) for step in (0, 10, 30, 49)]
+    expect(
+        close(other, [0.2, 1.0, 0.8, 0.04], 1e-9),
+        "right for 100 steps only; it has to use what it is given",
+    )
+
+
+def follow(average: torch.Tensor, weights: torch.Tensor, step: int, decay: float) -> torch.Tensor:
+    """The averaged weights after a step (the first is 0).
+
+    Args:
+        average: of the weights until now; weights: after the step. Of one shape.
+        decay: d, what stays of the old average; in early steps no more than
+            (1 + step) / (10 + step).
+    """
+    kept = min(decay, (1 + step) / (10 + step))
+    return kept * average + (1 - kept) * weights
+
+
+@exercise("09.2", "An average that does not lag", difficulty=2, minutes=10, solution=follow)
+def _follow(attempt: Callable[..., torch.Tensor]) -> None:
+    average, weights = torch.tensor([1.0, 2.0, -4.0]), torch.tensor([3.0, -2.0, 0.0])
+    before = average.clone()
+    got = attempt(average, weights, 100_000, 0.9)
+    expect(isinstance(got, torch.Tensor), f"a tensor was expected, not {type(got).__name__}")
+    expect(
+        torch.equal(average, before), "the average that was given is changed: return a new tensor"
+    )
+    expect(
+        not close(got, 0.1 * average + 0.9 * weights, 1e-5),
+        "d stays of the average, 1 − d comes from the weights",
+    )
+    expect(
+        close(got, 0.9 * average + 0.1 * weights, 1e-5),
+        "late in a run it is d · average + (1 − d) · weights, whatever the step",
+    )
+    early, want = attempt(average, weights, 0, 0.999), follow(average, weights, 0, 0.999)
+    expect(
+        not close(early, 0.999 * average + 0.001 * weights, 1e-5),
+        "no warm-up: after step 0 the average is still the random start, and stays near it for a thousand steps",
+    )
+    expect(
+        close(early, want, 1e-5),
+        "after step 0 a tenth of the average stays: (1 + step) / (10 + step) is 0.1",
+    )
+    expect(
+        close(attempt(average, weights, 90, 0.5), follow(average, weights, 90, 0.5), 1e-5),
+        "the smaller of the two decays counts; with d = 0.5 at step 90 that is d",
+    )
+
+
+def clipped(gradients: Sequence[torch.Tensor], limit: float) -> list[torch.Tensor] | None:
+    """Gradients that are not too long together.
+
+    Args:
+        gradients: of all weights of a network, one tensor each.
+        limit: largest length (root of the sum of all squares, over all tensors).
+    Returns:
+        The gradients, all shortened by the same factor where they are longer; None where one is
+        infinite or NaN.
+    """
+    length = sum(float((gradient**2).sum()) for gradient in gradients) ** 0.5
+    if not np.isfinite(length):
+        return None
+    return [gradient * min(1.0, limit / length) if length else gradient for gradient in gradients]
+
+
+@exercise(
+    "09.3",
+    "Not too long, not infinite",
+    difficulty=3,
+    minutes=15,
+    solution=clipped,
+    none_is_an_answer=True,
+)
+def _clipped(attempt: Callable[..., Any]) -> None:
+    gradients = [
+        torch.tensor([3.0, 0.0]),
+        torch.tensor([[0.0, 4.0], [0.0, 12.0]]),
+    ]  # together 13 long
+
+    def of(limit: float, given: Sequence[torch.Tensor] = gradients) -> Any:
+        return attempt([gradient.clone() for gradient in given], limit)
+
+    got = of(1.0)
+    expect(
+        isinstance(got, Sequence) and len(got) == 2,
+        "a list with a tensor for each that was given is expected",
+    )
+
+    def as_list(factor: Callable[[torch.Tensor], Any]) -> bool:
+        return all(close(a, factor(g), 1e-3) for a, g in zip(got, gradients, strict=True))
+
+    expect(
+        not as_list(lambda g: g.clamp(-1, 1)),
+        "each number is cut by itself: that changes the direction",
+    )
+    expect(
+        not as_list(lambda g: g / g.norm()),
+        "each tensor is shortened by itself; it is the length of all together",
+    )
+    expect(
+        not as_list(lambda g: g / (3 + math.sqrt(160))),
+        "lengths do not add up: sum squares, then take the root",
+    )
+    expect(
+        not as_list(lambda g: g / 169),
+        "the root is missing: a length is the root of the sum of squares",
+    )
+    expect(
+        as_list(lambda g: g / 13),
+        "together the gradients are 13 long; with limit 1 each is divided by 13",
+    )
+    short = of(20.0)
+    expect(
+        all(close(a, g, 1e-3) for a, g in zip(short, gradients, strict=True)),
+        "what is shorter than the limit stays as it is",
+    )
+    for value, name in ((math.nan, "NaN"), (math.inf, "infinite")):
+        spoiled = of(1.0, [gradients[0], torch.tensor([1.0, value])])
+        expect(
+            spoiled is None,
+            f"a gradient that is {name} can't be mended: the answer is None, the step is left out",
+        )
+    zero = of(1.0, [torch.zeros(2)])
+    expect(
+        zero is not None and close(zero[0], torch.zeros(2)),
+        "a gradient of zeros is a valid one; don't divide by 0",
+    )
+
+
+def gradient_in_parts(
+    network: nn.Module, lr: torch.Tensor, hr: torch.Tensor, size: int
+) -> list[torch.Tensor]:
+    """Gradients of F.l1_loss(network(lr), hr), by parameter, never more than `size` images at once.
+
+    Args:
+        lr, hr: a batch, (N, 3, h, w) and (N, 3, s·h, s·w); N need not be a multiple of `size`.
+    """
+    network.zero_grad()
+    for some_lr, some_hr in zip(lr.split(size), hr.split(size), strict=True):
+        loss = F.l1_loss(network(some_lr), some_hr)
+        (loss * len(some_lr) / len(lr)).backward()
+    return [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+
+
+class _Watched(nn.Module):
+    """A small network that remembers how many images it was given at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.shuffle, self.seen = (
+            nn.Conv2d(3, 12, 3, padding=1),
+            nn.PixelShuffle(2),
+            [0],
+        )
+
+    def forward(self, lr: torch.Tensor) -> torch.Tensor:
+        self.seen.append(len(lr))
+        return self.shuffle(self.layer(lr).tanh())
+
+
+@exercise("09.4", "A batch that does not fit", difficulty=3, minutes=15, solution=gradient_in_parts)
+def _gradient_in_parts(attempt: Callable[..., Any]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    lr, hr = (torch.rand(5, 3, side, side, generator=generator) for side in (6, 12))
+    network = _Watched()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
+
+    def gradients(*images: int) -> list[torch.Tensor]:
+        loss = F.l1_loss(network(lr[list(images)]), hr[list(images)])
+        return list(torch.autograd.grad(loss, list(network.parameters())))
+
+    whole, parts = gradients(0, 1, 2, 3, 4), [gradients(0, 1), gradients(2, 3), gradients(4)]
+    for parameter in network.parameters():
+        parameter.grad = torch.ones_like(parameter)  # what the step before has left
+    network.seen.clear()
+    got = attempt(network, lr, hr, 2)
+    expect(
+        isinstance(got, Sequence) and len(got) == 2,
+        "a list with a gradient for each parameter is expected",
+    )
+
+    def equal(wanted: Sequence[torch.Tensor]) -> bool:
+        return all(close(a, b, 1e-5) for a, b in zip(got, wanted, strict=True))
+
+    expect(
+        sum(network.seen) >= 5,
+        "not all images are used: the last part may be smaller than the others",
+    )
+    expect(
+        max(network.seen) <= 2,
+        f"{max(network.seen)} images at once, and no more than 2 fit into memory",
+    )
+    expect(
+        not equal(parts[-1]),
+        "only the last part counts: set the gradients to zero once, before the first part",
+    )
+    expect(
+        not equal([w + 1 for w in whole]),
+        "gradients of the step before are still there: set them to zero first",
+    )
+    sums = [torch.stack([part[k] for part in parts]).sum(dim=0) for k in range(2)]
+    expect(
+        not equal(sums),
+        "the parts' gradients are added up; the loss is a mean over the whole batch",
+    )
+    expect(
+        not equal([total / 3 for total in sums]),
+        "each part counts the same, and the last one has fewer images: weigh it by its share of them",
+    )
+    expect(equal(whole), "the gradients are not those of the whole batch")
+
+
+def fitting(
+    source: Mapping[str, torch.Tensor], target: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """The weights of one network that another can take: by the same name, of the same shape.
+
+    Args:
+        source, target: their state dicts, name → tensor.
+    Returns:
+        name → the source's tensor.
+    """
+    return {
+        name: tensor
+        for name, tensor in source.items()
+        if name in target and target[name].shape == tensor.shape
+    }
+
+
+@exercise("09.5", "Everything but the tail", difficulty=1, minutes=5, solution=fitting)
+def _fitting(attempt: Callable[..., Any]) -> None:
+    source = {
+        "body.weight": torch.ones(4, 4),
+        "body.bias": torch.ones(4),
+        "tail.weight": torch.ones(12, 4),
+        "last.weight": torch.ones(3, 4),
+        "old.bias": torch.ones(4),
+    }
+    target = {
+        "body.weight": torch.zeros(4, 4),
+        "body.bias": torch.zeros(4),
+        "tail.weight": torch.zeros(48, 4),
+        "last.weight": torch.zeros(3, 4),
+        "new.bias": torch.zeros(4),
+    }
+    got = attempt(dict(source), dict(target))
+    expect(isinstance(got, Mapping), f"a dict was expected, not {type(got).__name__}")
+    expect(
+        "old.bias" not in got, "old.bias is taken along, and the target has no weight of that name"
+    )
+    expect(
+        "tail.weight" not in got, "tail.weight is taken along: (12, 4) does not fit into (48, 4)"
+    )
+    expect(
+        "new.bias" not in got,
+        "new.bias is the target's own; no weight of that name comes from the source",
+    )
+    expect(
+        "last.weight" in got,
+        "last.weight is left out, and it fits: look at names and shapes, not at the place",
+    )
+    expect(
+        set(got) == {"body.weight", "body.bias", "last.weight"},
+        f"three weights fit, not {sorted(got)}",
+    )
+    expect(
+        all(close(value, source[name]) for name, value in got.items()),
+        "the values have to be the source's",
+    )
+
+
+def paired_difference(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
+    """How much better the second way is, and how sure that is.
+
+    Args:
+        first, second: PSNR of two ways to train, by seed, in one order; at least two seeds.
+    Returns:
+        The mean difference and its standard error, both in dB.
+    """
+    differences = np.subtract(second, first)
+    return float(differences.mean()), float(differences.std(ddof=1) / len(differences) ** 0.5)
+
+
+@exercise("09.6", "Is it a difference?", difficulty=2, minutes=10, solution=paired_difference)
+def _paired_difference(attempt: Callable[..., Any]) -> None:
+    first, second = (
+        [30.0, 30.5, 29.5, 30.2],
+        [30.1, 30.58, 29.64, 30.28],
+    )  # seeds matter more than the way
+    got, want = attempt(first, second), paired_difference(first, second)
+    expect(
+        isinstance(got, Sequence) and len(got) == 2,
+        "two numbers are expected: (mean difference, standard error)",
+    )
+    mean, error = got
+    differences = np.subtract(second, first)
+    expect(
+        not close(mean, -want[0], 1e-9), "the sign is wrong: above 0 where the second way is better"
+    )
+    expect(close(mean, want[0], 1e-9), f"the mean difference is {want[0]:.3f} dB, not {mean:.3f}")
+    alone = math.sqrt((np.var(first, ddof=1) + np.var(second, ddof=1)) / 4)
+    expect(
+        not close(error, alone, 1e-9),
+        "seeds are mixed up with the ways: take the differences seed by seed first",
+    )
+    expect(
+        not close(error, differences.std(ddof=1), 1e-9),
+        "that is the spread of one difference; the error of a mean of n is smaller by √n",
+    )
+    expect(
+        not close(error, differences.std() / 2, 1e-9) and not close(error, differences.std(), 1e-9),
+        "divide the squares by n − 1: the mean was computed from the same numbers",
+    )
+    expect(close(error, want[1], 1e-9), f"the standard error is {want[1]:.4f} dB, not {error:.4f}")
+    expect(
+        close(attempt([30.0, 30.0], [30.1, 30.3]), (0.2, 0.1), 1e-6), "right for four seeds only"
+    )

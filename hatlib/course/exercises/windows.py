@@ -1,0 +1,312 @@
+"""Notebook 05: attention, its cost, windows, positions, shifts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from hatlib.course.exercises import close, exercise, expect, recognise
+
+
+def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    """softmax(q·kᵀ/√d)·v: queries (T, d), keys (S, d), values (S, c) → (T, c)."""
+    scores = q @ k.T / q.shape[1] ** 0.5  # (T, S)
+    return scores.softmax(dim=1) @ v
+
+
+@exercise("05.1", "Attention in two lines", difficulty=1, minutes=10, solution=attend)
+def _attend(attempt: Callable[..., torch.Tensor]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(*size, generator=generator) for size in ((5, 4), (7, 4), (7, 3)))
+    got, want = attempt(q.clone(), k.clone(), v.clone()), attend(q, k, v)
+    expect(isinstance(got, torch.Tensor), f"a tensor was expected, not {type(got).__name__}")
+    scores = q @ k.T
+    expect(
+        not close(got, (scores / 2).softmax(1), 1e-5),
+        "these are the weights; the values v are still to be mixed",
+    )
+    expect(
+        got.shape == (5, 3),
+        f"5 queries and values of 3 numbers give (5, 3), not {tuple(got.shape)}",
+    )
+    expect(not close(got, scores.softmax(1) @ v, 1e-5), "the division by √d is missing")
+    expect(not close(got, (scores / 4).softmax(1) @ v, 1e-5), "divided by d; it is √d")
+    expect(not close(got, (scores * 2).softmax(1) @ v, 1e-5), "multiplied by √d; divide by it")
+    expect(
+        not close(got, (scores / 2).softmax(0) @ v, 1e-5),
+        "the softmax runs over the queries: each query's weights have to sum to 1, over the keys",
+    )
+    expect(not close(got, scores / 2 @ v, 1e-5), "the softmax is missing")
+    recognise(
+        got,
+        {
+            "d is the length of a query, 4 here, not the number of queries": (
+                scores / 5**0.5
+            ).softmax(1)
+            @ v,
+            "d is the length of a query, 4 here, not that of a value": (scores / 3**0.5).softmax(1)
+            @ v,
+            "the scores are divided by √d, before the softmax": scores.softmax(1) / 2 @ v,
+            "a sigmoid does not make a query's weights sum to 1; a softmax does": (
+                scores / 2
+            ).sigmoid()
+            @ v,
+            "a query's weights have to sum to 1: divide by the sum of the exponentials": (
+                scores / 2
+            ).exp()
+            @ v,
+        },
+        1e-5,
+    )
+    expect(close(got, want, 1e-5), "the shape is right, but the values are not")
+
+
+def attention_multiply_adds(height: int, width: int, channels: int, window: int) -> int:
+    """Multiply-adds of one layer of window attention on an H×W map (Swin, equation 2).
+
+    The projections to q, k, v and back, then q·kᵀ and weights·v. One window as large as the map is
+    global attention.
+    """
+    tokens = height * width
+    projections = 4 * tokens * channels**2
+    return projections + 2 * tokens * window**2 * channels
+
+
+@exercise("05.2", "What a layer costs", difficulty=2, minutes=10, solution=attention_multiply_adds)
+def _attention_multiply_adds(attempt: Callable[..., int]) -> None:
+    got, want = attempt(48, 64, 180, 16), attention_multiply_adds(48, 64, 180, 16)
+    tokens, projections, products = 3072, 4 * 3072 * 180**2, 2 * 3072 * 256 * 180
+    expect(
+        got != projections + 2 * tokens**2 * 180,
+        "that is global attention: a token sees the w² of its window only",
+    )
+    expect(got != projections + 2 * tokens * 16 * 180, "a window has w² tokens, not w")
+    expect(got != products, "the four projections (to q, k and v, and back) are missing")
+    expect(
+        got != projections * 3 // 4 + products,
+        "the projection at the end, which mixes the heads, is missing",
+    )
+    expect(
+        got != projections + products // 2, "there are two products: q·kᵀ, and the weights times v"
+    )
+    expect(got != 2 * want, "a multiplication with its addition counts once, as in the papers")
+    recognise(
+        got,
+        {
+            "those are the products of one window; a map has HW/w² of them": projections
+            + 2 * 256**2 * 180,
+            "a linear layer from C to C has C² multiply-adds for each token, not C": 4
+            * tokens
+            * 180
+            + products,
+            "four projections were asked for, to q, k and v and back; that is one": tokens * 180**2
+            + products,
+            "a dot product of two tokens takes as many multiply-adds as they have channels": projections
+            + products // 180,
+            "heads share the channels: h heads of C/h channels cost what one head of C does": projections
+            + 6 * products,
+            "whole multiply-adds were asked for, not 10⁹": want / 1e9,
+        },
+        1e-6,
+    )
+    expect(
+        got == want, f"a 48×64 map with 180 channels and windows of 16 takes {want:,}, not {got:,}"
+    )
+    expect(
+        attempt(32, 48, 60, 8) == attention_multiply_adds(32, 48, 60, 8),
+        "right for 48×64, 180 and 16 only",
+    )
+
+
+def reverse_windows(windows: torch.Tensor, window: int, height: int, width: int) -> torch.Tensor:
+    """Windows (B, T, C), in reading order, back into the map (H, W, C) that they were cut from."""
+    # (H/w, W/w, w, w, C)
+    grid = windows.view(height // window, width // window, window, window, -1)
+    return grid.transpose(1, 2).reshape(height, width, -1)
+
+
+@exercise("05.3", "Put the windows back", difficulty=2, minutes=10, solution=reverse_windows)
+def _reverse_windows(attempt: Callable[..., torch.Tensor]) -> None:
+    numbers = torch.arange(4 * 6 * 2).view(4, 6, 2)
+    cut = numbers.view(2, 2, 3, 2, 2).transpose(1, 2).reshape(6, 4, 2)
+    got = attempt(cut.clone(), 2, 4, 6)
+    expect(isinstance(got, torch.Tensor), f"a tensor was expected, not {type(got).__name__}")
+    expect(
+        got.shape == (4, 6, 2),
+        f"6 windows of 4 tokens are a map of (4, 6, 2), not {tuple(got.shape)}",
+    )
+    expect(
+        not torch.equal(got, cut.reshape(4, 6, 2)),
+        "a reshape alone puts a window's tokens side by side; swap two axes between two reshapes",
+    )
+    by_column = cut.view(3, 2, 2, 2, 2).permute(1, 2, 0, 3, 4).reshape(4, 6, 2)
+    expect(
+        not torch.equal(got, by_column),
+        "the windows are laid out column by column; they are in reading order",
+    )
+    turned = cut.view(2, 3, 2, 2, 2).permute(0, 3, 1, 2, 4).reshape(4, 6, 2)
+    expect(not torch.equal(got, turned), "rows and columns within each window are swapped")
+    grid = cut.view(3, 2, 2, 2, 2).transpose(1, 2).reshape(4, 6, 2)
+    expect(
+        not torch.equal(got, grid),
+        "there are H/w rows of windows and W/w columns; here these two are swapped",
+    )
+    expect(torch.equal(got, numbers), "the shape is right, but the tokens are in other places")
+
+
+def offset_of_row(row: int, window: int) -> tuple[int, int]:
+    """The offset (down, right) from key to query that a row of the bias table stands for.
+
+    Each of the two is −(w−1) … w−1.
+    """
+    down, right = divmod(row, 2 * window - 1)
+    return down - (window - 1), right - (window - 1)
+
+
+def _two_numbers(got: Any, which: str) -> tuple[Any, ...]:
+    expect(np.shape(got) == (2,), f"two numbers were expected, {which}, not {got}")
+    return got[0], got[1]
+
+
+@exercise("05.4", "Read the bias table", difficulty=2, minutes=10, solution=offset_of_row)
+def _offset_of_row(attempt: Callable[..., tuple[int, int]]) -> None:
+    got = _two_numbers(attempt(0, 8), "(down, right)")
+    expect(
+        got != (0, 0),
+        "offsets are negative too: the first row is (−7, −7), and (0, 0) is in the middle",
+    )
+    expect(
+        got != (7, 7),
+        "the sign is wrong: an offset is the query's place less the key's, and row 0 the smallest",
+    )
+    expect(got != (-8, -8), "off by one: 15 offsets with 0 in the middle begin at −7 = −(w − 1)")
+    expect(got == (-7, -7), f"row 0 of a table for windows of 8 is the offset (−7, −7), not {got}")
+    got = tuple(attempt(16, 8))
+    expect(got != (-5, -7), "the table has 2w − 1 offsets in each direction, not w")
+    expect(got != (-6, -7), "the table has 2w − 1 offsets in each direction, not 2w")
+    expect(tuple(attempt(1, 8)) != (-6, -7), "rows of the table go to the right first, then down")
+    expect(
+        got == (-6, -6), f"row 16 is one down and one to the right of row 0: (−6, −6), not {got}"
+    )
+    expect(
+        [tuple(attempt(k, 3)) for k in range(25)] == [offset_of_row(k, 3) for k in range(25)],
+        "right for some rows of 8 only",
+    )
+
+
+def may_see(length: int, window: int, shift: int) -> np.ndarray:
+    """Which tokens of each window of a shifted line may see each other: bool (length/w, w, w).
+
+    The line has been rolled by `shift` to the left, so its last window ends with tokens from the
+    line's beginning.
+    """
+    # where the tokens of each window came from
+    place = np.roll(np.arange(length), -shift).reshape(-1, window)
+    return np.abs(place[:, :, None] - place[:, None, :]) < window
+
+
+@exercise("05.5", "The mask on a line", difficulty=3, minutes=15, solution=may_see)
+def _may_see(attempt: Callable[..., np.ndarray]) -> None:
+    got, want = attempt(12, 4, 1), may_see(12, 4, 1)
+    got = np.asarray(got)
+    expect(
+        got.shape == want.shape,
+        f"3 windows of 4 tokens need a mask of {want.shape}, not {got.shape}",
+    )
+    expect(
+        not close(got, np.where(want, 0, -100)),
+        "True and False were asked for; what is added to the scores comes of them later",
+    )
+    place = np.roll(np.arange(12), 1).reshape(3, 4)
+    expect(
+        not close(got, np.abs(place[:, :, None] - place[:, None, :]) < 4),
+        "the line was rolled to the right; it is rolled to the left, so that token `shift` comes first",
+    )
+    order = np.arange(4)[:, None] > np.arange(4)
+    expect(
+        not close(got, want | order) and not close(got, want | order.T),
+        "strangers are strangers both ways: neither may see the other",
+    )
+    expect(
+        not close(got, np.ones_like(want)),
+        "everything may see everything: the last window holds both ends",
+    )
+    expect(
+        not close(got, ~want),
+        "True and False are swapped: True is for tokens that may see each other",
+    )
+    expect(
+        not close(got, want[::-1]),
+        "the wrong window is masked: rolled to the left, the last one holds both ends",
+    )
+    expect(
+        not close(got, may_see(12, 4, 3)),
+        "the wrong tokens are apart: only the last `shift` come from the front",
+    )
+    expect(
+        not close(got, np.broadcast_to(want[-1], want.shape)),
+        "only the last window holds tokens from both ends",
+    )
+    expect(
+        not close(got, want & (want.all(axis=(1, 2), keepdims=True) | np.eye(4, dtype=bool))),
+        "tokens from the same end may see each other",
+    )
+    expect(close(got, want), "the shape is right, but some pairs are not")
+    expect(close(attempt(16, 8, 4), may_see(16, 8, 4)), "right for 12, 4 and 1 only")
+    expect(
+        close(attempt(8, 4, 0), may_see(8, 4, 0)),
+        "without a shift everything in a window may see everything",
+    )
+
+
+def reach(place: int, shifts: Sequence[int], window: int, length: int) -> tuple[int, int]:
+    """The first and the last input token of a line on which the output token at `place` depends.
+
+    Args:
+        shifts: of the blocks, first block first; windows end at the ends of the line.
+    """
+    first = last = place
+    for shift in reversed(shifts):  # a window of the last block, those that it depends on, …
+        first = max(0, (first - shift) // window * window + shift)
+        last = min(length, ((last - shift) // window + 1) * window + shift) - 1
+    return first, last
+
+
+@exercise("05.6", "How far shifted windows see", difficulty=3, minutes=20, solution=reach)
+def _reach(attempt: Callable[..., tuple[int, int]]) -> None:
+    got = _two_numbers(attempt(21, (0,), 8, 64), "(first, last)")
+    expect(got != (16, 24), "that is one too far: the last token itself was asked for, 23")
+    expect(got != (16, 8), "the second number is the last token, not how many there are")
+    expect(
+        sum(got) not in (41, 42, 43),
+        "a window is not centred on the token; it is where the grid puts it",
+    )
+    expect(got == (16, 23), f"token 21 lies in the window 16 … 23, not {got}")
+    got = tuple(attempt(21, (0, 4), 8, 64))
+    expect(
+        got != (16, 23), "the shift is left out: windows of the second block begin at 4, 12, 20 …"
+    )
+    expect(
+        got != (12, 27),
+        "go backwards: the output depends on a window of the last block, and that on those before",
+    )
+    expect(
+        got != (20, 27),
+        "that is the window of the last block; its tokens depend on windows of the block before",
+    )
+    expect(
+        got == (16, 31), f"after a plain and a shifted block token 21 depends on 16 … 31, not {got}"
+    )
+    got = tuple(attempt(2, (0, 4, 0, 4), 8, 64))
+    expect(min(got) >= 0, "there is nothing before token 0: at the border windows are smaller")
+    expect(
+        got == (0, 15),
+        f"token 2 depends on 0 … 15 after plain, shifted, plain, shifted; not on {got}",
+    )
+    expect(
+        tuple(attempt(62, (4, 0, 4), 8, 64)) == (52, 63),
+        "there is nothing after the line's last token: at its end windows are smaller, too",
+    )

@@ -1,0 +1,221 @@
+"""One notebook in a fresh kernel of the running Python: executed, and cleaned for keeping. Used by `course`."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import copy
+import io
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hatlib.course import widget_images
+from hatlib.errors import HatlibError
+from hatlib.system import paths
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+LANGUAGE = {
+    "file_extension": ".py",
+    "mimetype": "text/x-python",
+    "name": "python",
+    "pygments_lexer": "ipython3",
+}
+KEPT_CELL_METADATA = ("tags", "jupyter")
+
+
+def read(path: Path) -> NotebookNode:
+    """A notebook in the current format, without outputs: nothing stale can pass for a result of this run."""
+    import nbformat
+
+    try:
+        notebook = nbformat.read(path, as_version=4)
+    except (ValueError, nbformat.ValidationError) as error:
+        raise HatlibError(f"{path} is not a notebook: {str(error).splitlines()[0]}") from error
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    return notebook
+
+
+def environment(store: bool = False) -> dict[str, str]:
+    """The kernels' environment variables: ours, with folders made absolute because kernels run elsewhere."""
+    variables = {
+        **os.environ,
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }  # a warning of the debugger, on every start
+    variables.pop("MPLBACKEND", None)  # figures belong into the notebook
+    for name in ("HATLIB_DATA", "HATLIB_MIRROR"):
+        if variables.get(name):
+            variables[name] = str(Path(variables[name]).expanduser().absolute())
+    if root := paths.checkout():  # the kernel imports this hatlib, installed or not
+        variables["PYTHONPATH"] = os.pathsep.join(
+            filter(None, [str(root), variables.get("PYTHONPATH")])
+        )
+    if store:
+        variables["HATLIB_PROFILE"] = "quick"
+        variables["HATLIB_PROGRESS"] = "off"  # what is stored is nobody's progress
+    return variables
+
+
+def new_client(notebook: NotebookNode, timeout: float | None) -> Any:
+    """An nbclient for a kernel of the running interpreter, whatever the kernel registered as python3 may be."""
+    from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+    from jupyter_client.manager import AsyncKernelManager
+    from nbclient import NotebookClient
+
+    class ThisPython(KernelSpecManager):
+        def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+            argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+            return KernelSpec(argv=argv, display_name="this Python", language="python")
+
+    manager = AsyncKernelManager(kernel_spec_manager=ThisPython())
+    seconds = int(timeout) if timeout else None
+    return NotebookClient(
+        notebook,
+        km=manager,
+        timeout=seconds,
+        startup_timeout=120,
+        record_timing=False,
+        coalesce_streams=True,
+        store_widget_state=True,
+    )
+
+
+@contextlib.contextmanager
+def kernel(client: Any, folder: Path, variables: dict[str, str]) -> Iterator[None]:
+    """Starts the client's kernel in a folder, quietly, and ends it in every case: at once if something went wrong."""
+    from jupyter_core.utils import run_sync
+
+    with (
+        tempfile.TemporaryFile() as log
+    ):  # what the process itself prints, such as "Killed"; cells are not in it
+        try:
+            with client.setup_kernel(
+                cwd=str(folder), env=variables, stdout=log, stderr=log, cleanup_kc=True
+            ):
+                try:
+                    yield
+                except BaseException:
+                    client.shutdown_kernel = "immediate"
+                    raise
+        finally:
+            if client.km is not None and client.km.has_kernel:
+                run_sync(client.km.shutdown_kernel)(now=True)
+
+
+def execute(
+    notebook: NotebookNode,
+    folder: Path,
+    variables: dict[str, str],
+    timeout: float | None,
+    finished_cell: Callable[[], None],
+) -> str:
+    """Runs all cells in place. Returns "" or the last line of the error at which it stopped.
+
+    An error that left no output (a dead kernel, a timeout) is added to its cell, so that the page shows it.
+    """
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+    from nbformat.v4 import new_output
+
+    client = new_client(notebook, timeout)
+    cell = notebook.cells[0] if notebook.cells else None
+    try:
+        with kernel(client, folder, variables):
+            for index, cell in enumerate(notebook.cells):
+                client.execute_cell(cell, index, execution_count=client.code_cells_executed + 1)
+                if cell.cell_type == "code" and cell.source.strip():
+                    finished_cell()
+        return ""
+    except CellExecutionError as error:
+        last = f"{error.ename}: {error.evalue}".strip().splitlines()
+        return last[0] if last else "error"
+    except CellTimeoutError:
+        message = f"TimeoutError: the cell ran for more than {timeout:.0f} s"
+    except (DeadKernelError, RuntimeError) as error:
+        message = f"DeadKernelError: {str(error).splitlines()[0]} (was there enough memory?)"
+    finally:
+        client.set_widgets_metadata()
+        drop_progress(notebook)
+    if cell is not None and cell.cell_type == "code":
+        name, value = message.split(": ", 1)
+        cell.outputs.append(new_output("error", ename=name, evalue=value, traceback=[message]))
+    return message
+
+
+def drop_progress(notebook: NotebookNode) -> None:
+    """Takes out what finished progress bars leave behind."""
+    state = widget_images.widget_state(notebook)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            views = [output.get("data", {}).get(widget_images.VIEW) for output in cell.outputs]
+            cell.outputs = [
+                output
+                for output, view in zip(cell.outputs, views, strict=True)
+                if not (view and widget_images.is_progress(view["model_id"], state))
+            ]
+
+
+def clean(notebook: NotebookNode) -> NotebookNode:
+    """A copy to keep: no widget state, timestamps or interpreter version, so that two runs differ in little.
+
+    A widget's view, which nothing can show without its kernel, becomes the picture that it showed first.
+    """
+    tidy = copy.deepcopy(notebook)
+    state = widget_images.widget_state(notebook)
+    tidy.metadata = type(tidy.metadata)(kernelspec=dict(KERNELSPEC), language_info=dict(LANGUAGE))
+    for cell in tidy.cells:
+        cell.metadata = type(cell.metadata)(
+            {k: v for k, v in cell.metadata.items() if k in KEPT_CELL_METADATA}
+        )
+        for output in cell.get("outputs", []):
+            output.pop("transient", None)
+            if view := output.get("data", {}).get(widget_images.VIEW):
+                output["data"] = widget_images.fallback(view["model_id"], state)
+    return tidy
+
+
+def shrink_pictures(notebook: NotebookNode) -> None:
+    """Packs the PNG pictures of the outputs more tightly, about a tenth, without changing a pixel."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if text := output.get("data", {}).get("image/png"):
+                packed = base64.b64encode(pack_png(base64.b64decode(text))).decode()
+                output.data["image/png"] = min(text, packed, key=len)
+
+
+def pack_png(content: bytes) -> bytes:
+    """The same picture in fewer bytes: no alpha channel where nothing is transparent, the slowest compression."""
+    import numpy as np
+    from PIL import Image
+
+    picture: Image.Image = Image.open(io.BytesIO(content))
+    if picture.mode == "RGBA" and np.asarray(picture)[..., 3].min() == 255:
+        picture = picture.convert("RGB")
+    buffer = io.BytesIO()
+    picture.save(buffer, format="png", optimize=True)
+    return buffer.getvalue()
+
+
+def stderr_lines(notebook: NotebookNode) -> list[str]:
+    """The first line of what each cell wrote to stderr: worth a look, and nothing to store."""
+    texts = [
+        output.text
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if output.output_type == "stream" and output.name == "stderr" and output.text.strip()
+    ]
+    return [text.strip().splitlines()[0] for text in texts]
+
+
+def as_text(notebook: NotebookNode) -> str:
+    """The notebook as it is stored in a file."""
+    import nbformat
+
+    return nbformat.writes(notebook) + "\n"

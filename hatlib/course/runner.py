@@ -1,0 +1,266 @@
+"""Runs the course: every notebook in order, each in a fresh kernel of this very Python, and keeps what came out.
+
+`hatlib course` writes the executed notebooks, the same as HTML, an index page and `course.json` to a folder. With
+`--store` the outputs also go back into `notebooks/`: the one way in which stored outputs are made. One
+notebook is run by `execution`; the pages are drawn by `pages`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import re
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hatlib.course import kernel, pages
+from hatlib.errors import HatlibError, unknown
+from hatlib.system import console, machine, paths
+from hatlib.system.atomic import write_text
+from hatlib.system.console import make_folder
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+    from rich.console import Console
+    from rich.table import Table
+
+QUICK_CELL_TIMEOUT = 900  # seconds; a cell that hangs must not hold up the notebooks after it
+
+
+@dataclass
+class Result:
+    """How one notebook went. `seconds` is wall time, the kernel's start included."""
+
+    name: str  # file name without suffix, 03_srcnn
+    title: str
+    promise: str  # the notebook's first paragraph, as Markdown
+    cells: int  # code cells that are not empty
+    state: str = "waiting"  # waiting, running, passed, failed, or absent: neither asked for nor there from before
+    done: int = 0
+    seconds: float = 0.0
+    error: str = ""  # the last line of what went wrong
+    date: str = ""  # when it ended, UTC
+    warnings: list[str] = field(default_factory=list)  # first lines of what cells wrote to stderr
+
+    @property
+    def minutes(self) -> float:
+        return self.seconds / 60
+
+    def count(self) -> None:
+        """Another cell is done."""
+        self.done += 1
+
+
+# ---- what to run ----------------------------------------------------------------------------------------------------
+
+
+def need_notebook_packages() -> None:
+    """Raises HatlibError unless everything that runs notebooks is installed."""
+    if missing := machine.missing_notebook_packages():
+        raise HatlibError(f"the course needs {', '.join(missing)}: {machine.INSTALL_NOTEBOOKS}")
+
+
+def find_notebooks(folder: str | Path | None = None) -> list[Path]:
+    """The course's notebooks, NN_*.ipynb, in order; from the checkout unless a folder is named."""
+    root = paths.checkout()
+    if folder is None and root is None:
+        raise HatlibError(
+            "the notebooks are not installed with the package: run this in a checkout of the "
+            "repository, or name their folder with --notebooks"
+        )
+    place = Path(folder) if folder is not None else root / "notebooks" if root else Path()
+    found = sorted(place.glob("[0-9][0-9]_*.ipynb"))
+    if not found:
+        raise HatlibError(f"no notebooks named NN_name.ipynb in {place}")
+    return found
+
+
+def select(notebooks: Sequence[Path], only: Iterable[str]) -> list[Path]:
+    """Those whose number (03) or name (03_srcnn) is in `only`; all of them if it is empty."""
+    wanted = [re.sub(r"\.ipynb$", "", Path(name).name) for name in only]
+    known = {key: path for path in notebooks for key in (path.stem, path.stem[:2])}
+    for name in wanted:
+        if name not in known:
+            raise unknown("notebook", name, [path.stem for path in notebooks])
+    chosen = {known[name] for name in wanted}
+    return [path for path in notebooks if path in chosen or not chosen]
+
+
+def describe(path: Path, notebook: NotebookNode) -> Result:
+    """The notebook's title and promise, from its first Markdown cell, and its number of code cells."""
+    text = next((cell.source for cell in notebook.cells if cell.cell_type == "markdown"), "")
+    paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", text)]
+    heading = next((p for p in paragraphs if p.startswith("#")), path.stem)
+    promise = next((p for p in paragraphs if p and p[0] not in "#[!<|-"), "")
+    cells = sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in notebook.cells)
+    title = re.split(r"\s*\[?!\[", heading.lstrip("# "))[
+        0
+    ]  # a badge may stand right under the title
+    return Result(path.stem, title, promise, cells)
+
+
+# ---- the live table -------------------------------------------------------------------------------------------------
+
+
+class Board:
+    """The progress of all notebooks: a table that follows on a terminal, plain lines anywhere else."""
+
+    def __init__(self, console: Console, results: Sequence[Result]) -> None:
+        self.console, self.results = console, results
+        self.started: dict[str, float] = {}
+
+    def seconds(self, result: Result) -> float:
+        return (
+            time.monotonic() - self.started[result.name]
+            if result.state == "running"
+            else result.seconds
+        )
+
+    def table(self) -> Table:
+        from rich.table import Table
+
+        colours = {"passed": "green", "failed": "bold red", "running": "yellow", "waiting": "dim"}
+        table = Table("notebook", "state", box=None, header_style="dim", pad_edge=False)
+        table.add_column("cells", justify="right")
+        table.add_column("minutes", justify="right")
+        table.add_column("")
+        for r in self.results:
+            minutes = "" if r.state == "waiting" else f"{self.seconds(r) / 60:.1f}"
+            state = f"[{colours[r.state]}]{r.state}"
+            table.add_row(r.name, state, f"{r.done}/{r.cells}", minutes, console.plain(r.error))
+        return table
+
+    @contextlib.contextmanager
+    def live(self) -> Iterator[None]:
+        from rich.live import Live
+
+        if not self.console.is_terminal:
+            yield
+            return
+        with Live(get_renderable=self.table, console=self.console, refresh_per_second=4):
+            yield
+
+    def start(self, result: Result) -> None:
+        self.started[result.name] = time.monotonic()
+        result.state, result.done = "running", 0  # an earlier run may have left its count
+        if not self.console.is_terminal:
+            self.console.print(f"{result.name} …", markup=False, highlight=False)
+
+    def finish(self, result: Result, error: str) -> None:
+        result.seconds = round(time.monotonic() - self.started[result.name], 1)
+        result.state, result.error = ("failed", error) if error else ("passed", "")
+        result.date = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M}"
+        if not self.console.is_terminal:
+            line = f"{result.name} {result.state}: {result.done}/{result.cells} cells, {result.minutes:.1f} min"
+            self.console.print(
+                f"{line}; {error}" if error else line, markup=False, highlight=False, soft_wrap=True
+            )
+
+
+# ---- the whole course -----------------------------------------------------------------------------------------------
+
+
+def run(
+    out: str | Path = "build",
+    only: Iterable[str] = (),
+    store: bool = False,
+    notebooks: str | Path | None = None,
+    timeout: float | None = None,
+    console: Console | None = None,
+) -> list[Result]:
+    """Runs the notebooks and writes NAME.ipynb, NAME.html, index.html and course.json to `out`, each file whole.
+
+    A notebook that fails does not stop the rest. Ctrl-C ends the running kernel; what was finished stays.
+
+    Args:
+        out: folder to write to; made if needed.
+        only: numbers or names (03, 03_srcnn) of the notebooks to run; all by default.
+        store: also write the outputs back into the notebooks, if all of them passed; implies the quick profile.
+        notebooks: folder of the notebooks, by default the checkout's.
+        timeout: seconds a cell may run; by default 900 in the quick profile, without limit in the full one.
+    Returns:
+        A Result for each notebook that was run.
+    Raises:
+        HatlibError: notebook packages or notebooks are missing, a name is unknown, `out` can't be written.
+    """
+    from rich.console import Console
+
+    need_notebook_packages()
+    everything = find_notebooks(notebooks)
+    chosen = select(everything, only)
+    loaded = {path: kernel.read(path) for path in everything}
+    results = {path: describe(path, loaded[path]) for path in everything}
+    variables = kernel.environment(store)
+    profile = variables.get("HATLIB_PROFILE") or machine.profile()
+    timeout = timeout or (QUICK_CELL_TIMEOUT if profile == "quick" else None)
+    folder = Path(out).expanduser()
+    make_folder(folder)
+    remember(results.values(), folder)
+    for path in everything:
+        if path not in chosen and results[path].state == "waiting":
+            results[path].state = "absent"
+    facts = {**machine.facts(), "profile": profile}
+    board = Board(console or Console(), [results[path] for path in chosen])
+    tidy: dict[Path, NotebookNode] = {}
+    with board.live():
+        for path in chosen:
+            result, notebook = results[path], loaded[path]
+            board.start(result)
+            board.finish(
+                result,
+                kernel.execute(notebook, path.parent.absolute(), variables, timeout, result.count),
+            )
+            result.warnings = kernel.stderr_lines(notebook)
+            tidy[path] = kernel.clean(notebook)
+            keep(path, notebook, tidy[path], list(results.values()), facts, folder)
+    if store and all(results[path].state == "passed" for path in chosen):
+        store_outputs(tidy)
+    return [results[path] for path in chosen]
+
+
+def store_outputs(notebooks: dict[Path, NotebookNode]) -> None:
+    """Writes executed notebooks over those they came from, once all of them are ready to be written."""
+    for notebook in notebooks.values():
+        kernel.shrink_pictures(notebook)
+    for path, text in [(path, kernel.as_text(notebook)) for path, notebook in notebooks.items()]:
+        write_text(path, text)
+
+
+def remember(results: Iterable[Result], folder: Path) -> None:
+    """Fills in results of an earlier run whose page is still there, so that `--only 03` keeps the others listed."""
+    try:
+        text = (folder / "course.json").read_text(encoding="utf-8")
+        earlier = {record["name"]: record for record in json.loads(text)["notebooks"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    names = {f.name for f in fields(Result)} - {"name", "title", "promise", "cells"}
+    for result in results:
+        record = earlier.get(result.name, {})
+        if (
+            record.get("state") in ("passed", "failed")
+            and (folder / f"{result.name}.html").is_file()
+        ):
+            vars(result).update({key: record[key] for key in names & record.keys()})
+
+
+def keep(
+    path: Path,
+    notebook: NotebookNode,
+    tidy: NotebookNode,
+    results: list[Result],
+    facts: dict[str, str],
+    folder: Path,
+) -> None:
+    """Writes one notebook's files, then the record and the index that list it."""
+    write_text(folder / path.name, kernel.as_text(tidy))
+    write_text(folder / f"{path.stem}.html", pages.notebook_page(notebook, path, results, folder))
+    record = {
+        "machine": facts,
+        "notebooks": [{**asdict(r), "minutes": round(r.minutes, 2)} for r in results],
+    }
+    write_text(folder / "course.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    write_text(folder / "index.html", pages.index_page(results, facts))

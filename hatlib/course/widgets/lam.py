@@ -1,0 +1,168 @@
+"""The explorer of LAM: which LR pixels a network uses for a window of SR that is picked on the picture.
+
+Taught in notebook 07.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hatlib import attribution
+from hatlib.course.widgets import drawing, frame, marks, networks
+from hatlib.errors import HatlibError
+from hatlib.models import Network
+
+if TYPE_CHECKING:
+    import ipywidgets
+
+NETWORKS = ("rcan-nano-x4", "swinir-nano-x4", "hat-nano-x4")
+LR_SIDE = 48  # LR pixels: a map of them takes a second or two with a nano network
+STEPS = (5, 10, 20, 50)  # 50 is the paper's, with the gradient at the end of each step
+DEFAULT_STEPS = 5  # few, for speed; the caption says what they miss
+SHOWN = 288  # pixels: side of each of the three panels
+WIDTH = 3 * (SHOWN + 2 * marks.MARGIN) + 4 * drawing.GAP
+NEAR = 96  # SR pixels: side of what is shown around the window
+SMALLEST, LARGEST = 4, 64  # SR pixels: side of the window
+Attribute = Callable[[str, attribution.Window, int], attribution.Attribution]
+
+
+def lam_view(
+    lr: np.ndarray,
+    attribute: Attribute,
+    network: str,
+    size: int = 16,
+    row: int = 0,
+    column: int = 0,
+    steps: int = DEFAULT_STEPS,
+) -> tuple[np.ndarray, str]:
+    """The picture of the LAM explorer: LR with the window, the map laid over LR, and SR around the window.
+
+    Args:
+        lr: uint8 (h, w, 3).
+        attribute: (network, window, steps) → the attribution of that window.
+        network: one of its names.
+        size, row, column: side and upper left corner of the window, in SR pixels.
+        steps: of the path.
+    Returns:
+        uint8 (H, W, 3) and an HTML caption.
+    """
+    found = attribute(network, (row, column, size), steps)
+    times, scale = marks.factor_for(lr, SHOWN), found.sr.shape[0] // lr.shape[0]
+    large = drawing.enlarged(lr, times)
+    used = marks.painted(large, drawing.enlarged(np.sqrt(found.map), times))
+    box = (
+        row * times // scale,
+        column * times // scale,
+        size * times // scale,
+        size * times // scale,
+    )
+    parts = {
+        f"LR, {lr.shape[0]}×{lr.shape[1]}, and the window": marks.with_frames(
+            large, 1, [(box, marks.ORANGE)]
+        ),
+        "√ of each LR pixel's attribution, in red": marks.with_frames(
+            used, 1, [(box, marks.ORANGE)]
+        ),
+        f"SR by {network}": _near(found.sr, (row, column, size)),
+    }
+    panels = [marks.panel(image, title, SHOWN + 2 * marks.MARGIN) for title, image in parts.items()]
+    return drawing.beside(panels), _caption(found, html.escape(network), (row, column, size), steps)
+
+
+def _near(sr: np.ndarray, window: attribution.Window) -> np.ndarray:
+    """SR around the window, which is framed."""
+    row, column, size = window
+    side = max(NEAR, size)
+    top, left = (
+        min(max(0, at + size // 2 - side // 2), max(0, length - side))
+        for at, length in zip((row, column), sr.shape[:2], strict=True)
+    )
+    crop = sr[top : top + side, left : left + side]
+    times = marks.factor_for(crop, SHOWN)
+    frame_of = (row - top, column - left, size, size)
+    return marks.with_frames(drawing.enlarged(crop, times), times, [(frame_of, marks.ORANGE)])
+
+
+def _caption(
+    found: attribution.Attribution, network: str, window: attribution.Window, steps: int
+) -> str:
+    row, column, size = window
+    added, detail = found.completeness
+    complete = f"{100 * added / detail:.1f} %" if detail else "all"
+    touched = int((found.map > 0.1).sum())
+    return (
+        f"{network}, window of {size}×{size} SR pixels at row {row}, column {column}: <b>diffusion index "
+        f"{found.diffusion_index:.2f}</b> (Gini {found.gini:.3f}); {touched} of {found.map.size} LR pixels have "
+        f"more than a tenth of the largest attribution<br>{steps} steps, gradient halfway in each: the "
+        f"attributions add up to {complete} of the detail to be explained"
+    )
+
+
+def lam_explorer(
+    models: Mapping[str, Network] | Network | None = None, image: np.ndarray | None = None
+) -> ipywidgets.VBox:
+    """Local attribution maps: a network from a list, a window on its result, and the LR pixels that it is made from.
+
+    Args:
+        models: networks by name, or a single one; the course's own RCAN, SwinIR and HAT by default.
+        image: what the networks are given (LR), uint8 (h, w, 3) or (h, w); the middle 48×48 pixels of a larger one. A
+            built-in façade by default.
+    Raises:
+        HatlibError: no network, networks of different scales, an image smaller than the window.
+    """
+    chosen = _named(models)
+    lr = networks.lr_picture(image, "facade-5", LR_SIDE)
+    scale = next(iter(chosen.values())).scale
+    height, width = (scale * side for side in lr.shape[:2])
+    most = min(LARGEST, height, width)
+    networks.check_pixels(lr, -(-SMALLEST // scale), f"a window of {SMALLEST}×{SMALLEST} SR pixels")
+
+    @lru_cache(maxsize=64)
+    def attribute(name: str, window: attribution.Window, steps: int) -> attribution.Attribution:
+        return attribution.lam(chosen[name], lr, window, steps, rule="midpoint")
+
+    side = min(16, most)
+    controls: dict[str, Any] = {
+        "network": frame.choice("network", list(chosen)),
+        "size": frame.int_slider(
+            "side of the window (SR pixels)", side, min(SMALLEST, most), most, 4
+        ),
+        "row": frame.int_slider(
+            "upper edge of the window (SR pixels)", (height - side) // 2, 0, height - side, 4
+        ),
+        "column": frame.int_slider(
+            "left edge of the window (SR pixels)", (width - side) // 2, 0, width - side, 4
+        ),
+        "steps": frame.stops("steps of the path", list(STEPS), DEFAULT_STEPS),
+    }
+
+    def keep_inside(_: Any) -> None:
+        controls["row"].max, controls["column"].max = (
+            height - controls["size"].value,
+            width - controls["size"].value,
+        )
+
+    controls["size"].observe(keep_inside, names="value")
+    return frame.explorer(partial(lam_view, lr, attribute), controls, WIDTH, slow=True)
+
+
+def _named(models: Mapping[str, Network] | Network | None) -> dict[str, Network]:
+    """The networks by name; all of one scale, so that a window means the same to each."""
+    if models is None:
+        models = {name: frame.network(name, name) for name in NETWORKS}
+    elif isinstance(models, Network):
+        models = {networks.kind_of(models): models}
+    if not models:
+        raise HatlibError("LAM needs at least one network")
+    scales = {name: model.scale for name, model in models.items()}
+    if len(set(scales.values())) > 1:
+        listed = ", ".join(f"{name} ×{scale}" for name, scale in scales.items())
+        raise HatlibError(
+            f"the networks have to be of one scale, so that a window means the same; got {listed}"
+        )
+    return dict(models)

@@ -1,0 +1,171 @@
+"""What is laid over a picture: boxes, lines of text, colour where a map is large; bars.
+
+Beside `hatlib.course.widgets.drawing`, which makes pictures of numbers and puts them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image as PillowImage
+from PIL import ImageDraw
+
+from hatlib.course.widgets import drawing
+from hatlib.course.widgets.drawing import Colour
+from hatlib.imaging.convert import LUMA, round_to_uint8
+
+Box = tuple[int, int, int, int]  # top, left, height, width in pixels
+ORANGE, GRAY = (255, 149, 0), (150, 150, 150)
+SMALL = 11  # size of the font at scales, pixels
+TINIEST = 8
+BAND = drawing.TITLE + 7  # above a picture with a title, pixels
+MARGIN = 3  # around a picture with frames, pixels
+
+
+def factor_for(image: np.ndarray, side: int) -> int:
+    """How many times a picture can be enlarged so that its longer side stays within `side` pixels; 1 at least."""
+    return max(1, side // max(image.shape[:2]))
+
+
+def times(box: Box, factor: int, margin: int = 0) -> Box:
+    """The box in an enlarged picture with a margin around it."""
+    top, left, height, width = (side * factor for side in box)
+    return top + margin, left + margin, height, width
+
+
+def framed(image: np.ndarray, box: Box, colour: Colour, width: int = 2) -> np.ndarray:
+    """A copy with a frame around a box; what of it lies beyond the picture is left out.
+
+    A white line around the frame keeps it apart from dark pictures.
+    """
+    picture = image.copy()
+    top, left, height, across = box
+    for inset, line, drawn in ((0, width, colour), (width, 1, drawing.WHITE)):
+        inner = (top - inset, left - inset, top + height + inset, left + across + inset)
+        ring = np.zeros(image.shape[:2], bool)
+        ring[_within(inner[0] - line, inner[1] - line, inner[2] + line, inner[3] + line)] = True
+        ring[_within(*inner)] = False
+        picture[ring] = drawn
+    return picture
+
+
+def with_frames(image: np.ndarray, factor: int, frames: Sequence[tuple[Box, Colour]]) -> np.ndarray:
+    """An enlarged picture with frames, in a white margin that shows those which lie at its edge.
+
+    Args:
+        image: uint8 (H, W, 3), enlarged already.
+        factor: by how much.
+        frames: (box in pixels before that, colour), later ones over earlier ones.
+    """
+    image = np.pad(image, ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)), constant_values=255)
+    for box, colour in frames:
+        image = framed(image, times(box, factor, MARGIN), colour)
+    return image
+
+
+def _within(top: int, left: int, bottom: int, right: int) -> tuple[slice, slice]:
+    """Slices of what of the box is in the picture."""
+    return slice(max(0, top), max(0, bottom)), slice(max(0, left), max(0, right))
+
+
+def painted(image: np.ndarray, strength: np.ndarray, colour: Colour = (176, 0, 32)) -> np.ndarray:
+    """A colour laid over a picture, which is made gray and pale for it.
+
+    Args:
+        image: uint8 (H, W, 3).
+        strength: (H, W) in [0, 1]: nothing of the colour to nothing of the picture.
+    """
+    pale = round_to_uint8(90 + 0.6 * (image @ np.array(LUMA)))[..., None].repeat(3, axis=2)
+    return drawing.mixed(pale, colour, np.clip(strength, 0, 1))
+
+
+def written(
+    image: np.ndarray,
+    text: str,
+    at: tuple[int, int],
+    size: int = SMALL,
+    colour: Colour = drawing.INK,
+    anchor: str = "la",
+    plate: bool = False,
+) -> np.ndarray:
+    """A copy with a line of text.
+
+    Args:
+        at: row and column of the anchor.
+        anchor: Pillow's: "la" is the upper left corner of the text, "rd" the lower right one, "rm" its right end.
+        plate: whether there is white under the text, for pictures that are dark.
+    """
+    canvas = PillowImage.fromarray(image)
+    draw, (row, column) = ImageDraw.Draw(canvas), at
+    if plate:
+        left, top, right, bottom = draw.textbbox((column, row), text, drawing.font(size), anchor)
+        draw.rectangle((left - 4, top - 4, right + 4, bottom + 4), fill=drawing.WHITE)
+    draw.text((column, row), text, fill=colour, font=drawing.font(size), anchor=anchor)
+    return np.array(canvas)  # a copy that can be written to
+
+
+def length(text: str, size: int) -> int:
+    """How long a line of text is, in pixels."""
+    return int(np.ceil(drawing.font(size).getlength(text)))
+
+
+def fitting(text: str, width: int, size: int = drawing.TITLE) -> tuple[str, int]:
+    """A line of text and the size of its font so that it fits into `width` pixels: smaller, then shorter."""
+    while size > TINIEST and length(text, size) > width:
+        size -= 1
+    if length(text, size) <= width:
+        return text, size
+    while text and length(text + "…", size) > width:
+        text = text[:-1]
+    return text + "…", size
+
+
+def panel(image: np.ndarray, title: str, width: int = 0) -> np.ndarray:
+    """A picture under a line of title, which takes no more than the picture's width, or `width` where that is more."""
+    width = max(width, image.shape[1])
+    text, size = fitting(title, width)
+    band = np.full((BAND, width, 3), drawing.WHITE, np.uint8)
+    return np.concatenate(
+        [
+            written(band, text, (drawing.TITLE + 3, 0), size, anchor="ld"),
+            drawing.padded(image, image.shape[0], width),
+        ]
+    )
+
+
+def stacked(*rows: np.ndarray) -> np.ndarray:
+    """Pictures one above the other, white beside the narrower ones."""
+    width = max(row.shape[1] for row in rows)
+    return np.concatenate([drawing.padded(row, row.shape[0], width) for row in rows])
+
+
+def bars(
+    groups: Sequence[tuple[np.ndarray, Colour]], width: int, height: int, chosen: int
+) -> np.ndarray:
+    """Bars from 0 to 1, those of a place side by side, with lines at 0, ½ and 1 and one place marked.
+
+    Args:
+        groups: for each colour the values (n,), in [0, 1].
+        chosen: which of the n places is marked.
+    """
+    margin, top, count = 28, 8, len(groups[0][0])
+    picture = np.full((top + height + 8, width, 3), drawing.WHITE, np.uint8)
+    step = (width - margin) / count
+    left = [round(margin + step * place) for place in range(count + 1)]
+    picture[:, left[chosen] : left[chosen + 1]] = (255, 233, 168)
+    for level in (0.0, 0.5, 1.0):
+        row = top + round(height * (1 - level))
+        picture[row, margin:] = drawing.PALE
+        picture = written(picture, f"{level:g}", (row, margin - 6), anchor="rm")
+    for place in range(count):
+        edges = (
+            np.linspace(left[place], left[place + 1] - (step >= 4), len(groups) + 1)
+            .round()
+            .astype(int)
+        )
+        for (values, colour), start, end in zip(groups, edges[:-1], edges[1:], strict=True):
+            picture[top + round(height * (1 - float(values[place]))) : top + height, start:end] = (
+                colour
+            )
+    return picture

@@ -1,0 +1,336 @@
+"""The explorer of attention: where in the picture one query looks, in each block and head.
+
+Taught in notebooks 06 (windows, shifted in every other block) and 08 (overlapping windows).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import torch
+
+from hatlib.course.widgets import drawing, frame, marks, networks
+from hatlib.errors import HatlibError
+from hatlib.imaging.convert import crop_to_multiple
+from hatlib.models import Network
+from hatlib.models.hat import OCAB
+from hatlib.models.window_attention import (
+    BiasedAttention,
+    OverlappingAttention,
+    WindowAttention,
+    cuts,
+    overlapping_partition,
+)
+
+if TYPE_CHECKING:
+    import ipywidgets
+
+BOTH = "q·k and position, as in the network"
+SCORES = {BOTH: (True, True), "q·k only": (True, False), "position only": (False, True)}
+MEAN = 0  # the number of the head that stands for the mean of all
+SHOWN = 320  # pixels: side of each of the three panels, at most
+WIDTH = 3 * SHOWN + 2 * marks.MARGIN + drawing.BAR + 5 * drawing.GAP
+HEIGHT = SHOWN + 2 * marks.MARGIN + marks.BAND + 2 * drawing.GAP
+
+Attention = WindowAttention | OverlappingAttention
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A network's run on a picture.
+
+    Attributes:
+        lr: the picture, uint8 (H, W, 3), its sides multiples of the window's.
+        blocks: name → the attention and the map (H, W, C) that it was given.
+    """
+
+    lr: np.ndarray
+    blocks: dict[str, tuple[Attention, torch.Tensor]]
+
+
+def record(model: Network, lr: np.ndarray) -> Recorded:
+    """Runs the network once and keeps what each attention was given.
+
+    Args:
+        model: SwinIR, HAT or DRCT, in eval mode.
+        lr: uint8 (h, w, 3); cut at the bottom and on the right to whole windows.
+    Raises:
+        HatlibError: a network without window attention, an image smaller than a window.
+    """
+    places = cast("dict[tuple[int, int], Attention]", networks.by_place(model, BiasedAttention))
+    if not places:
+        raise HatlibError(
+            f"{networks.kind_of(model)} has no window attention to show; SwinIR, HAT and DRCT have"
+        )
+    window = max(attention.window for attention in places.values())
+    networks.check_pixels(lr, window, f"attention in windows of {window}×{window}")
+    lr = np.ascontiguousarray(crop_to_multiple(lr, window))
+    names: dict[torch.nn.Module, str] = {
+        attention: _name(place, attention) for place, attention in places.items()
+    }
+    maps: dict[str, torch.Tensor] = {}
+
+    def keep_input(
+        attention: torch.nn.Module, inputs: tuple[torch.Tensor, ...], _: torch.Tensor
+    ) -> None:
+        maps[names[attention]] = inputs[0][0].clone()
+
+    def keep_output(
+        attention: OverlappingAttention, _: object, inputs: object, output: torch.Tensor
+    ) -> None:
+        maps[names[attention]] = output[0].clone()
+
+    hooks: dict[torch.nn.Module, Callable[..., None]] = {}
+    for attention in places.values():
+        if isinstance(attention, OCAB):  # it is called with the map before the norm
+            hooks[attention.norm1] = partial(keep_output, attention)
+        else:
+            hooks[attention] = keep_input
+    networks.run_recorded(model, lr, hooks)
+    return Recorded(
+        lr, {names[attention]: (attention, maps[names[attention]]) for attention in places.values()}
+    )
+
+
+def _name(place: tuple[int, int], attention: Attention) -> str:
+    """Such as "group 1, block 2: windows 8×8, shifted by 4"."""
+    group, number = place
+    if isinstance(attention, OverlappingAttention):
+        return f"group {group}, OCAB: windows {_square(attention.window)}, keys from {_square(attention.side)}"
+    shift = f", shifted by {attention.shift}" if attention.shift else ""
+    return f"group {group}, block {number}: windows {_square(attention.window)}{shift}"
+
+
+def _square(side: int) -> str:
+    return f"{side}×{side}"
+
+
+@torch.inference_mode()
+def weights(
+    attention: Attention,
+    x: torch.Tensor,
+    row: int,
+    column: int,
+    content: bool = True,
+    position: bool = True,
+) -> tuple[np.ndarray, tuple[int, int, int, int]]:
+    """What one query attends to: softmax(q·kᵀ/√d + bias) of its row (Swin eq. 4).
+
+    Args:
+        attention: of a window network.
+        x: (H, W, C), what it was given.
+        row, column: of the query, in pixels of the map.
+        content, position: whether q·kᵀ/√d and the relative position bias count; as in the network, both do.
+    Returns:
+        float32 (h, height, width) that sum to 1 in each head, and the keys' (top, left, height, width); in an
+        overlapping window some of that may be outside the map, where keys and values are zeros.
+    """
+    if isinstance(attention, OverlappingAttention):
+        q, k, bias, box = _overlapping(attention, x, row, column)
+    else:
+        q, k, bias, box = _in_window(attention, x, row, column)
+    scores = content * (q * k).sum(-1) * q.shape[-1] ** -0.5 + position * bias  # (h, S)
+    return networks.arrays(scores.softmax(-1)).reshape(-1, *box[2:]), box
+
+
+Parts = tuple[torch.Tensor, torch.Tensor, torch.Tensor, tuple[int, int, int, int]]
+
+
+def _in_window(attention: WindowAttention, x: torch.Tensor, row: int, column: int) -> Parts:
+    """q (h, 1, d), k (h, T, d), bias (h, T) and the window of a query; at the border of a shifted map it is smaller."""
+    (top, height), (left, width) = [
+        _stretch(length, attention.window, attention.shift, at)
+        for length, at in ((x.shape[0], row), (x.shape[1], column))
+    ]
+    token = (row - top) * width + column - left
+    window = x[top : top + height, left : left + width].reshape(1, height * width, -1)
+    q, k, _ = attention.split(attention.qkv(window))[:, 0]  # each (h, T, d)
+    return (
+        q[:, token, None],
+        k,
+        attention.bias(q.dtype, height, width)[0, :, token],
+        (top, left, height, width),
+    )
+
+
+def _stretch(length: int, window: int, shift: int, at: int) -> tuple[int, int]:
+    """Where the window of a row (or a column) begins, and how long it is."""
+    for where, side in cuts(length, window, shift):
+        if where.start <= at < where.stop:
+            return where.start + (at - where.start) // side * side, side
+    raise HatlibError(f"pixel {at} is not in a map of {length}")
+
+
+def _overlapping(attention: OverlappingAttention, x: torch.Tensor, row: int, column: int) -> Parts:
+    """The same for a query in an overlapping window: the keys' window is larger than the query's."""
+    window, side = attention.window, attention.side
+    (
+        _stretch(x.shape[0], window, 0, row),
+        _stretch(x.shape[1], window, 0, column),
+    )  # the query is in the map
+    token = row % window * window + column % window
+    query, keys, _ = attention.qkv(x[None]).chunk(3, dim=-1)  # each (1, H, W, C)
+    (q,) = attention.split(query[:, row, column, None])  # (1, h, 1, d)
+    number = row // window * (x.shape[1] // window) + column // window
+    (k,) = attention.split(overlapping_partition(keys, window, side)[number, None])  # (1, h, S, d)
+    margin = (side - window) // 2
+    box = (row // window * window - margin, column // window * window - margin, side, side)
+    return q[0], k[0], attention.bias(q.dtype)[0, :, token], box
+
+
+def query_view(
+    recorded: Recorded,
+    block: str,
+    head: int = MEAN,
+    row: int = 0,
+    column: int = 0,
+    scores: str = BOTH,
+) -> tuple[np.ndarray, str]:
+    """The picture of the query explorer: the weights painted over the picture, the keys' window in colour, the weights.
+
+    Args:
+        recorded: by `record`.
+        block: one of its names.
+        head: 1 to h, or MEAN for the mean of all.
+        row, column: of the query in LR pixels.
+        scores: one of SCORES: what the softmax is taken of.
+    Returns:
+        uint8 (H, W, 3) and an HTML caption.
+    """
+    attention, x = recorded.blocks[block]
+    if not 0 <= head <= attention.heads:
+        raise HatlibError(
+            f"head is {head}; {block} has heads 1 to {attention.heads}, and 0 is their mean"
+        )
+    all_heads, box = weights(attention, x, row, column, *SCORES[scores])
+    shown = all_heads.mean(0) if head == MEAN else all_heads[head - 1]
+    window, query = attention.window, (row, column)
+    panels = (
+        _over_picture(recorded.lr, shown, box, window, query),
+        *_keys_window(recorded.lr, shown, box, query),
+    )
+    return drawing.beside(panels, WIDTH, HEIGHT), _caption(
+        shown, box, recorded.lr.shape[:2], window, query
+    )
+
+
+def _inside(shown: np.ndarray, box: marks.Box, size: tuple[int, ...]) -> np.ndarray:
+    """The weights on the map (H, W), zero outside the keys' window; what lies outside the map is cut off."""
+    whole = np.zeros((size[0] + 2 * box[2], size[1] + 2 * box[3]), np.float32)
+    whole[box[0] + box[2] :, box[1] + box[3] :][: box[2], : box[3]] = shown
+    return whole[box[2] : box[2] + size[0], box[3] : box[3] + size[1]]
+
+
+def _over_picture(
+    lr: np.ndarray, shown: np.ndarray, box: marks.Box, window: int, query: tuple[int, int]
+) -> np.ndarray:
+    """The left panel: the picture in gray, weights in red, the windows' and the query's outlines."""
+    size, times = lr.shape[:2], marks.factor_for(lr, SHOWN)
+    strength = _inside(shown, box, size) / shown.max()
+    image = marks.painted(drawing.enlarged(lr, times), drawing.enlarged(strength, times))
+    frames: list[tuple[marks.Box, drawing.Colour]] = [
+        (box, drawing.INK),
+        ((*query, 1, 1), drawing.BLUE),
+    ]
+    if max(box[2:]) > window:
+        own = (query[0] // window * window, query[1] // window * window, window, window)
+        frames.insert(1, (own, marks.ORANGE))
+    return marks.panel(
+        marks.with_frames(image, times, frames), f"{size[0]}×{size[1]} LR pixels, weights in red"
+    )
+
+
+def _keys_window(
+    lr: np.ndarray, shown: np.ndarray, box: marks.Box, query: tuple[int, int]
+) -> list[np.ndarray]:
+    """The other panels: the keys' pixels, black outside the picture, and their weights."""
+    top, left, height, width = box
+    times, (rows, columns) = marks.factor_for(shown, SHOWN), lr.shape[:2]
+    padded = np.pad(lr, ((height, height), (width, width), (0, 0)))
+    pixels = padded[top + height :][:height, left + width :][:, :width]
+    largest, images = float(shown.max()), []
+    for image in (pixels, drawing.coloured(shown, 0, largest)):
+        image = drawing.enlarged(image, times)
+        if top < 0 or left < 0 or top + height > rows or left + width > columns:
+            image = marks.framed(
+                image, marks.times((-top, -left, rows, columns), times), marks.GRAY
+            )
+        images.append(
+            marks.framed(
+                image, marks.times((query[0] - top, query[1] - left, 1, 1), times), drawing.BLUE, 3
+            )
+        )
+    bar = drawing.scale_bar(len(images[1]), 0, 100 * largest, drawing.HEAT)
+    weighed = np.concatenate([images[1], np.full_like(bar[:, :6], 255), bar], axis=1)
+    return [
+        marks.panel(images[0], f"the {height}×{width} keys", SHOWN),
+        marks.panel(weighed, "weight of each key (%)"),
+    ]
+
+
+def _caption(
+    shown: np.ndarray, box: marks.Box, size: tuple[int, ...], window: int, query: tuple[int, int]
+) -> str:
+    p = shown[shown > 0]
+    effective = float(np.exp(-(p * np.log(p)).sum()))
+    y, x = np.unravel_index(int(shown.argmax()), shown.shape)
+    down, right = int(y) + box[0] - query[0], int(x) + box[1] - query[1]
+    outside = 1 - float(_inside(shown, box, size).sum())
+    beyond = (
+        f"; <b>{networks.percent(outside)}</b> of the weight falls on zeros outside the picture (beyond the "
+        "gray line)"
+        if outside > 5e-4
+        else ""
+    )
+    own = ", its own window in orange" if max(box[2:]) > window else ""
+    return (
+        f"query (blue) at row {query[0]}, column {query[1]}; keys (black) in rows {box[0]} to "
+        f"{box[0] + box[2] - 1}, columns {box[1]} to {box[1] + box[3] - 1}{own}<br>"
+        f"largest weight {networks.percent(float(shown.max()))}, {_offset(down, right)}; as spread out as "
+        f"<b>{effective:.0f} of {shown.size}</b> equal weights (exp of the entropy){beyond}"
+    )
+
+
+def _offset(down: int, right: int) -> str:
+    """How far a key is from its query, in words."""
+    if not (down or right):
+        return "on the query itself"
+    parts = [f"{abs(down)} {'below' if down > 0 else 'above'}"] if down else []
+    parts += [f"{abs(right)} to the {'right' if right > 0 else 'left'}"] if right else []
+    return " and ".join(parts) + " of the query" if right else " and ".join(parts) + " the query"
+
+
+def query_explorer(
+    model: Network | str | None = None, image: np.ndarray | None = None
+) -> ipywidgets.VBox:
+    """What one query attends to, over the picture: any block and head of SwinIR, HAT or DRCT.
+
+    The network runs once; a slider then costs one row of the attention.
+
+    Args:
+        model: the network, or the name or file of its weights; the course's own HAT by default.
+        image: what the network is given (LR), uint8 (h, w, 3) or (h, w); the middle 64×64 pixels of a larger one, cut
+            to whole windows. A built-in façade by default.
+    Raises:
+        HatlibError: a network without window attention, an image smaller than a window.
+    """
+    network = networks.in_eval(frame.network(model, "hat-nano-x4"))
+    recorded = record(network, networks.lr_picture(image, "facade-5"))
+    height, width = recorded.lr.shape[:2]
+    heads = min(
+        attention.heads for attention, _ in recorded.blocks.values()
+    )  # DRCT's blocks differ
+    controls = {
+        "block": frame.choice("block", list(recorded.blocks)),
+        "head": frame.choice(
+            "head", [("mean of all", MEAN), *[(str(head), head) for head in range(1, heads + 1)]]
+        ),
+        "row": frame.int_slider("row of the query (LR pixels)", height // 2 - 3, 0, height - 1),
+        "column": frame.int_slider("column of the query (LR pixels)", width // 2 - 3, 0, width - 1),
+        "scores": frame.choice("softmax of", list(SCORES)),
+    }
+    return frame.explorer(partial(query_view, recorded), controls, width=WIDTH)

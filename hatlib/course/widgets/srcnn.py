@@ -1,0 +1,155 @@
+"""The explorer of SRCNN: its filters, and the feature maps that they make of a picture. Taught in notebook 03.
+
+Dong, Loy, He, Tang, "Image Super-Resolution Using Deep Convolutional Networks", arXiv 1501.00092, §3.1 and fig. 5.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from hatlib.course.widgets import drawing, frame
+from hatlib.course.widgets.drawing import GOLD, SIGNED
+from hatlib.errors import HatlibError
+from hatlib.imaging.convert import crop_to_multiple, luma, to_tensor
+from hatlib.imaging.resize import imresize
+from hatlib.models import SRCNN, Network
+
+if TYPE_CHECKING:
+    import ipywidgets
+
+PANEL = 320  # side of a picture, pixels
+PHOTO = 160  # side of the photo, HR pixels
+WIDTH, HEIGHT = 3 * PANEL + drawing.BAR + 5 * drawing.GAP, PANEL + 62
+LAYERS = ("patch extraction", "non-linear mapping", "reconstruction")
+
+
+@torch.inference_mode()
+def feature_maps(model: SRCNN, enlarged: torch.Tensor) -> list[np.ndarray]:
+    """What each layer makes of a bicubic luma (1, 1, H, W), before its ReLU: arrays (n1, H, W), (n2, H, W), (1, H, W).
+
+    The last one is the network's result, `model.enhance`.
+    """
+    height, width = enlarged.shape[2:]
+    x = F.pad(enlarged, [model.margin] * 4, mode="replicate")
+    found = []
+    for layer in (model.conv1, model.conv2, model.conv3):
+        x = layer(x if layer is model.conv1 else F.relu(x))
+        top, left = (
+            (x.shape[2] - height) // 2,
+            (x.shape[3] - width) // 2,
+        )  # what later layers will cut off
+        found.append(x[0, :, top : top + height, left : left + width].cpu().numpy())
+    return found
+
+
+def srcnn_view(
+    model: SRCNN, bicubic: np.ndarray, maps: list[np.ndarray], layer: int = 1, feature: int = 0
+) -> tuple[np.ndarray, str]:
+    """The picture of the SRCNN explorer: filters, the bicubic luma, and one feature map of it.
+
+    Args:
+        bicubic: luma (H, W) in [0, 1].
+        maps: of this luma, from `feature_maps`.
+        layer: 1, 2 or 3.
+        feature: of the layer, from 0; one too large is the last.
+    Returns:
+        uint8 picture and an HTML caption.
+    """
+    weights = (
+        (model.conv1, model.conv2, model.conv3)[layer - 1].weight.detach().float().cpu().numpy()
+    )  # (n, c, f, f)
+    count, sources, size, _ = weights.shape
+    feature = min(feature, count - 1)
+    filters, chosen = (weights[:, 0], feature) if layer == 1 else (weights[feature], None)
+    found = maps[layer - 1][feature] - (bicubic if layer == 3 else 0)
+    cell = max(1, PANEL // max(bicubic.shape))
+    limit = float(np.abs(found).max())
+    titles = {
+        1: f"1  the {count} filters of {size}×{size}\n(framed: number {feature})",
+        2: f"1  filter {feature}: {size}×{size} weights for\neach of the {sources} features of layer 1",
+        3: f"1  {size}×{size} weights for each of the\n{sources} features of layer 2",
+    }
+    shown = (
+        f"feature {feature} of layer {layer},\nbefore its ReLU"
+        if layer < 3
+        else "what the network\nadds to it"
+    )
+    panels = [
+        drawing.titled(_sheet(filters, chosen), titles[layer]),
+        drawing.titled(
+            drawing.enlarged(drawing.gray(bicubic), cell),
+            "2  the input: luma of the\nbicubic enlargement",
+        ),
+        drawing.titled(drawing.enlarged(drawing.signed(found, limit), cell), f"3  {shown}"),
+        drawing.titled(
+            drawing.scale_bar(bicubic.shape[0] * cell, -limit, limit, SIGNED), "\nvalue"
+        ),
+    ]
+    passed = (
+        f"red is passed on, blue is cut to 0 ({(found <= 0).mean():.0%} of the pixels)"
+        if layer < 3
+        else f"red brightens, blue darkens, by {255 * np.abs(found).mean():.1f} of 255 grey levels on average"
+    )
+    return drawing.beside(panels, WIDTH, HEIGHT), (
+        f"<b>Layer {layer}, {LAYERS[layer - 1]}</b>: {sources} → {count} feature{'s' * (count > 1)}, weights from "
+        f"{filters.min():.2g} to {filters.max():.2g}; each filter is drawn on its own scale, red above 0, blue below."
+        f"<br>In 3 {passed}."
+    )
+
+
+def _sheet(filters: np.ndarray, chosen: int | None) -> np.ndarray:
+    """Filters (n, f, f) in a square grid, each on its own scale, one of them framed: (PANEL, PANEL, 3)."""
+    columns = int(np.ceil(len(filters) ** 0.5))
+    pitch = PANEL // columns
+    cell = max(1, (pitch - 4) // filters.shape[1])
+    tile = cell * filters.shape[1]
+    sheet = np.full((-(-len(filters) // columns) * pitch, columns * pitch, 3), 255, np.uint8)
+    for k, one in enumerate(filters):
+        top, left = k // columns * pitch + 2, k % columns * pitch + 2
+        if k == chosen:
+            sheet[top - 2 : top + tile + 2, left - 2 : left + tile + 2] = GOLD
+        sheet[top : top + tile, left : left + tile] = drawing.enlarged(drawing.signed(one), cell)
+    return drawing.padded(sheet, PANEL, PANEL)
+
+
+def srcnn_explorer(
+    model: Network | str | None = None, image: np.ndarray | None = None
+) -> ipywidgets.VBox:
+    """SRCNN's filters, and what they make of a picture.
+
+    Args:
+        model: an SRCNN, its name or its file; the course's srcnn-x4 by default.
+        image: HR, uint8 (H, W, 3) or (H, W); the middle 160×160 pixels of a larger one are reduced by the network's
+            scale and enlarged again. A built-in photograph by default.
+    Raises:
+        HatlibError: another network.
+    """
+    network = frame.network(model, "srcnn-x4")
+    if not isinstance(network, SRCNN):
+        raise HatlibError(
+            f"this explorer shows SRCNN's filters; it was given {type(network).__name__}"
+        )
+    hr = crop_to_multiple(frame.photo(image, PHOTO, "cat"), network.scale)
+    lr = to_tensor(luma(hr, full_range=True) / 255)
+    bicubic = imresize(imresize(lr, 1 / network.scale), network.scale).clamp(0, 1)
+    maps = feature_maps(network, bicubic)
+    layer = frame.choice(
+        "layer",
+        [
+            (f"{k}: {name}, {len(found)} feature{'s' * (len(found) > 1)}", k)
+            for k, (name, found) in enumerate(zip(LAYERS, maps, strict=True), 1)
+        ],
+    )
+    feature = frame.int_slider("feature (number)", 0, 0, len(maps[0]) - 1)
+
+    def limit(_: object) -> None:
+        feature.max = len(maps[layer.value - 1]) - 1
+
+    layer.observe(limit, names="value")
+    view = partial(srcnn_view, network, bicubic[0, 0].numpy(), maps)
+    return frame.explorer(view, {"layer": layer, "feature": feature}, WIDTH)

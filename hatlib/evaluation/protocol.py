@@ -1,0 +1,73 @@
+"""A model on a set: one row an image, measured by the protocol of the papers.
+
+Protocol (HAT, arXiv 2205.04437, and before it EDSR, RCAN, SwinIR): HR cropped to a multiple of the scale; LR by
+MATLAB's bicubic, rounded to uint8; the output rounded to uint8; BT.601 luma (16–235); `scale` pixels shaved from each
+border; PSNR with peak 255; SSIM with an 11×11 Gaussian window. Taught in notebook 02.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hatlib.errors import HatlibError
+from hatlib.imaging.degradation import SHRINKS
+from hatlib.imaging.metrics import psnr, ssim
+from hatlib.inference.upscale import upscale
+from hatlib.models import Network
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hatlib.data.datasets import Pair
+
+
+def evaluate(
+    model: Network,
+    pairs: Iterable[Pair],
+    shave: int | None = None,
+    channel: str = "y",
+    on_image: Callable[[str, np.ndarray], None] | None = None,
+    **options: Any,
+) -> pd.DataFrame:
+    """Enlarges each LR image and compares it with its HR image.
+
+    Args:
+        model: a network; its scale has to be that of the pairs.
+        pairs: (name, lr, hr) triples, as `hatlib.data.datasets.load` gives them.
+        shave: pixels cut from each border before comparing; by default the scale.
+        channel: "y" (luma, the protocol) or "rgb".
+        on_image: called with (name, uint8 result) after each image, to save it or to report progress.
+        options: passed to `hatlib.upscale` (tile, precision, ensemble); the precision is fp32 unless asked otherwise.
+    Returns:
+        A table with the columns name, psnr (dB), ssim, seconds; `.mean(numeric_only=True)` gives the set's values.
+    Raises:
+        HatlibError: a pair whose HR image is not `scale` times as large as its LR image.
+    """
+    import pandas as pd
+
+    rows = []
+    for name, lr, hr in pairs:
+        if hr.shape[:2] != (lr.shape[0] * model.scale, lr.shape[1] * model.scale):
+            raise HatlibError(
+                f"{name}: HR {hr.shape[:2]} is not {model.scale} times LR {lr.shape[:2]}"
+            )
+        start = time.perf_counter()
+        sr = upscale(model, lr, **{"precision": "fp32", **options})
+        seconds = time.perf_counter() - start
+        cut = model.scale if shave is None else shave
+        rows.append((name, psnr(sr, hr, cut, channel), ssim(sr, hr, cut, channel), seconds))
+        if on_image:
+            on_image(name, sr)
+    return pd.DataFrame(rows, columns=["name", "psnr", "ssim", "seconds"])
+
+
+def protocol(scale: int, lr: str = "matlab", gray: str = "keep", channel: str = "y") -> str:
+    """The protocol in one line, to be printed next to every number."""
+    source = {**SHRINKS, "published": "as published"}[lr]
+    colour = {"y": "Y of BT.601 (16–235)", "rgb": "RGB"}[channel]
+    one = {"keep": "one-channel files kept", "rgb": "one-channel files as RGB"}[gray]
+    return f"×{scale}; LR {source}; output uint8; {colour}; {one}; shave {scale}; PSNR peak 255; SSIM 11×11 Gaussian"

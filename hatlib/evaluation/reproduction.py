@@ -1,0 +1,461 @@
+"""The course's table of results without a notebook: networks on test sets, next to the papers' and the survey's values.
+
+`run` writes a row an image as soon as it is measured, so that an interrupted run goes on where it stopped. Used by
+`hatlib reproduce`. Taught in notebook 10.
+
+Survey: the article on super-resolution with HAT that this course grew from; it has two rows of measurements (its
+Fig. 11), without a protocol, a baseline or a count of images.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import functools
+import hashlib
+import io
+import json
+import os
+import platform
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+import hatlib
+from hatlib import plotting
+from hatlib.data import datasets
+from hatlib.errors import HatlibError
+from hatlib.evaluation import protocol
+from hatlib.evaluation.published import Published, published
+from hatlib.imaging.io import list_images
+from hatlib.models import Network
+from hatlib.system import atomic, devices
+from hatlib.weights import catalogue, files
+
+BASELINE = "bicubic"
+FIELDS = ("name", "psnr", "ssim", "seconds", "conditions")
+ALL_FIELDS = ("data", "lr", "image", "model", "weights", "psnr", "ssim", "gain", "seconds")
+SURVEY = {  # (weights, set): what the survey measured, its Fig. 11
+    ("hat-x4-imagenet", "urban100"): Published(28.3642, 0.8445, "survey, Fig. 11"),
+    ("hat-x4-imagenet", "ucla"): Published(27.0516, 0.7833, "survey, Fig. 11"),
+}
+COLUMNS = (
+    "network",
+    "PSNR dB",
+    "SSIM",
+    "gain over bicubic dB",
+    "seconds an image",
+    "papers",
+    "difference",
+    "survey",
+    "difference",
+)
+STRIPS = 4  # pictures of a set that are drawn, evenly over it
+CODE = (
+    "images.py",
+    "resize.py",
+    "degradation.py",
+    "metrics.py",
+    "inference.py",
+    "evaluation.py",
+    "models/*.py",
+)
+
+
+class Benchmark(NamedTuple):
+    """A set as it is measured."""
+
+    name: str  # as it was asked for
+    title: str  # as the table has it, with a stand-in named
+    pairs: datasets.Pairs
+    state: str = ""  # of a folder's files: another one makes earlier rows invalid
+    whole: bool = False  # all images of a set of which something is published
+    part: str = ""  # which of its images these are, in words; "" for all
+
+
+@dataclass(frozen=True)
+class Row:
+    """A network on a set: means over the images."""
+
+    data: str
+    model: str
+    images: int
+    psnr: float  # dB
+    ssim: float
+    gain: float  # dB over bicubic, on the same images
+    seconds: float  # an image, the median: one during which the machine slept does not count
+    minutes: float  # all images
+    protocol: str
+    published: Published | None  # where the whole set was measured
+    survey: Published | None
+
+    def record(self) -> dict[str, Any]:
+        """For JSON."""
+        sources = {"published": self.published, "survey": self.survey}
+        return {
+            **asdict(self),
+            **{name: value and value._asdict() for name, value in sources.items()},
+        }
+
+
+def run(
+    models: Sequence[str],
+    data: Sequence[str] = ("urban100",),
+    out: str | os.PathLike[str] = "build/reproduce",
+    limit: int | None = None,
+    scale: int = 4,
+    precision: str = "fp32",
+    progress: Callable[[Sequence[int], str], Any] = lambda items, title: items,
+    every: int = 1,
+    lr: str = "matlab",
+) -> list[Row]:
+    """Measures networks on sets by the protocol of the papers, and writes the results to a folder.
+
+    A row in an earlier run's files counts if weights, protocol, precision, files, hatlib's code and torch are the same.
+    Written are SET-MODEL.csv, a row an image; reproduce.csv, all of them together; SET-IMAGE.png, strips of the middle;
+    reproduce.json and reproduce.md, the table of means.
+
+    Args:
+        models: names of `checkpoints.names()` or files; bicubic is measured in any case.
+        data: sets by name or folders; "ucla" is the folder `ucla` of the data folder, or else a stand-in.
+        limit: only the first so many images of each set.
+        precision: as in `hatlib.upscale`.
+        progress: called with the indices of the images that are left and a title; gives them back one by one.
+        every: 10 measures each tenth image of each set.
+        lr: how LR is made, as in `datasets.load`. Values of others stand beside the protocol's only ("matlab",
+            "published").
+    Raises:
+        HatlibError: an unknown model or set, another scale, a folder that can't be written to.
+    """
+    folder, networks = Path(out).expanduser(), _networks(models, scale)
+    benchmarks = [open_set(name, scale, limit, every, lr) for name in data]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HatlibError(
+            f"cannot write to the folder {folder}: {error.strerror or error}"
+        ) from None
+    hashes = {name: files.fingerprint(model) for name, model in networks.items()}
+    rows: list[Row] = []
+    images: list[tuple[object, ...]] = []
+    for test in benchmarks:
+        logs = {name: Log(folder, test, name, hashes[name], precision) for name in networks}
+        _measure(test, networks, logs, folder, precision, progress)
+        rows += _rows(test, logs, precision)
+        images += _by_image(test, logs, hashes)
+    atomic.write_text(folder / "reproduce.csv", "".join(map(_line, [ALL_FIELDS, *images])))
+    record = {
+        "machine": _machine(),
+        "weights": {name: _weights(name, hashes) for name in hashes},
+        "rows": [row.record() for row in rows],
+    }
+    atomic.write_text(
+        folder / "reproduce.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+    )
+    atomic.write_text(folder / "reproduce.md", markdown(rows))
+    return rows
+
+
+def _networks(models: Sequence[str], scale: int) -> dict[str, Network]:
+    """Name → network on this machine's device, bicubic first."""
+    found = {}
+    for name in dict.fromkeys([BASELINE, *models]):
+        network = files.load(name, scale)
+        if network.scale != scale:
+            raise HatlibError(f"{name} enlarges ×{network.scale}, and ×{scale} is measured")
+        found[name] = network.to(devices.device())
+    return found
+
+
+def open_set(
+    name: str, scale: int = 4, limit: int | None = None, every: int = 1, lr: str = "matlab"
+) -> Benchmark:
+    """A set of the catalogue, a folder, or the survey's photos of UCLA, for which built-in pictures stand in until they
+    are there."""
+    stand_in = name == "ucla" and not datasets.ucla_folder()
+    pairs = datasets.load("builtin" if stand_in else name, scale, lr=lr, limit=limit, every=every)
+    part = ", ".join(
+        [f"one image in {every}"] * (every > 1) + ["the beginning"] * (limit is not None)
+    )
+    if stand_in:
+        return Benchmark(name, "stand-in for UCLA (built-in pictures)", pairs, part=part)
+    by_protocol = lr in ("matlab", "published")
+    if name in datasets.CATALOGUE:
+        entry = datasets.CATALOGUE[name]
+        whole = len(pairs) == entry.files
+        return Benchmark(
+            name, entry.title, pairs, whole=whole and by_protocol, part="" if whole else part
+        )
+    folder = (datasets.ucla_folder() if name == "ucla" else None) or Path(name)
+    photos = [
+        (path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in list_images(folder)
+    ]
+    return Benchmark(
+        name,
+        "UCLA" if name == "ucla" else name,
+        pairs,
+        repr(photos),
+        not part and by_protocol,
+        part,
+    )
+
+
+# ---- image by image -------------------------------------------------------------------------------------------------
+
+
+def _measure(
+    test: Benchmark,
+    networks: Mapping[str, Network],
+    logs: Mapping[str, Log],
+    folder: Path,
+    precision: str,
+    progress: Callable[[Sequence[int], str], Any],
+) -> None:
+    """All networks on each image that lacks a row or its strip: so LR is made once an image."""
+    strips = {int(k) for k in np.linspace(0, len(test.pairs) - 1, STRIPS)}
+    names = test.pairs.names
+
+    def to_do(k: int) -> bool:
+        without_row = any(names[k] not in log.rows for log in logs.values())
+        return without_row or (k in strips and not _strip_file(folder, test, names[k]).is_file())
+
+    left = [k for k in range(len(names)) if to_do(k)]
+    for k in progress(left, f"{test.title}: {len(left)} of {len(names)} images to measure"):
+        pair, results = test.pairs[k], dict[str, np.ndarray]()
+        for name, network in networks.items():
+            if pair.name not in logs[name].rows or k in strips:
+                results[name], values = _score(network, pair, precision)
+                logs[name].add(pair.name, *values)
+        if k in strips:
+            captions = {name: f"{log.rows[pair.name][0]:.2f} dB" for name, log in logs.items()}
+            figure = plotting.comparison(pair.lr, results, pair.hr, captions)
+            with atomic.atomic_path(_strip_file(folder, test, pair.name)) as temporary:
+                figure.savefig(temporary, dpi=120)
+
+
+def _score(
+    network: Network, pair: datasets.Pair, precision: str
+) -> tuple[np.ndarray, tuple[float, float, float]]:
+    """The enlarged image; PSNR, SSIM and seconds."""
+    images: list[np.ndarray] = []
+    table = protocol.evaluate(
+        network, [pair], on_image=lambda _, sr: images.append(sr), precision=precision
+    )
+    return images[0], (float(table.psnr[0]), float(table.ssim[0]), float(table.seconds[0]))
+
+
+class Log:
+    """The rows of a network on a set in a file, one an image, written as they are measured."""
+
+    def __init__(
+        self, folder: Path, test: Benchmark, model: str, weights: str, precision: str
+    ) -> None:
+        self.file = folder / f"{_stem(test)}-{_slug(model)}.csv"
+        state = [catalogue, _protocol(test, precision), test.state, _code(), torch.__version__]
+        self.conditions = hashlib.sha256(json.dumps(state).encode()).hexdigest()[:12]
+        self.rows: dict[str, tuple[float, float, float]] = {}  # name → PSNR, SSIM, seconds
+        self._read()
+
+    def _read(self) -> None:
+        """Takes the rows that are whole and measured under the same conditions, and drops the others."""
+        text = self.file.read_text(encoding="utf-8") if self.file.is_file() else ""
+        kept = text[: text.rfind("\n") + 1]  # an interrupted run can leave half a line
+        for row in csv.DictReader(kept.splitlines()):
+            if row.get("conditions") == self.conditions:
+                self.rows[row["name"]] = (
+                    float(row["psnr"]),
+                    float(row["ssim"]),
+                    float(row["seconds"]),
+                )
+        lines = [
+            _line(FIELDS),
+            *(_line((name, *values, self.conditions)) for name, values in self.rows.items()),
+        ]
+        if "".join(lines) != text:
+            atomic.write_text(self.file, "".join(lines))
+
+    def add(self, name: str, psnr: float, ssim: float, seconds: float) -> None:
+        """A row, unless there is one."""
+        if name not in self.rows:
+            self.rows[name] = (psnr, ssim, seconds)
+            with self.file.open("a", encoding="utf-8", newline="") as file:
+                file.write(_line((name, *self.rows[name], self.conditions)))
+
+
+def _line(values: Sequence[object]) -> str:
+    """A line of CSV; floats with all their digits."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(values)
+    return text.getvalue()
+
+
+def _slug(name: str) -> str:
+    """A name for files: letters, digits and hyphens."""
+    return re.sub(r"\W+", "-", name).strip("-").lower()
+
+
+def _stem(test: Benchmark) -> str:
+    """With what the files of a set begin."""
+    return _slug(test.title) + ("" if test.pairs.way == "matlab" else f"-lr-{test.pairs.way}")
+
+
+def _strip_file(folder: Path, test: Benchmark, name: str) -> Path:
+    return folder / f"{_stem(test)}-{_slug(name)}.png"
+
+
+@functools.cache
+def _code() -> str:
+    """SHA-256 of the modules that the numbers come from."""
+    package = Path(hatlib.__file__).parent
+    paths = sorted(path for pattern in CODE for path in package.glob(pattern))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
+
+
+def _protocol(test: Benchmark, precision: str) -> str:
+    return f"{protocol.protocol(test.pairs.scale, test.pairs.way)}; {precision}"
+
+
+# ---- the table ------------------------------------------------------------------------------------------------------
+
+
+def _rows(test: Benchmark, logs: Mapping[str, Log], precision: str) -> list[Row]:
+    """A row a network."""
+    names, scale = test.pairs.names, test.pairs.scale
+    values = {name: np.array([log.rows[image] for image in names]) for name, log in logs.items()}
+    rows = []
+    for name, of_images in values.items():
+        psnr, ssim = (float(value) for value in of_images[:, :2].mean(axis=0))
+        seconds, minutes = float(np.median(of_images[:, 2])), float(of_images[:, 2].sum() / 60)
+        gain = float((of_images - values[BASELINE])[:, 0].mean())
+        reported = published(name, test.name, scale) if test.whole else None
+        survey = SURVEY.get((name, test.name)) if test.whole else None
+        title = test.title + (f", {test.part}" if test.part else "")
+        rows.append(
+            Row(
+                title,
+                name,
+                len(names),
+                psnr,
+                ssim,
+                gain,
+                seconds,
+                minutes,
+                _protocol(test, precision),
+                reported,
+                survey,
+            )
+        )
+    return rows
+
+
+def _by_image(
+    test: Benchmark, logs: Mapping[str, Log], hashes: Mapping[str, str]
+) -> Iterator[tuple[object, ...]]:
+    """ALL_FIELDS of each image and network; weights are the first characters of their SHA-256."""
+    for name, log in logs.items():
+        catalogue = f"sha256:{hashes[name][:8]}" if hashes[name] else ""
+        for image in test.pairs.names:
+            psnr, ssim, seconds = log.rows[image]
+            gain = psnr - logs[BASELINE].rows[image][0]
+            yield test.title, test.pairs.way, image, name, catalogue, psnr, ssim, gain, seconds
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The table as Markdown, a section a set, with protocol and sources."""
+    parts = ["# Measured\n"]
+    for title, columns, lines in tables(rows):
+        own = [row for row in rows if title == _headline(row)]
+        parts += [f"\n## {title}\n\n{own[0].protocol}\n\n"]
+        parts += [
+            f"| {' | '.join(line)} |\n"
+            for line in (columns, ["---", *["---:"] * (len(columns) - 1)], *lines)
+        ]
+        parts += dict.fromkeys(
+            f"\nPapers, {row.model}: {row.published.source}.\n" for row in own if row.published
+        )
+        parts += ["\nSurvey: its Fig. 11.\n"] if any(row.survey for row in own) else []
+    return "".join(parts)
+
+
+def tables(rows: Sequence[Row]) -> list[tuple[str, list[str], list[list[str]]]]:
+    """(title, columns, lines) for each set; columns in which no line has anything are left out."""
+    found = []
+    for title in dict.fromkeys(map(_headline, rows)):
+        lines = [cells(row) for row in rows if title == _headline(row)]
+        used = [k for k in range(len(COLUMNS)) if any(line[k] for line in lines)]
+        found.append(
+            (title, [COLUMNS[k] for k in used], [[line[k] for k in used] for line in lines])
+        )
+    return found
+
+
+def _headline(row: Row) -> str:
+    return f"{row.data}: {row.images} image{'s' if row.images > 1 else ''}"
+
+
+def cells(row: Row) -> list[str]:
+    """A row in words: network, PSNR, SSIM, gain, seconds, papers, difference, survey, difference."""
+    beside = [
+        cell
+        for source in (row.published, row.survey)
+        for cell in (_value(source), _difference(row, source))
+    ]
+    return [
+        row.model,
+        f"{row.psnr:.2f}",
+        f"{row.ssim:.4f}",
+        f"{row.gain:+.2f}",
+        f"{row.seconds:.2f}",
+        *beside,
+    ]
+
+
+def beside(row: Row) -> list[str]:
+    """What others have, in words: "papers 23.14 / 0.6577, here +0.00 / +0.0005"."""
+    sources = {"papers": row.published, "survey": row.survey}
+    return [
+        f"{who} {_value(source)}, here {_difference(row, source)}"
+        for who, source in sources.items()
+        if source
+    ]
+
+
+def _value(source: Published | None) -> str:
+    """28.37 / .8447, or nothing."""
+    if source is None:
+        return ""
+    return f"{source.psnr:.2f}" + ("" if source.ssim is None else f" / {source.ssim:.4f}")
+
+
+def _difference(row: Row, source: Published | None) -> str:
+    """Ours less theirs."""
+    if source is None:
+        return ""
+    return f"{row.psnr - source.psnr:+.2f}" + (
+        "" if source.ssim is None else f" / {row.ssim - source.ssim:+.4f}"
+    )
+
+
+def _machine() -> dict[str, str]:
+    """With what the numbers were made."""
+    return {
+        "date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC",
+        "hatlib": hatlib.__version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "device": str(devices.device()),
+        "threads": str(torch.get_num_threads()),
+    }
+
+
+def _weights(name: str, hashes: Mapping[str, str]) -> dict[str, str]:
+    """What identifies the weights of a network."""
+    file = catalogue.CATALOGUE[name].sha256 if name in catalogue.CATALOGUE else ""
+    return {"tensors_sha256": hashes[name], **({"file_sha256": file} if file else {})}

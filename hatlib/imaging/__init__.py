@@ -1,0 +1,1 @@
+"""Images: reading and writing them, conversion, resizing, degradation, metrics. May import `system`."""

@@ -1,0 +1,158 @@
+"""MATLAB's `imresize(…, 'bicubic')`: the way in which every super-resolution benchmark makes its LR images.
+
+The kernel is Keys' cubic with a = −0.5 (Keys, "Cubic convolution interpolation for digital image processing", 1981),
+stretched by 1/scale when it shrinks, which removes what would alias. On uint8 each of the two passes rounds, as
+MATLAB does, so that the result is equal in every pixel; on floats nothing is rounded and torch tensors stay
+differentiable. Taught in notebook 01.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from hatlib.errors import HatlibError
+from hatlib.imaging.convert import round_to_uint8
+
+Array = TypeVar("Array", np.ndarray, torch.Tensor)
+BORDERS = ("symmetric", "replicate")
+
+
+def cubic(t: np.ndarray) -> np.ndarray:
+    """Keys' cubic convolution kernel with a = −0.5; zero from |t| = 2 on (Keys 1981, eq. 15)."""
+    t = np.abs(t)
+    near = 1.5 * t**3 - 2.5 * t**2 + 1
+    far = -0.5 * t**3 + 2.5 * t**2 - 4 * t + 2
+    return np.where(t <= 1, near, np.where(t < 2, far, 0.0))
+
+
+def border_indices(index: np.ndarray, n: int, border: str) -> np.ndarray:
+    """Which of n samples stands in for each index, inside or outside 0 … n−1.
+
+    "symmetric" mirrors with the edge sample repeated (… 1 0 0 1 …), "replicate" repeats the edge sample.
+    """
+    if border not in BORDERS:
+        raise HatlibError(f"border is '{border}'; it can be {' or '.join(BORDERS)}")
+    if border == "replicate":
+        return np.clip(index, 0, n - 1)
+    folded = index % (2 * n)
+    return np.where(folded < n, folded, 2 * n - 1 - folded)
+
+
+@lru_cache(maxsize=256)
+def taps(n_in: int, n_out: int, scale: float, border: str) -> tuple[np.ndarray, np.ndarray]:
+    """For each output sample, the input samples it is made of and their weights: (n_out, P) int64 and float64."""
+    stretch = max(
+        1.0, 1.0 / scale
+    )  # antialiasing: a shrinking kernel is as wide in the output's samples
+    centre = (
+        np.arange(n_out) + 0.5
+    ) / scale - 0.5  # where the output sample lies among the input's
+    first = np.floor(centre - 2 * stretch).astype(np.int64)
+    index = first[:, None] + np.arange(math.ceil(4 * stretch) + 2)
+    weight = cubic((centre[:, None] - index) / stretch)
+    used = weight.any(axis=0)
+    weight = weight[:, used] / weight.sum(axis=1, keepdims=True)
+    return border_indices(index[:, used], n_in, border), weight
+
+
+def imresize(
+    image: Array,
+    scale: float | None = None,
+    size: tuple[int, int] | None = None,
+    border: str = "symmetric",
+) -> Array:
+    """Antialiased bicubic resizing, equal to MATLAB's imresize.
+
+    Args:
+        image: numpy (H, W) or (H, W, C), or a torch tensor (…, H, W) on any device; uint8 or floating point.
+        scale: output side / input side; the output has ceil(side · scale) samples. Give this or `size`.
+        size: (height, width) of the output.
+        border: what lies outside the image: "symmetric" (MATLAB today) or "replicate" (older versions; the
+            published LR files of Set5, Set14 and Urban100).
+    Returns:
+        The same kind and dtype. uint8 is rounded after each of the two passes; floats are not rounded and may leave
+        the input's range by a little (the kernel has negative lobes).
+    Raises:
+        HatlibError: neither or both of scale and size, sides below 1, an image of another kind.
+    """
+    ndim = getattr(image, "ndim", 0)
+    rows, columns = (0, 1) if isinstance(image, np.ndarray) else (ndim - 2, ndim - 1)
+    sides = _check(image, rows, columns)
+    targets, scales = _targets(sides, scale, size)
+    result: Any = image
+    # MATLAB starts with the direction that shrinks most, rows first when both are alike.
+    for side in sorted((0, 1), key=lambda k: scales[k]):
+        axis = (rows, columns)[side]
+        result = _resample(result, axis, *taps(sides[side], targets[side], scales[side], border))
+    return result
+
+
+def _resample(image: Any, axis: int, index: np.ndarray, weight: np.ndarray) -> Any:
+    """One pass along one axis: a weighted sum of P shifted copies, one tap at a time to keep memory small."""
+    whole_numbers = image.dtype in (np.uint8, torch.uint8)
+    weights = weight.T.reshape(
+        [-1] + [len(index) if k == axis else 1 for k in range(image.ndim)]
+    )  # (P, …, n_out, …)
+    if isinstance(image, np.ndarray):
+        result = _sum_numpy(
+            image.astype(np.float64) if whole_numbers else image, axis, index.T, weights
+        )
+    else:
+        # MPS has no float64; there float32 has to do, and a uint8 result may differ by one level
+        precise = torch.float32 if image.device.type == "mps" else torch.float64
+        result = _sum_torch(image.to(precise) if whole_numbers else image, axis, index.T, weights)
+    return round_to_uint8(result) if whole_numbers else result
+
+
+def _sum_numpy(x: np.ndarray, axis: int, indices: np.ndarray, weights: np.ndarray) -> Any:
+    return sum(
+        w * np.take(x, i, axis=axis) for w, i in zip(weights.astype(x.dtype), indices, strict=True)
+    )
+
+
+def _sum_torch(x: torch.Tensor, axis: int, indices: np.ndarray, weights: np.ndarray) -> Any:
+    picked = torch.from_numpy(np.ascontiguousarray(indices)).to(x.device)
+    return sum(
+        w * x.index_select(axis, i)
+        for w, i in zip(torch.from_numpy(weights).to(x), picked, strict=True)
+    )
+
+
+def _check(image: Any, rows: int, columns: int) -> tuple[int, int]:
+    if isinstance(image, np.ndarray):
+        good = image.ndim in (2, 3) and (
+            image.dtype == np.uint8 or np.issubdtype(image.dtype, np.floating)
+        )
+    elif isinstance(image, torch.Tensor):
+        good = image.ndim >= 2 and (image.dtype == torch.uint8 or image.is_floating_point())
+    else:
+        raise HatlibError(
+            f"imresize takes a numpy array or a torch tensor, got {type(image).__name__}"
+        )
+    if not good or 0 in image.shape:
+        raise HatlibError(
+            f"imresize takes a uint8 or float image, numpy (H, W[, C]) or torch (…, H, W); "
+            f"got {image.dtype} of shape {tuple(image.shape)}"
+        )
+    return image.shape[rows], image.shape[columns]
+
+
+def _targets(
+    sides: tuple[int, int], scale: float | None, size: tuple[int, int] | None
+) -> tuple[tuple[int, int], tuple[float, float]]:
+    """Output sides and the scale in each direction."""
+    if (scale is None) == (size is None):
+        raise HatlibError("imresize needs either scale or size")
+    if size is not None:
+        if min(size) < 1:
+            raise HatlibError(f"the output has at least 1×1 pixels, got size {size}")
+        return (int(size[0]), int(size[1])), (size[0] / sides[0], size[1] / sides[1])
+    assert scale is not None
+    if not (scale > 0 and math.isfinite(scale)):
+        raise HatlibError(f"scale is a positive number, got {scale}")
+    return (math.ceil(sides[0] * scale), math.ceil(sides[1] * scale)), (scale, scale)

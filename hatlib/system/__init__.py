@@ -1,0 +1,1 @@
+"""The computer: files written whole, downloads, devices, paths, the terminal. Imports nothing else of hatlib."""

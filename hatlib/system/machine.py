@@ -1,0 +1,105 @@
+"""What this machine is: versions, processor, GPU, and how long training cells run on it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import os
+import platform
+from pathlib import Path
+
+from hatlib.errors import HatlibError
+from hatlib.system import devices
+from hatlib.system.devices import device
+
+PROFILES = ("quick", "full")
+
+
+def profile() -> str:
+    """How long training cells train: `HATLIB_PROFILE` = quick (minutes on two CPU cores) or full; default by device."""
+    chosen = os.environ.get("HATLIB_PROFILE") or ("full" if device().type == "cuda" else "quick")
+    if chosen not in PROFILES:
+        raise HatlibError(f"HATLIB_PROFILE is '{chosen}'; it can be {' or '.join(PROFILES)}")
+    return chosen
+
+
+def hardware() -> str:
+    """The device in words: the GPU's name, or the number of threads on the CPU."""
+    import torch
+
+    where, threads = device(), torch.get_num_threads()
+    if where.type == "cuda":
+        return torch.cuda.get_device_name()
+    return f"{where.type}, {threads} thread{'s' if threads > 1 else ''}"
+
+
+def hello() -> None:
+    """Prints one line: version, device and profile. The first cell of every notebook ends with it."""
+    import torch
+
+    import hatlib
+
+    print(
+        f"hatlib {hatlib.__version__}, torch {torch.__version__}, {hardware()}, profile {profile()}"
+    )
+
+
+NOTEBOOK_PACKAGES = (
+    "nbclient",
+    "nbconvert",
+    "nbformat",
+    "ipykernel",
+    "latex2mathml",
+)  # of the extra `notebooks`
+
+
+INSTALL_NOTEBOOKS = 'pip install "hatlib[notebooks]"'
+
+
+def facts() -> dict[str, str]:
+    """What a measured minute depends on: versions, processor and GPU."""
+    import numpy
+    import torch
+
+    import hatlib
+
+    where = devices.device()
+    gpu = (
+        torch.cuda.get_device_name()
+        if where.type == "cuda"
+        else "none"
+        if where.type == "cpu"
+        else where.type
+    )
+    threads = torch.get_num_threads()
+    return {
+        "hatlib": hatlib.__version__,
+        "Python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "system": f"{platform.system()} {platform.machine()}",
+        "CPU": f"{processor()}, {os.cpu_count()} logical cores, {threads} thread{'s' * (threads != 1)}",
+        "GPU": gpu,
+    }
+
+
+def processor() -> str:
+    """The processor's name where the system tells it."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return " ".join(line.split(":", 1)[1].split())
+    return platform.processor() or platform.machine()
+
+
+def missing_notebook_packages() -> list[str]:
+    """Which of the packages that run notebooks are not installed."""
+    return [name for name in NOTEBOOK_PACKAGES if importlib.util.find_spec(name) is None]
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "missing"

@@ -1,0 +1,42 @@
+"""Where things are kept: downloads, the mirror, the checkout."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from hatlib.errors import HatlibError
+
+
+def checkout() -> Path | None:
+    """The folder of the git checkout that this package is imported from, or None for an installed package."""
+    root = Path(__file__).resolve().parents[2]
+    return root if (root / "pyproject.toml").is_file() and (root / "notebooks").is_dir() else None
+
+
+def data_folder() -> Path:
+    """Where downloads are kept: `HATLIB_DATA`, else `data/` in a checkout, else the user's cache folder."""
+    if chosen := os.environ.get("HATLIB_DATA"):
+        return Path(chosen).expanduser()
+    if root := checkout():
+        return root / "data"
+    import pooch
+
+    return Path(pooch.os_cache("hatlib"))
+
+
+def mirror() -> Path | None:
+    """The folder named by `HATLIB_MIRROR`, which stands in for the network; None when it is not set.
+
+    Raises:
+        HatlibError: the variable names something that is not a folder.
+    """
+    chosen = os.environ.get("HATLIB_MIRROR")
+    if not chosen:
+        return None
+    folder = Path(chosen).expanduser().absolute()
+    if not folder.is_dir():
+        raise HatlibError(
+            f"HATLIB_MIRROR is '{chosen}', which is not a folder; unset it to use the network"
+        )
+    return folder

@@ -1,0 +1,1 @@
+"""Training: recipes, the loop, checkpoints, callbacks. May import `evaluation` and what it imports."""

@@ -1,0 +1,234 @@
+"""Published weights: which network they belong to, read from the names and shapes of the tensors alone.
+
+The configurations are those of the networks' own repositories. What no tensor tells (`conv_scale` of HAT) stays as in
+the papers.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from hatlib.errors import HatlibError
+from hatlib.models.drct import DRCT, DRCTConfig
+from hatlib.models.hat import HAT, HATConfig
+from hatlib.models.network import Network
+from hatlib.models.rcan import RCAN, RCANConfig
+from hatlib.models.swinir import SwinIR, SwinIRConfig
+from hatlib.models.window_attention import (
+    attention_mask,
+    overlapping_position_index,
+    relative_position_index,
+)
+
+Tensors = Mapping[str, torch.Tensor]
+
+# Old files keep tables beside the weights that follow from the window size: we check them and do without.
+BUFFERS = (
+    "relative_position_index",
+    "relative_position_index_SA",
+    "relative_position_index_OCA",
+    "attn_mask",
+)
+
+
+def split_buffers(tensors: Tensors) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """(weights, buffers) of a state dict."""
+    buffers = {key: value for key, value in tensors.items() if key.rpartition(".")[2] in BUFFERS}
+    return {key: value for key, value in tensors.items() if key not in buffers}, buffers
+
+
+def recognise(tensors: Tensors) -> tuple[type[Network], int, Any]:
+    """(class, scale, configuration) of the network that a state dict belongs to.
+
+    Raises:
+        HatlibError: a network that we do not have, or a tensor missing from which its size is read.
+    """
+    kinds: list[tuple[str, type[Network], Callable[[Tensors], Any]]] = [
+        (r"\.swin1\.", DRCT, drct_config),
+        (r"\.overlap_attn\.", HAT, hat_config),
+        (r"\.residual_group\.blocks\.", SwinIR, swinir_config),
+        (r"\.conv_du\.", RCAN, rcan_config),
+    ]
+    for pattern, network, read in kinds:
+        if any(re.search(pattern, key) for key in tensors):
+            config = read(tensors)
+            if (scale := scale_of(tensors, config.upsampler)) not in (2, 3, 4):
+                raise HatlibError(f"it enlarges ×{scale}; hatlib's networks know 2, 3, 4")
+            return network, scale, config
+    raise HatlibError(
+        f"its tensors ({', '.join(list(tensors)[:3])} …) are not those of RCAN, SwinIR, HAT or DRCT"
+    )
+
+
+# --- reading sizes ----------------------------------------------------------------------------------------------------
+
+
+def shape(tensors: Tensors, key: str) -> list[int]:
+    """The shape of a tensor that has to be there."""
+    if key not in tensors:
+        raise HatlibError(f"it lacks {key}, from which the size of the network is read")
+    return [*tensors[key].shape, 1, 1]  # a vector is read as a matrix of one column
+
+
+def count(tensors: Tensors, pattern: str) -> int:
+    """How many modules a list of them has: one more than the largest number that the pattern's group finds."""
+    return 1 + max(
+        (int(found[1]) for key in tensors if (found := re.match(pattern, key))), default=-1
+    )
+
+
+def transformer_sizes(tensors: Tensors, block: str) -> dict[str, Any]:
+    """What SwinIR, HAT and DRCT have in common, read from the block of that name."""
+    refuse_variants(tensors)
+    channels = shape(tensors, "conv_first.weight")[0]
+    offsets, heads = shape(tensors, f"{block}.attn.relative_position_bias_table")[:2]
+    hidden = shape(tensors, f"{block}.mlp.fc1.weight")[0]
+    return {
+        "embed_dim": channels,
+        "num_heads": heads,
+        "window_size": (math.isqrt(offsets) + 1) // 2,
+        "mlp_ratio": hidden / channels,
+        "shifted": shifted(tensors),
+        "upsampler": "pixelshuffle"
+        if "conv_before_upsample.0.weight" in tensors
+        else "pixelshuffledirect",
+    }
+
+
+def refuse_variants(tensors: Tensors) -> None:
+    """Raises HatlibError for the relatives of these networks that we do not have."""
+    variants = {
+        "conv_up1.weight": "enlarges by nearest neighbour and convolutions (real-world SwinIR)",
+        "layers.0.conv.0.weight": "has three convolutions after each group (SwinIR-L)",
+        "upsample.4.weight": "enlarges ×8 or more",
+        "absolute_pos_embed": "has absolute positions",
+    }
+    for key, what in variants.items():
+        if key in tensors:
+            raise HatlibError(f"it holds a network that {what}, which hatlib does not have ({key})")
+    if (colours := shape(tensors, "conv_first.weight")[1]) != 3:
+        raise HatlibError(
+            f"it holds a network for images of {colours} channels; hatlib's are for RGB"
+        )
+
+
+def shifted(tensors: Tensors) -> bool:
+    """False where a file has indices but no masks: it was trained with img_size ≤ window_size, so without shifts."""
+    last = {key.rpartition(".")[2] for key in tensors}
+    return "relative_position_index" not in last or "attn_mask" in last
+
+
+def depths(tensors: Tensors) -> tuple[int, ...]:
+    """How many blocks each group has."""
+    groups = count(tensors, r"layers\.(\d+)\.")
+    return tuple(
+        count(tensors, rf"layers\.{i}\.residual_group\.blocks\.(\d+)\.") for i in range(groups)
+    )
+
+
+def swinir_config(tensors: Tensors) -> SwinIRConfig:
+    sizes = transformer_sizes(tensors, "layers.0.residual_group.blocks.0")
+    return SwinIRConfig(**sizes, depths=depths(tensors))
+
+
+def hat_config(tensors: Tensors) -> HATConfig:
+    group = "layers.0.residual_group"
+    sizes = transformer_sizes(tensors, f"{group}.blocks.0")
+    channels, window = sizes["embed_dim"], sizes["window_size"]
+    offsets = math.isqrt(shape(tensors, f"{group}.overlap_attn.relative_position_bias_table")[0])
+    return HATConfig(
+        **sizes,
+        depths=depths(tensors),
+        overlap_ratio=(offsets - window + 1) / window - 1,
+        compress_ratio=channels // shape(tensors, f"{group}.blocks.0.conv_block.cab.0.weight")[0],
+        squeeze_factor=channels
+        // shape(tensors, f"{group}.blocks.0.conv_block.cab.3.attention.1.weight")[0],
+    )
+
+
+def drct_config(tensors: Tensors) -> DRCTConfig:
+    sizes = transformer_sizes(tensors, "layers.0.swin1")
+    groups = count(tensors, r"layers\.(\d+)\.")
+    return DRCTConfig(
+        **sizes, depths=(6,) * groups, growth=shape(tensors, "layers.0.adjust1.weight")[0]
+    )
+
+
+def rcan_config(tensors: Tensors) -> RCANConfig:
+    features = shape(tensors, "head.0.weight")[0]
+    return RCANConfig(
+        groups=count(tensors, r"body\.(\d+)\.body\."),
+        blocks=count(tensors, r"body\.0\.body\.(\d+)\.body\."),
+        features=features,
+        reduction=features // shape(tensors, "body.0.body.0.body.3.conv_du.0.weight")[0],
+        upsampler="pixelshuffle" if "tail.1.weight" in tensors else "pixelshuffledirect",
+    )
+
+
+def scale_of(tensors: Tensors, upsampler: str) -> int:
+    """The enlargement, from the convolutions before the pixel shuffles."""
+    prefix = "tail.0" if "head.0.weight" in tensors else "upsample"
+    made, features = shape(tensors, f"{prefix}.0.weight")[:2]
+    if upsampler == "pixelshuffledirect":
+        return math.isqrt(made // 3)
+    steps = count(tensors, rf"{prefix}\.(\d+)\.") // 2 + 1
+    return math.isqrt(made // features) ** steps
+
+
+# --- checking ---------------------------------------------------------------------------------------------------------
+
+
+def check_weights(model: Network, weights: Tensors) -> None:
+    """Raises HatlibError unless the weights are those of the network, neither less nor more, in the same shapes."""
+    own = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    missing = [f"{key} {size}" for key, size in own.items() if key not in weights]
+    other = [
+        f"{key} is {tuple(weights[key].shape)} and should be {size}"
+        for key, size in own.items()
+        if key in weights and tuple(weights[key].shape) != size
+    ]
+    extra = [key for key in weights if key not in own]
+    for found, what in (
+        (missing, "it lacks"),
+        (other, "its"),
+        (extra, "it has a tensor that the network has not:"),
+    ):
+        if found:
+            more = f" and {len(found) - 1} more like it" if len(found) > 1 else ""
+            raise HatlibError(f"{what} {found[0]}{more}")
+
+
+def check_buffers(config: Any, buffers: Tensors) -> None:
+    """Raises HatlibError unless the stored tables say what ours do: otherwise we would compute something else."""
+    for key, stored in buffers.items():
+        window, name = config.window_size, key.rpartition(".")[2]
+        if name == "attn_mask":
+            good = any(torch.equal(stored.float(), mask) for mask in masks(len(stored), window))
+        else:
+            overlapping = name.endswith("OCA")
+            own = (
+                overlapping_position_index(window, config.overlap_side)
+                if overlapping
+                else relative_position_index(window, window, window)
+            )
+            rows = (window + config.overlap_side - 1 if overlapping else 2 * window - 1) ** 2
+            good = stored.shape == own.shape and bool(((stored.long() - own) % rows == 0).all())
+        if not good:
+            raise HatlibError(
+                f"its {key} {tuple(stored.shape)} is not that of windows of {window}×{window}: "
+                "the weights are from a network that computes something else"
+            )
+
+
+def masks(windows: int, window: int) -> list[torch.Tensor]:
+    """The masks of all maps that have so many windows; a file's are for the size of its training images."""
+    shapes = [(rows, windows // rows) for rows in range(1, windows + 1) if windows % rows == 0]
+    return [
+        attention_mask(rows * window, columns * window, window, window // 2)
+        for rows, columns in shapes
+    ]

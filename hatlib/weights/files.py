@@ -1,0 +1,279 @@
+"""Weights on disk: our own safetensors files, and the published ones as they are. No code is ever unpickled.
+
+Our files say which network they belong to, and how they were trained. For others the network is read from the tensors:
+see `hatlib.weights.architectures`. The course's own weights are in the package (`trained/`); the published ones have names
+too, under which they are fetched: see `hatlib.weights.catalogue`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import pickletools
+import re
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from hatlib import models
+from hatlib.errors import HatlibError, unknown
+from hatlib.system.atomic import atomic_path
+from hatlib.weights import architectures, catalogue
+
+_KEY = "hatlib"  # of the JSON text in the file's metadata
+WRAPPERS = (
+    "params_ema",
+    "params",
+)  # BasicSR's; the averaged weights are those that the papers evaluate
+TRAINED = Path(__file__).parent / "trained"  # the course's own weights
+SUFFIXES = (".safetensors", ".pth", ".pt")
+# What a pickle of tensors alone has to call
+HARMLESS = re.compile(r"torch\._utils\._rebuild_\w+|torch\.\w+Storage|collections\.OrderedDict")
+
+
+def save(
+    model: models.Network,
+    path: str | os.PathLike[str],
+    name: str,
+    training: Mapping[str, Any] | None = None,
+    **options: object,
+) -> None:
+    """Writes a network's weights with what is needed to rebuild it, whole or not at all.
+
+    Args:
+        name, options: as they were given to `models.create`.
+        training: how they were trained (what JSON can hold), for `card`.
+    Raises:
+        HatlibError: the name does not end in .safetensors, or the folder can't be written to.
+    """
+    if Path(path).suffix != ".safetensors":
+        raise HatlibError(f"weights are saved as .safetensors, got {path}")
+    try:
+        architectures.check_weights(
+            _empty(models.create, name, model.scale, **options), model.state_dict()
+        )
+    except HatlibError as error:
+        wanted = f"models.create({name!r}, {model.scale}, {options})"
+        raise HatlibError(f"the weights do not fit {wanted}: {error}") from None
+    card = json.dumps(
+        {"model": name, "scale": model.scale, "options": options, "training": training}
+    )
+    tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={_KEY: card})
+
+
+def names() -> list[str]:
+    """The names that `load` knows: networks without weights, the course's own weights, and published weights."""
+    return [*models.BASELINES, *trained(), *catalogue.names()]
+
+
+def trained() -> list[str]:
+    """The names of the course's own weights, which need no download."""
+    return sorted(path.stem for path in TRAINED.glob("*.safetensors"))
+
+
+def card(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What one of our files says of itself: model, scale, options, training.
+
+    Args:
+        name_or_path: one of `trained()`, or the path of a file that `save` wrote.
+    Raises:
+        HatlibError: no such file, or one that is not ours.
+    """
+    path = _own(os.fspath(name_or_path)) or Path(name_or_path)
+    if not path.is_file():
+        raise unknown("trained weights (or file)", os.fspath(name_or_path), trained())
+    found = _read_safetensors(path)[1]
+    if found is None:
+        raise HatlibError(f"{path} has no card: it was not written by hatlib")
+    return found
+
+
+def _own(name: str) -> Path | None:
+    """The file of a name of `trained()`."""
+    return TRAINED / f"{name}.safetensors" if name in trained() else None
+
+
+def load(name_or_path: str | os.PathLike[str], scale: int = 4, **options: Any) -> models.Network:
+    """A network that is ready to use: by name (published weights are fetched on first use), or from a file.
+
+    Args:
+        name_or_path: one of `names()`, such as "bicubic", "hat-nano-x4" (the course's own) or "hat-x4-imagenet", or
+            the path of a file: one that `save` wrote, or published weights of RCAN, SwinIR, HAT or DRCT (.pth, .pt or
+            .safetensors).
+        scale: for "bicubic" and "nearest"; weights know their own.
+        options: of the network, for published files: what tensors do not tell, such as conv_scale=0.01 of HAT.
+    Returns:
+        The network in eval mode, float32, on the CPU, with `.scale`.
+    Raises:
+        HatlibError: no such name or file, a file that is not to be had, is damaged, holds code, or does not fit any
+            network; in one line.
+    """
+    path, name = Path(name_or_path), os.fspath(name_or_path)
+    if path.suffix in SUFFIXES or path.is_file():
+        return _load_file(path, options)
+    if own := _own(name):
+        return _load_file(own, options)
+    if name in models.BASELINES:
+        return models.create(name, scale).eval()
+    if name in catalogue.CATALOGUE:
+        return _load_published(catalogue.info(name), options)
+    if name in models.names():
+        ours = [own for own in trained() if card(own)["model"] == name]
+        known = ", ".join([*ours, *(entry.name for entry in catalogue.of_model(name))])
+        advice = (
+            f"weights for it are {known}" if known else "train it and give the .safetensors file"
+        )
+        raise HatlibError(f"'{name}' is a network, and weights have a name of their own; {advice}")
+    raise unknown("model", name, [*names(), "FILE.safetensors", "FILE.pth"])
+
+
+def _load_published(entry: catalogue.Weights, options: dict[str, Any]) -> models.Network:
+    """The network of an entry of the catalogue; a file that could not be checked might hold another one."""
+    path = catalogue.fetch(entry.name)
+    model = _load_file(path, options)
+    try:
+        architectures.check_weights(
+            _empty(models.create, entry.model, entry.scale), model.state_dict()
+        )
+    except HatlibError as error:
+        raise HatlibError(
+            f"{path} is not {entry.name}, {entry.model} ×{entry.scale}: {error}"
+        ) from None
+    return model
+
+
+def _load_file(path: Path, options: dict[str, Any]) -> models.Network:
+    if not path.is_file():
+        raise HatlibError(f"no such file: {path}")
+    tensors, card = (
+        _read_safetensors(path) if path.suffix == ".safetensors" else (_read_pickle(path), None)
+    )
+    try:
+        state, buffers = architectures.split_buffers(tensors)
+        if card is not None:
+            model = _empty(
+                models.create, card["model"], card["scale"], **{**card["options"], **options}
+            )
+        else:
+            network, scale, config = architectures.recognise(tensors)
+            models.check_options(network.__name__, options, dataclasses.asdict(config))
+            config = dataclasses.replace(config, **options)
+            model = _empty(network, scale, config)
+            architectures.check_buffers(config, buffers)
+        architectures.check_weights(model, state)
+    except HatlibError as error:
+        raise HatlibError(f"{path} does not fit: {error}") from None
+    # copied into memory of torch's own: results depend in the last bit on where in memory a matrix begins
+    model.load_state_dict(
+        {key: value.to(torch.float32, copy=True) for key, value in state.items()}, assign=True
+    )
+    return model.eval()
+
+
+def _empty(make: Callable[..., models.Network], *args: Any, **options: Any) -> models.Network:
+    """A network whose weights take no memory and no time, until a file's are put in their place."""
+    with torch.device("meta"):
+        return make(*args, **options)
+
+
+def fingerprint(model: models.Network) -> str:
+    """SHA-256 of a network's tensors by name, whatever file they came in; "" for one without any."""
+    state = model.state_dict()
+    digest = hashlib.sha256()
+    for key in sorted(state):
+        tensor = state[key].detach().cpu().contiguous()
+        digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest() if state else ""
+
+
+# --- reading files ----------------------------------------------------------------------------------------------------
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any] | None]:
+    """The tensors and, in our own files, the card."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            card = json.loads((file.metadata() or {}).get(_KEY, "null"))
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise HatlibError(f"{path} is not a safetensors file, or a damaged one: {error}") from None
+    except json.JSONDecodeError:
+        card = {}
+    if card is not None and not {"model", "scale", "options"} <= set(card):
+        raise HatlibError(f"{path} does not say rightly which network it belongs to: {card}")
+    return tensors, card
+
+
+def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a file that torch.save wrote, without the wrapping that some repositories put around them."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", UserWarning
+            )  # torch's advice on pickles which we refuse anyway
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle can fail in any way
+        if code := _code_in(path):
+            raise HatlibError(
+                f"{path} is refused: it holds code ({code}), and weights need none"
+            ) from None
+        reason = str(error).partition(". ")[0].splitlines()
+        said = f": {reason[0]}" if isinstance(error, RuntimeError) and reason else ""
+        raise HatlibError(
+            f"{path} is not a file of weights that torch can read, or a damaged one{said}"
+        ) from None
+    for wrapper in WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    if not isinstance(content, Mapping) or not content:
+        raise HatlibError(f"{path} holds no tensors by name, but {type(content).__name__}")
+    for key, value in content.items():
+        if not isinstance(value, torch.Tensor):
+            raise HatlibError(
+                f"{path} holds something else than tensors: '{key}' is {type(value).__name__}"
+            )
+    return dict(content)
+
+
+def _code_in(path: Path) -> str | None:
+    """The first function or class that a pickle asks for and tensors do not need; the pickle is read, not run."""
+    strings: list[str] = []
+    try:
+        for name, argument in _operations(path):
+            asked = str(argument).replace(" ", ".") if name == "GLOBAL" else ".".join(strings[-2:])
+            if name in ("GLOBAL", "STACK_GLOBAL") and not HARMLESS.fullmatch(asked):
+                return asked
+            if isinstance(argument, str):
+                strings.append(argument)
+    except (
+        Exception
+    ):  # not a pickle, or not any more: what torch said about the file is all there is to say
+        return None
+    return None
+
+
+def _operations(path: Path) -> Iterator[tuple[str, object]]:
+    """(name, argument) of each operation of the pickles in a file of torch's, in its new form (a zip) or the old."""
+    data = path.read_bytes()
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            data = archive.read(
+                next(name for name in archive.namelist() if name.endswith("data.pkl"))
+            )
+    stream = io.BytesIO(data)
+    while stream.tell() < len(data):  # the old form is several pickles one after the other
+        yield from (
+            (operation.name, argument) for operation, argument, _ in pickletools.genops(stream)
+        )
