@@ -1,10 +1,12 @@
-"""How long an attribution map takes: steps of the path in batches, as `lam` chooses them, and one at a time.
+"""How long an attribution map takes: steps of the path in batches, as `lam` chooses them, and one
+at a time.
 
     python -m benchmarks.attribution [--models hat-nano-x4 …] [--side 64] [--steps 50] [--rule right] [--rounds 3]
 
-The two take turns; times are medians. The error is what the map's sum lacks of what it has to be (`completeness`), as a
-share of that: 20 steps of the midpoint rule come closer than the paper's 50 of the other, in less than half the time.
-A name that has no weights here stands for a network with random ones, whose time is the same.
+The two take turns; times are medians. The error is what the map's sum lacks of what it has to be
+(`completeness`), as a share of that: 20 steps of the midpoint rule come closer than the paper's 50
+of the other, in less than half the time. A name that has no weights here stands for a network with
+random ones, whose time is the same.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ from hatlib.weights import files
 
 
 def network(name: str) -> models.Network:
-    """A network by the name of weights or, with random weights, by its own: "hat", or "hat-nano-x4" without weights."""
+    """A network by the name of weights or, with random weights, by its own: "hat", or "hat-nano-x4"
+    without weights."""
     try:
         return files.load(name)
     except HatlibError:

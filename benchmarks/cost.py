@@ -2,10 +2,11 @@
 
     python -m benchmarks.cost [--networks rcan swinir hat] [--side 64] [--rounds 7]
 
-The survey says that SwinIR is competitive for its "efficient use of parameters and faster inference times". The
-networks take turns, once in each round, so that whatever else the machine does meets all of them; seconds are medians
-over the rounds, in float32, with random weights, on which time does not depend. Ratios of one run mean something, the
-seconds themselves are this machine's on that day. Written to hatlib/evaluation/results/cost.csv.
+The survey says that SwinIR is competitive for its "efficient use of parameters and faster inference
+times". The networks take turns, once in each round, so that whatever else the machine does meets
+all of them; seconds are medians over the rounds, in float32, with random weights, on which time
+does not depend. Ratios of one run mean something, the seconds themselves are this machine's on that
+day. Written to hatlib/evaluation/results/cost.csv.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from hatlib import models
 from hatlib.models import complexity
 from hatlib.system import atomic, devices
 
-OUT = Path(hatlib.__file__).parent / "recorded" / "cost.csv"
+OUT = Path(hatlib.__file__).parent / "evaluation" / "results" / "cost.csv"
 
 
 def seconds(network: models.Network, lr: torch.Tensor) -> float:

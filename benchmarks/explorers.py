@@ -1,9 +1,11 @@
-"""Slider moved to picture changed, for every explorer with its own picture and network, against its budget.
+"""Slider moved to picture changed, for every explorer with its own picture and network, against its
+budget.
 
     python benchmarks/explorers.py [--only NAME…] [--json FILE]
 
-The time is that of setting a control's value in the kernel: the arithmetic, the PNG and handing it to the widget.
-What the browser adds is not in it. Budgets: 100 ms, 1 s where a network runs, 3 s for LAM.
+The time is that of setting a control's value in the kernel: the arithmetic, the PNG and handing it
+to the widget. What the browser adds is not in it. Budgets: 100 ms, 1 s where a network runs, 3 s
+for LAM.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ BUDGETS = {
 
 
 def values(control: Any, count: int = 7) -> list[Any]:
-    """Values to put a control through: evenly over a slider's range, or all options of a list, or on and off."""
+    """Values to put a control through: evenly over a slider's range, or all options of a list, or
+    on and off."""
     if hasattr(control, "options"):
         return [option[1] if isinstance(option, tuple) else option for option in control.options]
     if not hasattr(control, "max"):
@@ -42,7 +45,8 @@ def values(control: Any, count: int = 7) -> list[Any]:
 
 
 def measure(control: Any, caption: Any) -> list[float]:
-    """Milliseconds of each change, the first left out where there are others (it warms caches up)."""
+    """Milliseconds of each change, the first left out where there are others (it warms caches
+    up)."""
     times = []
     start_value = control.value
     for value in [*values(control), start_value]:

@@ -1,11 +1,14 @@
-"""SwinIR and HAT computed step by step as published: what `speed.py` compares with, and what our tests are equal to.
+"""SwinIR and HAT computed step by step as published: what `speed.py` compares with, and what our
+tests are equal to.
 
-The map is shifted with a cyclic roll and masked, scores are kept whole, the bias is looked up and copied for each block
-and call, overlapping windows are cut with im2col, and feature maps change between tokens (N, L, C) and images
-(N, C, H, W) wherever a convolution stands between transformer layers, each change a copy. Written from the papers
-(arXiv 2108.10257, 2205.04437) and from what the published code does; none of its lines are here.
+The map is shifted with a cyclic roll and masked, scores are kept whole, the bias is looked up and
+copied for each block and call, overlapping windows are cut with im2col, and feature maps change
+between tokens (N, L, C) and images (N, C, H, W) wherever a convolution stands between transformer
+layers, each change a copy. Written from the papers (arXiv 2108.10257, 2205.04437) and from what the
+published code does; none of its lines are here.
 
-The weights are those of one of our networks: `Plain(network)` gives the same numbers as `network`, another way.
+The weights are those of one of our networks: `Plain(network)` gives the same numbers as `network`,
+another way.
 """
 
 from __future__ import annotations
@@ -29,8 +32,8 @@ from hatlib.models.window_attention import (
 
 Size = tuple[int, int]  # (H, W)
 
-# The environment of a program that does not know hatlib: how long OpenMP's threads look out for work is libgomp's own
-# choice, and `hatlib.system.devices.keep_memory` leaves the C library alone.
+# The environment of a program that does not know hatlib: how long OpenMP's threads look out for
+# work is libgomp's own choice, and `hatlib.system.devices.keep_memory` leaves the C library alone.
 ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "300000", "GLIBC_TUNABLES": ""}
 
 
@@ -65,7 +68,8 @@ def image(x: torch.Tensor, size: Size) -> torch.Tensor:
 
 
 def group(layer: Any, x: torch.Tensor, size: Size, mask: torch.Tensor) -> torch.Tensor:
-    """ResidualGroup: blocks, overlapping attention in HAT, a convolution, a sum. x (N, H·W, C) → the same shape."""
+    """ResidualGroup: blocks, overlapping attention in HAT, a convolution, a sum. x (N, H·W, C) →
+    the same shape."""
     y = x
     for block in layer.residual_group.blocks:
         y = swin_block(block, y, size, mask)
@@ -75,7 +79,8 @@ def group(layer: Any, x: torch.Tensor, size: Size, mask: torch.Tensor) -> torch.
 
 
 def swin_block(block: Any, x: torch.Tensor, size: Size, mask: torch.Tensor) -> torch.Tensor:
-    """SwinBlock or HAB: (shifted) window attention, HAT's convolutions beside it, the MLP. (N, H·W, C) → the same."""
+    """SwinBlock or HAB: (shifted) window attention, HAT's convolutions beside it, the MLP. (N, H·W,
+    C) → the same."""
     n, length, channels = x.shape
     attention, shift = block.attn, block.attn.shift
     normed = block.norm1(x).view(n, *size, channels)

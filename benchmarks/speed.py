@@ -1,13 +1,15 @@
-"""Speed, memory and accuracy of our SwinIR and HAT against the same arithmetic computed step by step as published.
+"""Speed, memory and accuracy of our SwinIR and HAT against the same arithmetic computed step by
+step as published.
 
     python benchmarks/speed.py [--networks hat hat-s swinir] [--sizes 64x64 256x192] [--rounds 3] [--json FILE]
     python benchmarks/speed.py --accuracy [--weights FILE…] [--json FILE]
 
-Each measurement has its own process, the published arithmetic with the system's own settings and ours with hatlib's.
-The cases take turns, once in each round, so that whatever else the machine does meets all of them; times are medians
-over runs in the process and over the rounds, the first run left out, as for one image after another. Ratios are to the
-published arithmetic in float32. "of peak" is the share of the speed of a large matrix product, measured before. Peak
-memory has Python and torch in it. Where spandrel can be imported (0.4.2 is what the parity tests come from), it runs
+Each measurement has its own process, the published arithmetic with the system's own settings and
+ours with hatlib's. The cases take turns, once in each round, so that whatever else the machine does
+meets all of them; times are medians over runs in the process and over the rounds, the first run
+left out, as for one image after another. Ratios are to the published arithmetic in float32. "of
+peak" is the share of the speed of a large matrix product, measured before. Peak memory has Python
+and torch in it. Where spandrel can be imported (0.4.2 is what the parity tests come from), it runs
 too. On a GPU there are also TF32 and `torch.compile`.
 
 Networks have random weights: speed does not depend on them. Accuracy does: see `accuracy`.
@@ -32,10 +34,10 @@ from typing import Any
 
 import hatlib  # before torch: settles how waiting threads wait  # isort: skip
 import torch
-from plain import ENVIRONMENT, Plain
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from benchmarks.plain import ENVIRONMENT, Plain
 from hatlib import HatlibError, models, upscale
 from hatlib.data import datasets
 from hatlib.imaging import metrics
@@ -60,11 +62,12 @@ LONG = 10  # seconds for a case in its process, after warming up
 Row = dict[str, Any]
 
 
-# --- one case ---------------------------------------------------------------------------------------------------------
+# --- one case -------------------------------------------------------------------------------------
 
 
 def prepare(name: str, size: tuple[int, int], case: str) -> Callable[[], torch.Tensor]:
-    """A function that runs a network once. case: "plain" | "ours" | "spandrel", precision, and "compiled" if so."""
+    """A function that runs a network once. case: "plain" | "ours" | "spandrel", precision, and
+    "compiled" if so."""
     torch.manual_seed(0)
     kind, precision, *rest = case.split()
     network: Any = models.create(name, 4).eval().to(WHERE)
@@ -109,7 +112,8 @@ def seconds(once: Callable[[], object]) -> float:
 
 
 def matrix_product(dtype: torch.dtype) -> float:
-    """GFLOP/s of a product of two 2048×2048 matrices: the best of five, as it stands for what the machine can do."""
+    """GFLOP/s of a product of two 2048×2048 matrices: the best of five, as it stands for what the
+    machine can do."""
     a = torch.rand(2048, 2048, device=WHERE, dtype=dtype)
 
     def once() -> None:
@@ -121,13 +125,14 @@ def matrix_product(dtype: torch.dtype) -> float:
     return 2 * 2048**3 / min(seconds(once) for _ in range(5)) / 1e9
 
 
-# --- tables -----------------------------------------------------------------------------------------------------------
+# --- tables ---------------------------------------------------------------------------------------
 
 
 def compare(
     name: str, size: tuple[int, int], cases: list[str], rounds: int, peaks: dict[str, float]
 ) -> list[Row]:
-    """A row for each case: median seconds over the rounds, ratio, GFLOP/s, difference from plain, peak memory."""
+    """A row for each case: median seconds over the rounds, ratio, GFLOP/s, difference from plain,
+    peak memory."""
     measured: dict[str, list[tuple[float, float]]] = {case: [] for case in cases}
     results: dict[str, torch.Tensor] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -161,7 +166,8 @@ def compare(
 
 
 def in_a_process(name: str, size: tuple[int, int], case: str, result: Path) -> tuple[float, float]:
-    """Seconds and peak memory in MiB of a run in a new process, which writes what the network made."""
+    """Seconds and peak memory in MiB of a run in a new process, which writes what the network
+    made."""
     command = [sys.executable, __file__, "--one", name, f"{size[0]}x{size[1]}", case, str(result)]
     settings = {} if case.startswith("ours") else ENVIRONMENT
     done = subprocess.run(
@@ -172,7 +178,8 @@ def in_a_process(name: str, size: tuple[int, int], case: str, result: Path) -> t
 
 
 def one(name: str, size: str, case: str, result: str) -> None:
-    """What `in_a_process` starts: one run to warm up, then the median of those that fit into `LONG` seconds."""
+    """What `in_a_process` starts: one run to warm up, then the median of those that fit into `LONG`
+    seconds."""
     once = prepare(name, parse_size(size), case)
     made = once()
     times = [seconds(once)]
@@ -199,10 +206,12 @@ def peak_memory() -> float:
 
 
 def accuracy(weights: list[str], limit: int = 10) -> list[Row]:
-    """PSNR with float32 and with bfloat16 on images of Urban100, or on the built-in pictures where it can't be had.
+    """PSNR with float32 and with bfloat16 on images of Urban100, or on the built-in pictures where
+    it can't be had.
 
-    Without weights the networks are random ones, and their PSNR says nothing about super-resolution. What can be said
-    of them is how far the two results lie apart: by the PSNR of one against the other.
+    Without weights the networks are random ones, and their PSNR says nothing about
+    super-resolution. What can be said of them is how far the two results lie apart: by the PSNR of
+    one against the other.
     """
     try:
         pairs = datasets.load("urban100", 4, limit=limit)
@@ -237,7 +246,7 @@ def accuracy(weights: list[str], limit: int = 10) -> list[Row]:
     return rows
 
 
-# --- command ----------------------------------------------------------------------------------------------------------
+# --- command --------------------------------------------------------------------------------------
 
 
 def parse_size(text: str) -> tuple[int, int]:

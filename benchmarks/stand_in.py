@@ -1,12 +1,14 @@
-"""The whole path of published weights where they are not at hand, with random numbers in their place.
+"""The whole path of published weights where they are not at hand, with random numbers in their
+place.
 
     python -m benchmarks.stand_in [--weights hat-x4-imagenet] [--data urban100] [--every 10] [--precision auto]
 
-Writes a file of HAT's full size in the published layout ({"params_ema": …}, with the index tables) to where the weights
-belong, has this process take its SHA-256 for the right one (any other refuses the file), and measures it as `hatlib
-reproduce` would measure the published file: reading, checking, all images, tables and strips. In the end the file is
-removed. What it tells is whether the path works and how long it takes; the PSNR of random weights says nothing. An
-interrupted run goes on, since the random numbers are always the same.
+Writes a file of HAT's full size in the published layout ({"params_ema": …}, with the index tables)
+to where the weights belong, has this process take its SHA-256 for the right one (any other refuses
+the file), and measures it as `hatlib reproduce` would measure the published file: reading,
+checking, all images, tables and strips. In the end the file is removed. What it tells is whether
+the path works and how long it takes; the PSNR of random weights says nothing. An interrupted run
+goes on, since the random numbers are always the same.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ from hatlib.models.window_attention import overlapping_position_index, relative_
 
 
 def tensors(model: HAT) -> dict[str, torch.Tensor]:
-    """The network's state as the authors' files have it: with two tables of positions, negative ones in the second."""
+    """The network's state as the authors' files have it: with two tables of positions, negative
+    ones in the second."""
     window, side = model.config.window_size, model.config.overlap_side
     overlapping = overlapping_position_index(window, side)
     from_the_end = overlapping - (window + side - 1) ** 2
@@ -46,7 +49,8 @@ def tensors(model: HAT) -> dict[str, torch.Tensor]:
 
 
 def write(entry: catalogue.Weights, path: Path) -> int:
-    """Writes random weights of the entry's network in the published layout; gives the number of parameters."""
+    """Writes random weights of the entry's network in the published layout; gives the number of
+    parameters."""
     devices.seed_everything(0)
     model = models.create(entry.model, entry.scale)
     assert isinstance(model, HAT)
@@ -58,7 +62,8 @@ def write(entry: catalogue.Weights, path: Path) -> int:
 
 @contextlib.contextmanager
 def in_place(name: str) -> Iterator[catalogue.Weights]:
-    """A stand-in where those weights belong, as long as the block runs; this process takes it for the right file.
+    """A stand-in where those weights belong, as long as the block runs; this process takes it for
+    the right file.
 
     Raises:
         HatlibError: unknown weights, or a file is there already.

@@ -2,11 +2,12 @@
 
     python benchmarks/throughput.py [--networks swinir-nano hat-nano] [--steps 10] [--rounds 3] [--json FILE]
 
-The usual way: HR and LR files decoded by a DataLoader with two workers, cropped and flipped there, and the published
-arithmetic computed step by step (`plain.py`), float32. Ours: `hatlib.training.loop.fit` as it is, in float32 and in the
-precision that it chooses. Same network, patch, batch, loss and optimiser. Each measurement has its own process, the
-usual way with the system's own settings and ours with hatlib's; the cases take turns, so that whatever else the machine
-does meets all of them; the numbers are medians of the rounds.
+The usual way: HR and LR files decoded by a DataLoader with two workers, cropped and flipped there,
+and the published arithmetic computed step by step (`plain.py`), float32. Ours:
+`hatlib.training.loop.fit` as it is, in float32 and in the precision that it chooses. Same network,
+patch, batch, loss and optimiser. Each measurement has its own process, the usual way with the
+system's own settings and ours with hatlib's; the cases take turns, so that whatever else the
+machine does meets all of them; the numbers are medians of the rounds.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from typing import Any
 import hatlib  # before torch: settles how waiting threads wait  # isort: skip
 import numpy as np
 import torch
-from plain import ENVIRONMENT, Plain
 from torch.utils.data import DataLoader, Dataset
 
+from benchmarks.plain import ENVIRONMENT, Plain
 from hatlib import models
 from hatlib.imaging.convert import crop_to_multiple
 from hatlib.imaging.io import load_image, save_image
@@ -38,7 +39,7 @@ from hatlib.models.swinir import WindowNetwork
 from hatlib.system import atomic
 from hatlib.system.devices import device
 from hatlib.system.machine import hardware
-from hatlib.training import loop
+from hatlib.training import loop, recipes
 
 WORKERS = 2
 WARM_UP = 3  # steps before the clock starts
@@ -47,7 +48,7 @@ WARM_UP = 3  # steps before the clock starts
 class Files(Dataset):
     """Pairs of files, decoded each time one is asked for, as BasicSR does it."""
 
-    def __init__(self, folder: Path, recipe: loop.Recipe, length: int):
+    def __init__(self, folder: Path, recipe: recipes.Recipe, length: int):
         self.paths, self.recipe, self.length = sorted(folder.glob("*_hr.png")), recipe, length
 
     def __len__(self) -> int:
@@ -68,8 +69,9 @@ class Files(Dataset):
         return torch.from_numpy(low.transpose(2, 0, 1)), torch.from_numpy(high.transpose(2, 0, 1))
 
 
-def usual(recipe: loop.Recipe, steps: int) -> tuple[float, float | None]:
-    """Trains for some steps the usual way; seconds, and nothing about the share that was not arithmetic."""
+def usual(recipe: recipes.Recipe, steps: int) -> tuple[float, float | None]:
+    """Trains for some steps the usual way; seconds, and nothing about the share that was not
+    arithmetic."""
     network = models.create(recipe.model, recipe.scale).train().to(device())
     plain: Any = Plain(network) if isinstance(network, WindowNetwork) else network
     optimiser = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
@@ -95,7 +97,7 @@ def usual(recipe: loop.Recipe, steps: int) -> tuple[float, float | None]:
         return time.perf_counter() - start, None
 
 
-def ours(recipe: loop.Recipe, steps: int) -> tuple[float, float | None]:
+def ours(recipe: recipes.Recipe, steps: int) -> tuple[float, float | None]:
     """The same with `training.fit`, and the share of time that was not arithmetic."""
     ends: list[float] = []
     done = loop.fit(
@@ -109,7 +111,7 @@ CASES = {"usual": {}, "ours, fp32": {"precision": "fp32"}, "ours": {}}
 
 def measure(name: str, case: str, steps: int) -> tuple[float, float | None]:
     """One measurement, in this process."""
-    recipe = loop.recipe(f"{name}-x4", steps=steps + WARM_UP, warm_up=1, **CASES[case])
+    recipe = recipes.recipe(f"{name}-x4", steps=steps + WARM_UP, warm_up=1, **CASES[case])
     return usual(recipe, steps) if case == "usual" else ours(recipe, steps)
 
 
@@ -129,7 +131,7 @@ def compare(name: str, steps: int, rounds: int) -> list[dict[str, Any]]:
     for _ in range(rounds):
         for case in CASES:
             measured[case].append(in_a_process(name, case, steps))
-    batch = loop.recipe(f"{name}-x4").batch
+    batch = recipes.recipe(f"{name}-x4").batch
     speed = {
         case: steps * batch / statistics.median(seconds for seconds, _ in measured[case])
         for case in CASES

@@ -1,12 +1,14 @@
-"""HAT's ablation at nano size: what the CAB beside the attention and the OCAB after each group are worth.
+"""HAT's ablation at nano size: what the CAB beside the attention and the OCAB after each group are
+worth.
 
     python -m experiments.ablation --steps 20000 [--seeds 0 1] [--variants neither ocab cab both] [--sets set5 urban100]
 
-Four networks with the recipe of hat-nano-x4: hat-nano, hat-nano without one of the two, and without both, which is
-SwinIR. A seed gives all four the same patches in the same order, so that variants are compared seed by seed. One row a
-finished run goes into hatlib/evaluation/results/ablation.csv; runs that are in it already (variant, seed, steps) are not done
-again, and one that was interrupted goes on from its last snapshot, so the command can be stopped and started at any
-time. Notebook 08 shows the table next to the paper's (arXiv 2205.04437, §4.2).
+Four networks with the recipe of hat-nano-x4: hat-nano, hat-nano without one of the two, and without
+both, which is SwinIR. A seed gives all four the same patches in the same order, so that variants
+are compared seed by seed. One row a finished run goes into hatlib/evaluation/results/ablation.csv;
+runs that are in it already (variant, seed, steps) are not done again, and one that was interrupted
+goes on from its last snapshot, so the command can be stopped and started at any time. Notebook 08
+shows the table next to the paper's (arXiv 2205.04437, §4.2).
 """
 
 from __future__ import annotations
@@ -21,12 +23,12 @@ from hatlib.data import datasets
 from hatlib.evaluation import protocol
 from hatlib.models import complexity
 from hatlib.system import atomic, devices, paths
-from hatlib.training import loop
+from hatlib.training import loop, recipes
 
 if TYPE_CHECKING:
     import pandas as pd
 
-OUT = Path(hatlib.__file__).parent / "recorded" / "ablation.csv"
+OUT = Path(hatlib.__file__).parent / "evaluation" / "results" / "ablation.csv"
 VARIANTS: dict[str, dict[str, bool]] = {  # in the order of the paper's figure
     "neither": {"cab": False, "ocab": False},
     "ocab": {"cab": False},
@@ -36,16 +38,21 @@ VARIANTS: dict[str, dict[str, bool]] = {  # in the order of the paper's figure
 SETS = ("set5", "set14", "bsd100", "urban100")
 
 
-def recipe(variant: str, seed: int, steps: int, data: Sequence[str] | None = None) -> loop.Recipe:
+def recipe(
+    variant: str, seed: int, steps: int, data: Sequence[str] | None = None
+) -> recipes.Recipe:
     """The recipe of hat-nano, for one of the variants."""
     changes = {"data": tuple(data)} if data else {}
-    return loop.recipe(
+    return recipes.recipe(
         "hat-nano-x4", options=dict(VARIANTS[variant]), steps=steps, seed=seed, **changes
     )
 
 
-def measure(plan: loop.Recipe, variant: str, sets: Sequence[str], folder: Path) -> dict[str, Any]:
-    """Trains one network; a row of the table: what was run, its size, and PSNR (dB) and SSIM on each set."""
+def measure(
+    plan: recipes.Recipe, variant: str, sets: Sequence[str], folder: Path
+) -> dict[str, Any]:
+    """Trains one network; a row of the table: what was run, its size, and PSNR (dB) and SSIM on
+    each set."""
     run = loop.fit(plan, loop.images(plan), folder=folder)
     row: dict[str, Any] = {
         "variant": variant,
@@ -69,13 +76,14 @@ def measure(plan: loop.Recipe, variant: str, sets: Sequence[str], folder: Path) 
 
 
 def recorded(out: Path) -> pd.DataFrame:
-    """The rows so far; an empty table with the columns that say what was run, where there is no file."""
+    """The rows so far; an empty table with the columns that say what was run, where there is no
+    file."""
     import pandas as pd
 
     return pd.read_csv(out) if out.is_file() else pd.DataFrame(columns=["variant", "seed", "steps"])
 
 
-def finished(table: pd.DataFrame, plan: loop.Recipe, variant: str) -> bool:
+def finished(table: pd.DataFrame, plan: recipes.Recipe, variant: str) -> bool:
     """Whether a run is in the table."""
     same = (
         (table["variant"] == variant)

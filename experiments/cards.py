@@ -3,8 +3,8 @@
     python -m experiments.cards [--sets set5 set14 urban100]
 
 Each network of `checkpoints.trained()` is measured as `hatlib evaluate` does it; the values go into
-hatlib/evaluation/results/trained.csv, which tests and notebooks compare with, and into the cards, with what the files say of
-their training.
+hatlib/evaluation/results/trained.csv, which tests and notebooks compare with, and into the cards,
+with what the files say of their training.
 """
 
 from __future__ import annotations
@@ -93,7 +93,8 @@ def card(name: str, rows: pd.DataFrame) -> str:
 
 
 def outlook(training: dict[str, Any]) -> str:
-    """Whether a longer run would have gained: what the loss did in the phase of constant learning rate."""
+    """Whether a longer run would have gained: what the loss did in the phase of constant learning
+    rate."""
     losses, recipe = np.array(training["losses"]), training["recipe"]
     constant = losses[: int(len(losses) * (1 - recipe["cooldown"]))]
     quarter = max(2, len(constant) // 4)
@@ -132,13 +133,15 @@ def main() -> None:
     names = files.trained()
     table = pd.DataFrame([row for name in names for row in measure(name, tuple(asked.sets))])
     atomic.write_text(
-        PACKAGE / "recorded" / "trained.csv", table.to_csv(index=False, lineterminator="\n")
+        PACKAGE / "evaluation" / "results" / "trained.csv",
+        table.to_csv(index=False, lineterminator="\n"),
     )
-    with atomic.atomic_path(PACKAGE / "trained" / "curves.png") as path:
+    with atomic.atomic_path(PACKAGE / "weights" / "trained" / "curves.png") as path:
         figure(names).savefig(path, dpi=100, metadata={"Software": None})
     cards = "\n".join(card(name, table[table["name"] == name]) for name in names)
     atomic.write_text(
-        PACKAGE / "trained" / "README.md", f"{INTRODUCTION}\n![losses](curves.png)\n\n{cards}"
+        PACKAGE / "weights" / "trained" / "README.md",
+        f"{INTRODUCTION}\n![losses](curves.png)\n\n{cards}",
     )
 
 

@@ -1,24 +1,27 @@
-"""Buildings against faces: the gain over bicubic by content, and what fine-tuning on a few portraits changes.
+"""Buildings against faces: the gain over bicubic by content, and what fine-tuning on a few
+portraits changes.
 
     python -m experiments.faces content      # what is gained on which content, and why: hatlib/evaluation/results/content.csv
     python -m experiments.faces tuning       # fine-tuned on 1, 4 and 12 portraits: hatlib/evaluation/results/faces.csv
 
-The survey found HAT better at buildings than at faces, put that down to few humans in the training set, and expected
-that "finetuning the model with few-shot learning" would help. Neither was measured. Notebook 10 shows both tables.
+The survey found HAT better at buildings than at faces, put that down to few humans in the training
+set, and expected that "finetuning the model with few-shot learning" would help. Neither was
+measured. Notebook 10 shows both tables.
 
-**content**: a row a network, image and region: PSNR on luma of the network and of bicubic, and how much detail the
-region has. Regions are the whole image, in portraits also the face (the largest box of the face detector that comes
-with scikit-image), and tiles of 64×64 pixels, taken together where bicubic does equally well, so that contents can be
-compared at equal difficulty. One network is measured under other conditions too: HR at half the size, and through JPEG.
+**content**: a row a network, image and region: PSNR on luma of the network and of bicubic, and how
+much detail the region has. Regions are the whole image, in portraits also the face (the largest box
+of the face detector that comes with scikit-image), and tiles of 64×64 pixels, taken together where
+bicubic does equally well, so that contents can be compared at equal difficulty. One network is
+measured under other conditions too: HR at half the size, and through JPEG.
 
-**tuning**: a row a run, a column a picture, PSNR in dB. hat-nano-x4 is trained for a few hundred steps more on k of
-twelve portraits, or on as many pixels of photos from BSDS500, which it was trained on before (the control), or of
-buildings. It is measured on the twelve other portraits, on twelve buildings and on other pictures, none of which it has
-seen. The learning rate is chosen on none of these: trained on four of the first twelve portraits, measured on the
-other eight.
+**tuning**: a row a run, a column a picture, PSNR in dB. hat-nano-x4 is trained for a few hundred
+steps more on k of twelve portraits, or on as many pixels of photos from BSDS500, which it was
+trained on before (the control), or of buildings. It is measured on the twelve other portraits, on
+twelve buildings and on other pictures, none of which it has seen. The learning rate is chosen on
+none of these: trained on four of the first twelve portraits, measured on the other eight.
 
-Rows that are there already, of the same weights, are not computed again, and a run that was interrupted goes on from
-its snapshot: the command can be stopped and started at any time.
+Rows that are there already, of the same weights, are not computed again, and a run that was
+interrupted goes on from its snapshot: the command can be stopped and started at any time.
 """
 
 from __future__ import annotations
@@ -43,18 +46,18 @@ from hatlib.imaging.degradation import jpeg
 from hatlib.imaging.resize import imresize
 from hatlib.plotting import Box, crop
 from hatlib.system import atomic, devices, paths
-from hatlib.training import loop
+from hatlib.training import loop, recipes
 from hatlib.weights import files
 
 if TYPE_CHECKING:
     import pandas as pd
 
-RECORDED = Path(hatlib.__file__).parent / "recorded"
+RECORDED = Path(hatlib.__file__).parent / "evaluation" / "results"
 SCALE, TILE = 4, 64
 NETWORKS = ("srcnn-x4", "rcan-nano-x4", "swinir-nano-x4", "hat-nano-x4")
 TUNED = "hat-nano-x4"
-# No network of the course was trained on these. Of two overlapping pictures (Set14's face is a part of Set5's head,
-# Set5's butterfly of Set14's monarch) the smaller one is left out.
+# No network of the course was trained on these. Of two overlapping pictures (Set14's face is a part
+# of Set5's head, Set5's butterfly of Set14's monarch) the smaller one is left out.
 CONTENTS = {"buildings": ("urban100",), "portraits": ("portraits",), "others": ("set5", "set14")}
 LEFT_OUT = ("butterfly", "face")
 EDGES = (16, 20, 24, 28, 32, 36, 40)  # dB of bicubic, between which tiles are taken together
@@ -70,7 +73,7 @@ COUNTS, SEEDS, STEPS, RATES = (1, 4, 12), (0, 1, 2), 200, (5e-5, 2e-4, 8e-4, 2e-
 CHOOSING = 100  # the seed of the runs that choose the rate, which use four portraits
 
 
-# --- pictures, and tables that grow -----------------------------------------------------------------------------------
+# --- pictures, and tables that grow ---------------------------------------------------------------
 
 
 def pictures(content: str, limit: int | None = None) -> list[Pair]:
@@ -88,7 +91,8 @@ def _detector() -> Any:
 
 
 def face(image: np.ndarray) -> Box | None:
-    """The largest face that scikit-image's detector (a cascade on local binary patterns) finds, or None."""
+    """The largest face that scikit-image's detector (a cascade on local binary patterns) finds, or
+    None."""
     side = min(image.shape[:2])
     found = _detector().detect_multi_scale(
         img=image,
@@ -115,7 +119,8 @@ def enlarged(network: models.Network, pair: Pair) -> np.ndarray:
 
 
 def fingerprint(model: models.Network) -> str:
-    """A few characters that change with the weights, and a word, so that no table takes them for a number."""
+    """A few characters that change with the weights, and a word, so that no table takes them for a
+    number."""
     return f"sha256:{files.fingerprint(model)[:8]}"
 
 
@@ -147,13 +152,14 @@ class Table:
         atomic.write_text(self.out, self.rows.to_csv(index=False, lineterminator="\n"))
 
 
-# --- the gain by content ----------------------------------------------------------------------------------------------
+# --- the gain by content --------------------------------------------------------------------------
 
 
 def values(
     images: Sequence[np.ndarray], region: str = "", box: Box | None = None, shave: int = 0
 ) -> dict[str, Any]:
-    """A row: PSNR in dB of the network and of bicubic in a region. Images: the network's, bicubic's, the original."""
+    """A row: PSNR in dB of the network and of bicubic in a region. Images: the network's,
+    bicubic's, the original."""
     sr, bicubic, hr = (crop(image, box) for image in images) if box else images
     return {
         "region": region,
@@ -165,7 +171,8 @@ def values(
 
 
 def tiles(images: Sequence[np.ndarray]) -> Iterator[dict[str, Any]]:
-    """A row for the tiles in which bicubic lies between two of the edges: means over these tiles."""
+    """A row for the tiles in which bicubic lies between two of the edges: means over these
+    tiles."""
     height, width = images[-1].shape[:2]
     corners = [
         (top, left)
@@ -186,7 +193,8 @@ def tiles(images: Sequence[np.ndarray]) -> Iterator[dict[str, Any]]:
 def measure(
     pair: Pair, condition: str, network: models.Network, box: Box | None, tiled: bool
 ) -> list[dict[str, Any]]:
-    """The rows of a network on a picture, a region each; LR is made of the HR that the condition leaves."""
+    """The rows of a network on a picture, a region each; LR is made of the HR that the condition
+    leaves."""
     hr = crop_to_multiple(CONDITIONS[condition](pair.hr), SCALE)
     lr = imresize(hr, 1 / SCALE)
     images = enlarged(network, Pair(pair.name, lr, hr)), imresize(lr, SCALE), hr
@@ -241,7 +249,7 @@ def content(
     return table.rows
 
 
-# --- fine-tuning ------------------------------------------------------------------------------------------------------
+# --- fine-tuning ----------------------------------------------------------------------------------
 
 
 class Pictures:
@@ -340,7 +348,8 @@ class Tuning:
             )
 
     def run(self, stage: str, kind: str, k: int, seed: int, rate: float) -> None:
-        """Fine-tunes on k portraits, or on something else instead, and measures, unless that was done before."""
+        """Fine-tunes on k portraits, or on something else instead, and measures, unless that was
+        done before."""
         head = {
             "stage": stage,
             "kind": kind,
@@ -381,9 +390,10 @@ class Tuning:
         )
 
 
-def plan(steps: int, rate: float, seed: int) -> loop.Recipe:
-    """Few steps, the rate rising for a fifth of them and falling to zero after: a fresh optimiser knows nothing yet."""
-    return loop.recipe(
+def plan(steps: int, rate: float, seed: int) -> recipes.Recipe:
+    """Few steps, the rate rising for a fifth of them and falling to zero after: a fresh optimiser
+    knows nothing yet."""
+    return recipes.recipe(
         TUNED, steps=steps, learning_rate=rate, seed=seed, schedule="cosine", warm_up=steps // 5
     )
 
@@ -404,16 +414,18 @@ def tuning(
 
 
 def change(table: pd.DataFrame, rows: pd.DataFrame, content: str) -> pd.DataFrame:
-    """PSNR of runs less that of the untouched network, in dB: a row a run, a column a picture of that content."""
+    """PSNR of runs less that of the untouched network, in dB: a row a run, a column a picture of
+    that content."""
     before = table[table["stage"] == "untouched"].filter(regex=f"^{content}/").iloc[0]
     return (rows.filter(regex=f"^{content}/") - before).dropna(axis=1, how="all")
 
 
-# --- what the tables say ----------------------------------------------------------------------------------------------
+# --- what the tables say --------------------------------------------------------------------------
 
 
 def interval(values: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, float, float]:
-    """The mean of pictures and its 95 % interval when they are drawn again with replacement (bootstrap)."""
+    """The mean of pictures and its 95 % interval when they are drawn again with replacement
+    (bootstrap)."""
     from scipy.stats import bootstrap
 
     def mean(values: np.ndarray, weights: np.ndarray, axis: int = -1) -> Any:
@@ -435,7 +447,8 @@ def interval(values: np.ndarray, weights: np.ndarray | None = None) -> tuple[flo
 
 
 def content_summary(table: pd.DataFrame) -> list[str]:
-    """Lines: for each region, condition, network and content the number of pictures, detail, PSNR and gain."""
+    """Lines: for each region, condition, network and content the number of pictures, detail, PSNR
+    and gain."""
     lines = [
         f"{'region':<13}{'condition':<11}{'network':<16}{'content':<11}{'n':>4}{'detail':>8}{'bicubic':>9}"
         f"{'PSNR':>8}{'gain':>7}   95 %"
@@ -459,7 +472,8 @@ def content_summary(table: pd.DataFrame) -> list[str]:
 
 
 def tuning_summary(table: pd.DataFrame) -> list[str]:
-    """Lines: for each kind and k the change in dB on each content, means over pictures of the means over seeds."""
+    """Lines: for each kind and k the change in dB on each content, means over pictures of the means
+    over seeds."""
     lines = [
         f"{'stage':<10}{'trained on':<12}{'k':>3}{'steps':>6}{'rate':>8}  {'measured on':<12}{'change':>8}   "
         "95 % over pictures   seeds"

@@ -1,17 +1,20 @@
-"""Does a network that uses more pixels reconstruct better? Diffusion index and PSNR in a hundred windows and more.
+"""Does a network that uses more pixels reconstruct better? Diffusion index and PSNR in a hundred
+windows and more.
 
     python -m experiments.lam_study [--models NAME…] [--images 100] [--steps 10] [--out FILE]
 
-HAT's paper shows one picture, in which HAT's attribution map is the widest and its result the best (arXiv 2205.04437).
-This asks the same of one window in each picture of Urban100. The windows are drawn by chance with a fixed seed, and do
-not depend on any network: LR is made by the protocol of the papers; of it a square of 64×64 is cut out, and in the
-middle of that lies a window of 16×16 SR pixels. A draw counts if luma varies in the window by at least 10 grey levels
-(standard deviation), because where there is no detail there is none to attribute.
+HAT's paper shows one picture, in which HAT's attribution map is the widest and its result the best
+(arXiv 2205.04437). This asks the same of one window in each picture of Urban100. The windows are
+drawn by chance with a fixed seed, and do not depend on any network: LR is made by the protocol of
+the papers; of it a square of 64×64 is cut out, and in the middle of that lies a window of 16×16 SR
+pixels. A draw counts if luma varies in the window by at least 10 grey levels (standard deviation),
+because where there is no detail there is none to attribute.
 
-A row a window and network: diffusion index (midpoint rule), what was attributed and what it has to be, PSNR on luma in
-the window of the network and of bicubic, which see the same 64×64 LR pixels. Rows that are in the table already, of
-the same weights and steps, are not computed again, so the command can be stopped and started at any time. Then it
-prints the summary and draws the figure. Published weights that are here already take part.
+A row a window and network: diffusion index (midpoint rule), what was attributed and what it has to
+be, PSNR on luma in the window of the network and of bicubic, which see the same 64×64 LR pixels.
+Rows that are in the table already, of the same weights and steps, are not computed again, so the
+command can be stopped and started at any time. Then it prints the summary and draws the figure.
+Published weights that are here already take part.
 """
 
 from __future__ import annotations
@@ -38,7 +41,7 @@ from hatlib.weights import catalogue, files
 if TYPE_CHECKING:
     import pandas as pd
 
-OUT = Path(hatlib.__file__).parent / "recorded" / "lam-study.csv"
+OUT = Path(hatlib.__file__).parent / "evaluation" / "results" / "lam-study.csv"
 FIGURE = Path(__file__).with_name("lam-study.png")
 NANO = ("rcan-nano-x4", "swinir-nano-x4", "hat-nano-x4")
 SCALE, SIDE, WINDOW = 4, 64, 16  # LR crop in LR pixels, window in SR pixels
@@ -59,7 +62,8 @@ class Place:
 
 
 def draw(pair: datasets.Pair, seed: int) -> Place | None:
-    """The first of a thousand draws that has detail in its window; None where there is none, or no room for a crop."""
+    """The first of a thousand draws that has detail in its window; None where there is none, or no
+    room for a crop."""
     rng = np.random.default_rng(seed)
     rooms = [side - SIDE for side in pair.lr.shape[:2]]
     if min(rooms) < 0:
@@ -74,7 +78,8 @@ def draw(pair: datasets.Pair, seed: int) -> Place | None:
 
 
 def places(pairs: Sequence[datasets.Pair]) -> Iterator[Place]:
-    """One a picture; its number is the seed, so that the windows do not depend on how many pictures are asked for."""
+    """One a picture; its number is the seed, so that the windows do not depend on how many pictures
+    are asked for."""
     for seed, pair in enumerate(pairs):
         if place := draw(pair, seed):
             yield place
@@ -98,12 +103,14 @@ def measure(model: models.Network, place: Place, steps: int) -> dict[str, Any]:
 
 
 def fingerprint(model: models.Network) -> str:
-    """A few characters that change with the weights, and a word, so that no table takes them for a number."""
+    """A few characters that change with the weights, and a word, so that no table takes them for a
+    number."""
     return f"sha256:{files.fingerprint(model)[:8]}"
 
 
 def networks(names: Sequence[str], untrained: bool) -> dict[str, models.Network]:
-    """Those asked for; by default the nano networks and the published ×4 weights that are on this machine."""
+    """Those asked for; by default the nano networks and the published ×4 weights that are on this
+    machine."""
     wanted = names or [*NANO, *catalogue.present(SCALE)]
     if not untrained:
         return {name: files.load(name) for name in wanted}
@@ -127,9 +134,11 @@ def run(
     out: Path,
     say: Callable[[str], None] = print,
 ) -> pd.DataFrame:
-    """Computes the rows that are missing, writing the table after each picture; returns the rows of these networks.
+    """Computes the rows that are missing, writing the table after each picture; returns the rows of
+    these networks.
 
-    Rows of the same networks with other weights or steps are dropped; those of other networks stay in the file.
+    Rows of the same networks with other weights or steps are dropped; those of other networks stay
+    in the file.
     """
     import pandas as pd
 
@@ -160,13 +169,14 @@ def run(
     return table[table["model"].isin(prints)].reset_index(drop=True)
 
 
-# --- what the table says ----------------------------------------------------------------------------------------------
+# --- what the table says --------------------------------------------------------------------------
 
 
 def bootstrap(
     statistic: Callable[[np.ndarray], float], windows: int, draws: int = 2000
 ) -> tuple[float, float, float]:
-    """A statistic of a set of windows, and its 95 % interval when the windows are drawn again with replacement.
+    """A statistic of a set of windows, and its 95 % interval when the windows are drawn again with
+    replacement.
 
     Args:
         statistic: takes the numbers of the windows (int array) and gives a value.
@@ -178,7 +188,8 @@ def bootstrap(
 
 
 def rank_correlation(x: np.ndarray, y: np.ndarray) -> float:
-    """Spearman's: the correlation of the ranks, equal values sharing theirs; 0 where one of them is constant."""
+    """Spearman's: the correlation of the ranks, equal values sharing theirs; 0 where one of them is
+    constant."""
     from scipy.stats import rankdata
 
     ranks = [rankdata(values) - (np.size(values) + 1) / 2 for values in (x, y)]
@@ -195,9 +206,11 @@ def _correlation(x: np.ndarray, y: np.ndarray, windows: np.ndarray) -> float:
 
 
 def summary(table: pd.DataFrame) -> list[tuple[str, float, float, float]]:
-    """(what, value, low, high): means and rank correlations, each with its 95 % interval over the windows.
+    """(what, value, low, high): means and rank correlations, each with its 95 % interval over the
+    windows.
 
-    "between networks" compares networks in the same window: of DI and of gain the mean over the networks is taken off.
+    "between networks" compares networks in the same window: of DI and of gain the mean over the
+    networks is taken off.
     """
     wide = {
         column: table.pivot(index="image", columns="model", values=column).dropna()

@@ -2,7 +2,8 @@
 
     python -m experiments.picture [STEPS]
 
-SRCNN is trained on T91 and 200 photographs of BSDS500 (fetched when they are not there); neither picture is among them.
+SRCNN is trained on T91 and 200 photographs of BSDS500 (fetched when they are not there); neither
+picture is among them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from hatlib.imaging import metrics
 from hatlib.imaging.resize import imresize
 from hatlib.inference import upscale
 from hatlib.models import Network
-from hatlib.training import loop
+from hatlib.training import loop, recipes
 
 OUT = Path(__file__).with_name("picture.png")
 CROPS = {"facade-6": (96, 288, 96, 96), "cat": (60, 96, 96, 96)}
@@ -26,7 +27,7 @@ CROPS = {"facade-6": (96, 288, 96, 96), "cat": (60, 96, 96, 96)}
 
 def main(steps: int = 2000) -> None:
     images = datasets.hr_images("t91") + datasets.hr_images("bsds500", limit=200)
-    run = loop.fit(loop.Recipe(steps=steps), images)
+    run = loop.fit(recipes.Recipe(steps=steps), images)
     print(f"SRCNN 9-5-5, {steps} steps in {run.seconds:.0f} s")
     ways = {
         "nearest": models.create("nearest"),

@@ -1,17 +1,21 @@
-"""Two ways to begin a training, at the size of the course: from more data of a plainer kind, and from another scale.
+"""Two ways to begin a training, at the size of the course: from more data of a plainer kind, and
+from another scale.
 
     python -m experiments.pretraining --steps 840 [--seeds 0 1] [--stages t91 plain plain-t91] [--sets set5 urban25]
 
-Networks with the recipe of hat-nano-x4. The first question is that of HAT's ImageNet → DF2K (arXiv 2205.04437):
-three quarters of the steps on BSDS500 (JPEG files) and façades that hatlib draws, then a quarter on the 91 uncompressed
-pictures of T91 with a small learning rate, against all of the steps on T91 and all of them on everything together. The
-second is that of the published ×4 recipes, which go on from a network for ×2: two thirds of the steps at ×2, then a
-third at ×4 with half the learning rate, against all of the steps at ×4; and against that third alone, for those who
-have a network for ×2 already.
+Networks with the recipe of hat-nano-x4. The first question is that of HAT's ImageNet → DF2K (arXiv
+2205.04437):
+three quarters of the steps on BSDS500 (JPEG files) and façades that hatlib draws, then a quarter on
+the 91 uncompressed pictures of T91 with a small learning rate, against all of the steps on T91 and
+all of them on everything together. The second is that of the published ×4 recipes, which go on from
+a network for ×2: two thirds of the steps at ×2, then a third at ×4 with half the learning rate,
+against all of the steps at ×4; and against that third alone, for those who have a network for ×2
+already.
 
-Each stage is one training, and a row in hatlib/evaluation/results/pretraining.csv with what its network reaches. Rows that are in
-it already (stage, seed, budget) are not done again, and a run that was interrupted goes on from its last snapshot, so
-the command can be stopped and started at any time. Notebook 09 shows the table.
+Each stage is one training, and a row in hatlib/evaluation/results/pretraining.csv with what its
+network reaches. Rows that are in it already (stage, seed, budget) are not done again, and a run
+that was interrupted goes on from its last snapshot, so the command can be stopped and started at
+any time. Notebook 09 shows the table.
 """
 
 from __future__ import annotations
@@ -27,7 +31,7 @@ from hatlib import models
 from hatlib.data import builtin, datasets
 from hatlib.evaluation import protocol
 from hatlib.system import atomic, devices, paths
-from hatlib.training import loop, state
+from hatlib.training import loop, recipes, state
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,7 +39,7 @@ if TYPE_CHECKING:
 
     from hatlib.models import Network
 
-OUT = Path(hatlib.__file__).parent / "recorded" / "pretraining.csv"
+OUT = Path(hatlib.__file__).parent / "evaluation" / "results" / "pretraining.csv"
 PLAIN, BETTER = ("bsds500", "facades"), ("t91",)
 FACADES = range(
     101, 125
@@ -70,11 +74,11 @@ STAGES = {
 }
 
 
-def recipe(name: str, seed: int, budget: int) -> loop.Recipe:
+def recipe(name: str, seed: int, budget: int) -> recipes.Recipe:
     """The recipe of hat-nano for a stage; `budget` is the number of steps of a whole experiment."""
     stage = STAGES[name]
     steps = round(stage.share * budget)
-    plan = loop.recipe("hat-nano-x4")
+    plan = recipes.recipe("hat-nano-x4")
     return replace(
         plan,
         data=stage.data,
@@ -92,7 +96,7 @@ def total_steps(name: str, budget: int) -> int:
     return round(stage.share * budget) + (total_steps(stage.start, budget) if stage.start else 0)
 
 
-def images(plan: loop.Recipe) -> Iterator[np.ndarray]:
+def images(plan: recipes.Recipe) -> Iterator[np.ndarray]:
     """The training images; "facades" is not a set of the catalogue, they are drawn here."""
     if "facades" in plan.data:
         yield from map(builtin.facade, FACADES)
@@ -117,7 +121,8 @@ def train(name: str, seed: int, budget: int, runs: Path) -> state.Run:
 def measure(
     run: state.Run, name: str, seed: int, budget: int, sets: Sequence[str]
 ) -> dict[str, Any]:
-    """A row of the table: what was done, and PSNR (dB) and SSIM on each set at the stage's scale."""
+    """A row of the table: what was done, and PSNR (dB) and SSIM on each set at the stage's
+    scale."""
     stage, losses = STAGES[name], run.losses[-100:]
     row: dict[str, Any] = {
         "stage": name,
@@ -144,7 +149,8 @@ def measure(
 
 
 def recorded(out: Path) -> pd.DataFrame:
-    """The rows so far; an empty table with the columns that say what was run, where there is no file."""
+    """The rows so far; an empty table with the columns that say what was run, where there is no
+    file."""
     import pandas as pd
 
     return pd.read_csv(out) if out.is_file() else pd.DataFrame(columns=["stage", "seed", "budget"])

@@ -2,11 +2,12 @@
 
     python -m experiments.reproduce [--models NAME,…] [--folder build/reproduce] [--out FILE]
 
-Runs `hatlib.evaluation.reproduction.run` for each line of PLAN and puts the rows into hatlib/evaluation/results/reproduction.csv: set, how
-LR was made, image, network, its weights, PSNR (dB, the protocol's) and SSIM. Rows of another set, LR or network stay.
-The folder is that of `hatlib reproduce`: what is in it is not measured again, so the command can be stopped and started
-at any time. Published weights that are here take part. Seconds are not recorded: where this runs for an hour, other
-things run too.
+Runs `hatlib.evaluation.reproduction.run` for each line of PLAN and puts the rows into
+hatlib/evaluation/results/reproduction.csv: set, how LR was made, image, network, its weights, PSNR
+(dB, the protocol's) and SSIM. Rows of another set, LR or network stay. The folder is that of
+`hatlib reproduce`: what is in it is not measured again, so the command can be stopped and started
+at any time. Published weights that are here take part. Seconds are not recorded: where this runs
+for an hour, other things run too.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from hatlib.imaging import degradation
 from hatlib.system import atomic
 from hatlib.weights import catalogue, files
 
-OUT = Path(hatlib.__file__).parent / "recorded" / "reproduction.csv"
+OUT = Path(hatlib.__file__).parent / "evaluation" / "results" / "reproduction.csv"
 KEY = ["data", "lr", "model", "image"]
 MADE = tuple(degradation.SHRINKS)
 PLAN = (  # sets, each so-manyth image, ways to make LR
@@ -34,7 +35,8 @@ PLAN = (  # sets, each so-manyth image, ways to make LR
 
 
 def merged(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
-    """Both, with the new row where there are two of the same set, LR, network and image; in the order of these."""
+    """Both, with the new row where there are two of the same set, LR, network and image; in the
+    order of these."""
     table = pd.concat([old, new.drop(columns=["gain", "seconds"]).round({"psnr": 4, "ssim": 5})])
     return table.drop_duplicates(KEY, keep="last").sort_values(KEY, kind="stable")
 

@@ -1,8 +1,9 @@
-"""hatlib: single-image super-resolution, from the degradation model to the Hybrid Attention Transformer.
+"""hatlib: single-image super-resolution, from the degradation model to the Hybrid Attention
+Transformer.
 
-The package behind the course in `notebooks/`, useful without it: MATLAB-exact bicubic, a trusted evaluation
-protocol, compact networks, a trainer. Submodules and the names below are imported when they are first used,
-so that `import hatlib` costs next to nothing.
+The package behind the course in `notebooks/`, useful without it: MATLAB-exact bicubic, a trusted
+evaluation protocol, compact networks, a trainer. Submodules and the names below are imported when
+they are first used, so that `import hatlib` costs next to nothing.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from hatlib.version import __version__ as __version__
+from hatlib.version import __version__
 
-# Threads that wait for work look out for it for a moment and then sleep. Without the moment, the small operations of
-# small networks get nothing from a second core; without the sleep, training beside a second busy process (another
-# notebook, a browser) was up to four times slower. Read when torch is imported.
+# Threads that wait for work look out for it for a moment and then sleep. Without the moment, the
+# small operations of small networks get nothing from a second core; without the sleep, training
+# beside a second busy process (another notebook, a browser) was up to four times slower. Read when
+# torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "4000")
 
@@ -47,28 +49,46 @@ _SUBMODULES = frozenset({
     "attribution", "cli", "course", "data", "errors", "evaluation", "imaging", "inference", "models", "plotting",
     "system", "training", "version", "weights",
 })  # fmt: skip
-__all__ = [*_PUBLIC, "__version__"]
+__all__ = [
+    "HatlibError",
+    "Recipe",
+    "__version__",
+    "builtin_image",
+    "create_model",
+    "crop_to_multiple",
+    "degrade",
+    "evaluate",
+    "fit",
+    "hello",
+    "imresize",
+    "lam",
+    "load_dataset",
+    "load_image",
+    "load_model",
+    "psnr",
+    "save_image",
+    "ssim",
+    "to_image",
+    "to_tensor",
+    "upscale",
+]
 
 if TYPE_CHECKING:
-    from hatlib.attribution import lam as lam
-    from hatlib.data.builtin import builtin_image as builtin_image
+    from hatlib.attribution import lam
+    from hatlib.data.builtin import builtin_image
     from hatlib.data.datasets import load as load_dataset
-    from hatlib.errors import HatlibError as HatlibError
-    from hatlib.evaluation.protocol import evaluate as evaluate
-    from hatlib.imaging.convert import crop_to_multiple as crop_to_multiple
-    from hatlib.imaging.convert import to_image as to_image
-    from hatlib.imaging.convert import to_tensor as to_tensor
-    from hatlib.imaging.degradation import degrade as degrade
-    from hatlib.imaging.io import load_image as load_image
-    from hatlib.imaging.io import save_image as save_image
-    from hatlib.imaging.metrics import psnr as psnr
-    from hatlib.imaging.metrics import ssim as ssim
-    from hatlib.imaging.resize import imresize as imresize
-    from hatlib.inference.upscale import upscale as upscale
+    from hatlib.errors import HatlibError
+    from hatlib.evaluation.protocol import evaluate
+    from hatlib.imaging.convert import crop_to_multiple, to_image, to_tensor
+    from hatlib.imaging.degradation import degrade
+    from hatlib.imaging.io import load_image, save_image
+    from hatlib.imaging.metrics import psnr, ssim
+    from hatlib.imaging.resize import imresize
+    from hatlib.inference.upscale import upscale
     from hatlib.models import create as create_model
-    from hatlib.system.machine import hello as hello
-    from hatlib.training.loop import fit as fit
-    from hatlib.training.recipes import Recipe as Recipe
+    from hatlib.system.machine import hello
+    from hatlib.training.loop import fit
+    from hatlib.training.recipes import Recipe
     from hatlib.weights.files import load as load_model
 
 

@@ -1,10 +1,11 @@
 """LAM, local attribution maps: which pixels of LR a network uses to draw a window of SR.
 
-Gu, Dong, "Interpreting Super-Resolution Networks with Local Attribution Maps", arXiv 2011.11036, CVPR 2021. Integrated
-gradients (Sundararajan et al., arXiv 1703.01365) with three choices of its own: what is explained is the amount of
-detail in a window of SR, the baseline is a blurred LR (it has no detail but the same colours), and the path from there
-to LR sharpens it little by little. The numbers follow the authors' published program where the paper's approximation
-(the sign, an index out of range) cannot be computed as it is printed. Taught in notebook 07.
+Gu, Dong, "Interpreting Super-Resolution Networks with Local Attribution Maps", arXiv 2011.11036,
+CVPR 2021. Integrated gradients (Sundararajan et al., arXiv 1703.01365) with three choices of its
+own: what is explained is the amount of detail in a window of SR, the baseline is a blurred LR (it
+has no detail but the same colours), and the path from there to LR sharpens it little by little. The
+numbers follow the authors' published program where the paper's approximation (the sign, an index
+out of range) cannot be computed as it is printed. Taught in notebook 07.
 
 Any network will do that turns RGB (N, 3, h, w) into (N, 3, s·h, s·w) and lets gradients through.
 """
@@ -42,12 +43,14 @@ class Attribution:
     """What `lam` found.
 
     Attributes:
-        map: (h, w), 0 to 1: how much each LR pixel counts, |Σ over the channels of `signed`| over its maximum; all 0
-            where nothing counts, as in a flat image.
-        signed: (3, h, w): the path integral, whose sum is what the blurred image lacks of the window's detail.
+        map: (h, w), 0 to 1: how much each LR pixel counts, |Σ over the channels of `signed`| over
+            its maximum; all 0 where nothing counts, as in a flat image.
+        signed: (3, h, w): the path integral, whose sum is what the blurred image lacks of the
+            window's detail.
         sr: uint8 (s·h, s·w, 3).
         window: (top, left, side) in SR pixels.
-        completeness: the sum of `signed`, and what it has to be: D(I) − D(I′). They differ by the path's finite steps.
+        completeness: the sum of `signed`, and what it has to be: D(I) − D(I′). They differ by the
+            path's finite steps.
     """
 
     map: np.ndarray
@@ -79,8 +82,8 @@ def lam(
 ) -> Attribution:
     """The local attribution map of a window (arXiv 2011.11036).
 
-    The network is used as it is in evaluation (no dropout, no stochastic depth), in float32 or whatever its weights
-    are, on the device where it is; it is left as it was, without gradients.
+    The network is used as it is in evaluation (no dropout, no stochastic depth), in float32 or
+    whatever its weights are, on the device where it is; it is left as it was, without gradients.
 
     Args:
         model: RGB (N, 3, h, w) in [0, 1] → (N, 3, s·h, s·w).
@@ -88,14 +91,16 @@ def lam(
         window: (top, left, side) on the grid of SR.
         steps: m, into which the path is cut.
         sigma: of the Gaussian that blurs the baseline, in LR pixels.
-        rule: "right" takes the gradient at the end of each step, as published: the error falls as 1/m. "midpoint"
-            takes it halfway: the error falls as 1/m², down to a small rest that ReLUs leave by their corners.
-        batch: steps that are computed at once; by default as many as fit into half of the free memory, up to 16, or on
-            a CPU 4 and 1 GiB.
+        rule: "right" takes the gradient at the end of each step, as published: the error falls as
+            1/m. "midpoint" takes it halfway: the error falls as 1/m², down to a small rest that
+            ReLUs leave by their corners.
+        batch: steps that are computed at once; by default as many as fit into half of the free
+            memory, up to 16, or on a CPU 4 and 1 GiB.
         progress: called as progress(done, total) after each batch.
     Raises:
-        HatlibError: a window that does not lie inside SR, something else than one RGB image, an unknown rule,
-            numbers out of range, a network whose result is not an image of RGB or not finite.
+        HatlibError: a window that does not lie inside SR, something else than one RGB image, an
+            unknown rule, numbers out of range, a network whose result is not an image of RGB or not
+            finite.
     """
     _check(steps, sigma, rule, batch)
     with torch.inference_mode(False), torch.enable_grad(), _as_in_evaluation(model):
@@ -160,15 +165,17 @@ def _integral(
     return total.numpy()
 
 
-# --- what is explained ------------------------------------------------------------------------------------------------
+# --- what is explained ----------------------------------------------------------------------------
 
 
 def gradient_magnitude(sr: torch.Tensor, window: Window) -> torch.Tensor:
-    """D, the amount of detail in a window: Σ √(dx² + dy²) over its pixels and channels (arXiv 2011.11036).
+    """D, the amount of detail in a window: Σ √(dx² + dy²) over its pixels and channels (arXiv
+    2011.11036).
 
-    dx and dy are differences to the next pixel; the last row and column of an image have none, and count for nothing.
-    Only what the window needs is put under the root: its slope is infinite where the image is flat, and not a number
-    times zero would still not be a number, which channel attention would carry to every pixel.
+    dx and dy are differences to the next pixel; the last row and column of an image have none, and
+    count for nothing. Only what the window needs is put under the root: its slope is infinite where
+    the image is flat, and not a number times zero would still not be a number, which channel
+    attention would carry to every pixel.
 
     Args:
         sr: (N, C, H, W).
@@ -204,7 +211,7 @@ def _run(model: nn.Module, lr: torch.Tensor, window: Window) -> torch.Tensor:
     return sr
 
 
-# --- the path ---------------------------------------------------------------------------------------------------------
+# --- the path -------------------------------------------------------------------------------------
 
 
 def blur_path(
@@ -231,7 +238,8 @@ def blur_path(
 def _narrowing(
     sigma: float, at: Sequence[float] | np.ndarray, taps: int, side: int
 ) -> torch.Tensor:
-    """The matrices (n, 1, side, side) that blur a line of pixels: a Gaussian in two dimensions is one in each."""
+    """The matrices (n, 1, side, side) that blur a line of pixels: a Gaussian in two dimensions is
+    one in each."""
     widths = np.maximum(sigma * (1 - np.asarray(at, dtype=np.float64)), 1e-3)[
         :, None
     ]  # narrower than any grid
@@ -248,12 +256,13 @@ def _narrowing(
     return torch.from_numpy(matrices)
 
 
-# --- gradients along it -----------------------------------------------------------------------------------------------
+# --- gradients along it ---------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
 def _as_in_evaluation(model: nn.Module) -> Iterator[None]:
-    """Inside, nothing is random, and no gradients of weights are computed; then all is as it was."""
+    """Inside, nothing is random, and no gradients of weights are computed; then all is as it
+    was."""
     modes = [(module, module.training) for module in model.modules()]
     wanted = [weight for weight in model.parameters() if weight.requires_grad]
     model.eval()
@@ -269,7 +278,8 @@ def _as_in_evaluation(model: nn.Module) -> Iterator[None]:
 
 
 def _slopes(model: nn.Module, path: torch.Tensor, window: Window) -> tuple[torch.Tensor, int]:
-    """∂D/∂γ at n points of the path: (n, 3, h, w) as float64 on the CPU; and the bytes that torch kept for it."""
+    """∂D/∂γ at n points of the path: (n, 3, h, w) as float64 on the CPU; and the bytes that torch
+    kept for it."""
     path = path.requires_grad_()
     kept: dict[int, int] = {}
 
@@ -301,11 +311,12 @@ def _map(signed: np.ndarray) -> np.ndarray:
     return strength / (strength.max() or 1.0)
 
 
-# --- one number for a map ---------------------------------------------------------------------------------------------
+# --- one number for a map -------------------------------------------------------------------------
 
 
 def gini(values: np.ndarray) -> float:
-    """Gini's index of numbers from 0 up: Σ (2i − n − 1)·xᵢ / (n·Σ xᵢ), x sorted, i = 1 … n (arXiv 2011.11036).
+    """Gini's index of numbers from 0 up: Σ (2i − n − 1)·xᵢ / (n·Σ xᵢ), x sorted, i = 1 … n (arXiv
+    2011.11036).
 
     0 where all are alike, also where all are 0; near 1 where one has everything.
     """
@@ -322,13 +333,13 @@ def gini(values: np.ndarray) -> float:
 def diffusion_index(values: np.ndarray) -> float:
     """DI = 100 · (1 − Gini's index): the more evenly spread a map, the higher (arXiv 2011.11036).
 
-    It depends on the image's size as well: with three times as many pixels around it that count for nothing, a map
-    has a quarter of its DI. Compare DIs of the same LR size, window and path only.
+    It depends on the image's size as well: with three times as many pixels around it that count for
+    nothing, a map has a quarter of its DI. Compare DIs of the same LR size, window and path only.
     """
     return 100 * (1 - gini(values))
 
 
-# --- checks -----------------------------------------------------------------------------------------------------------
+# --- checks ---------------------------------------------------------------------------------------
 
 
 def _as_tensor(lr: np.ndarray | torch.Tensor) -> torch.Tensor:

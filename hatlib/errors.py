@@ -1,4 +1,5 @@
-"""One kind of error for everything that a user can put right: one line, what was wrong and what would be right."""
+"""One kind of error for everything that a user can put right: one line, what was wrong and what
+would be right."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Figures: all of the course's pictures are drawn here, so that they look alike.
 
-Figures are white and opaque with dark text, which reads well on light and on dark pages. Every function returns the
-matplotlib figure; in a notebook make the call the last line of a cell.
+Figures are white and opaque with dark text, which reads well on light and on dark pages. Every
+function returns the matplotlib figure; in a notebook make the call the last line of a cell.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def new_figure(
 ) -> tuple[Figure, np.ndarray]:
     """A figure and its (rows, columns) array of axes in the course's style.
 
-    The figure is closed for pyplot: a notebook shows it once, as the value of its cell, and nothing piles up.
+    The figure is closed for pyplot: a notebook shows it once, as the value of its cell, and nothing
+    piles up.
     """
     import matplotlib.pyplot as plt
     from matplotlib.rcsetup import cycler
@@ -63,7 +64,8 @@ def new_figure(
 def show_image(
     axes: Axes, image: np.ndarray, title: str = "", box: Box | None = None, **options: Any
 ) -> None:
-    """Draws one image on its axes without ticks; gray images and float maps get a gray scale unless told otherwise."""
+    """Draws one image on its axes without ticks; gray images and float maps get a gray scale unless
+    told otherwise."""
     options = {"cmap": "gray", **options} if image.ndim == 2 else options
     if image.ndim == 2 and image.dtype == np.uint8:
         options = {"vmin": 0, "vmax": 255, **options}
@@ -125,11 +127,13 @@ def strip(
     captions: Mapping[str, str] | None = None,
     width: float = 10.0,
 ) -> Figure:
-    """The comparison strip of super-resolution papers: the photo with a marked crop, then that crop from each result.
+    """The comparison strip of super-resolution papers: the photo with a marked crop, then that crop
+    from each result.
 
     Args:
         hr: the original, uint8 (H, W, 3).
-        results: name → image of the same size as `hr`; an LR image is enlarged by repeating its pixels.
+        results: name → image of the same size as `hr`; an LR image is enlarged by repeating its
+            pixels.
         box: the crop as (top, left, height, width) in HR pixels.
         captions: name → a second line under the name, such as "29.10 dB".
     """
@@ -154,7 +158,8 @@ def comparison(
     side: int | None = None,
     width: float = 11.0,
 ) -> Figure:
-    """Whole pictures above and their middles below: LR, each result, HR, as the survey shows its photos.
+    """Whole pictures above and their middles below: LR, each result, HR, as the survey shows its
+    photos.
 
     Args:
         lr: uint8 (h, w, 3); drawn as large as the others by repeating its pixels.
@@ -265,12 +270,14 @@ def intervals(
     points: Mapping[str, Mapping[str, Sequence[float]]] | None = None,
     width: float = 7.0,
 ) -> Figure:
-    """Values with their intervals, a line a label, coloured by series: such as a gain by content and network.
+    """Values with their intervals, a line a label, coloured by series: such as a gain by content
+    and network.
 
     Args:
         series: name → label → (value, low, high).
         x: the axis label, with units.
-        points: name → label → values that are drawn small beside the interval, such as those of single seeds.
+        points: name → label → values that are drawn small beside the interval, such as those of
+            single seeds.
         width: of the figure, in inches; its height follows from the lines.
     """
     labels = list(dict.fromkeys(label for rows in series.values() for label in rows))
@@ -304,7 +311,8 @@ def intervals(
 
 
 def mosaic(maps: np.ndarray, columns: int = 8, width: float = 9.0) -> Figure:
-    """Small signed maps, such as filters, in a grid, each on its own scale: blue negative, white zero, red positive.
+    """Small signed maps, such as filters, in a grid, each on its own scale: blue negative, white
+    zero, red positive.
 
     Args:
         maps: (n, h, w).
@@ -322,11 +330,13 @@ def mosaic(maps: np.ndarray, columns: int = 8, width: float = 9.0) -> Figure:
 
 
 def overlay(image: np.ndarray, strength: np.ndarray) -> np.ndarray:
-    """An image in pale gray, and in blue where a map has values: the root of `strength` is how opaque the blue is.
+    """An image in pale gray, and in blue where a map has values: the root of `strength` is how
+    opaque the blue is.
 
     Args:
         image: uint8 (H, W, 3) or (H, W).
-        strength: (H, W), 0 to 1. The root makes small values visible: most pixels of an attribution map are near 0.
+        strength: (H, W), 0 to 1. The root makes small values visible: most pixels of an attribution
+            map are near 0.
     Returns:
         uint8 (H, W, 3).
     """
@@ -342,14 +352,16 @@ def attributions(
     extent: int | None = None,
     width: float = 9.0,
 ) -> Figure:
-    """Attribution maps of one window: LR with the window, then for each network its map; below, the window enlarged.
+    """Attribution maps of one window: LR with the window, then for each network its map; below, the
+    window enlarged.
 
     Args:
         lr: uint8 (h, w, 3).
         results: name → what `attribution.lam` gave for it; the same window for all.
-        hr: the original, uint8 (s·h, s·w, 3), whose window is shown below LR; without it LR's own is.
-        extent: side of the square of LR pixels that is shown around the window; all of LR by default. The diffusion
-            index is always that of the whole map.
+        hr: the original, uint8 (s·h, s·w, 3), whose window is shown below LR; without it LR's own
+            is.
+        extent: side of the square of LR pixels that is shown around the window; all of LR by
+            default. The diffusion index is always that of the whole map.
         width: of the figure, in inches.
     """
     if not results:
@@ -384,7 +396,8 @@ def attributions(
 
 
 def _around(shape: tuple[int, ...], row: int, column: int, extent: int | None) -> Box:
-    """The square of that side with a pixel in its middle, or as near to it as an image of that shape allows."""
+    """The square of that side with a pixel in its middle, or as near to it as an image of that
+    shape allows."""
     sides = [min(extent or side, side) for side in shape[:2]]
     top, left = (
         min(max(0, middle - side // 2), whole - side)

@@ -1,4 +1,5 @@
-"""What all tests share: no test downloads anything, and a public data set is used where this machine has it."""
+"""What all tests share: no test downloads anything, and a public data set is used where this
+machine has it."""
 
 from __future__ import annotations
 
@@ -11,45 +12,49 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from serving import Server
+    from tests.helpers.serving import Server
 
 os.environ.setdefault("HATLIB_PROFILE", "quick")  # on a GPU too
 os.environ["HATLIB_PROGRESS"] = "off"  # which exercises are passed is the learner's business
 
 
 def pytest_configure() -> None:
-    """A shell that starts the tests in the background has them ignore Ctrl-C, which some of them are about."""
+    """A shell that starts the tests in the background has them ignore Ctrl-C, which some of them
+    are about."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
 def empty_mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A mirror with nothing in it: with it in `HATLIB_MIRROR`, hatlib has only what was downloaded before."""
+    """A mirror with nothing in it: with it in `HATLIB_MIRROR`, hatlib has only what was downloaded
+    before."""
     return tmp_path_factory.mktemp("empty_mirror")
 
 
 @pytest.fixture(autouse=True)
 def no_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures open no window. Only during a test: kernels of notebooks inherit the environment of this process, and
-    need their own backend."""
+    """Figures open no window. Only during a test: kernels of notebooks inherit the environment of
+    this process, and need their own backend."""
     if "MPLBACKEND" not in os.environ:
         monkeypatch.setenv("MPLBACKEND", "Agg")
 
 
 @pytest.fixture(autouse=True)
 def no_downloads(monkeypatch: pytest.MonkeyPatch, empty_mirror: Path) -> None:
-    """Keeps every test off the network. A test of downloading deletes `HATLIB_MIRROR` and serves the files itself."""
+    """Keeps every test off the network. A test of downloading deletes `HATLIB_MIRROR` and serves
+    the files itself."""
     if not os.environ.get("HATLIB_MIRROR"):
         monkeypatch.setenv("HATLIB_MIRROR", str(empty_mirror))
 
 
 @pytest.fixture
 def needs_data(no_downloads: None, empty_mirror: Path) -> Callable[..., None]:
-    """`needs_data("set5", "t91")` makes the sets ready, or skips the test, saying which one is missing.
+    """`needs_data("set5", "t91")` makes the sets ready, or skips the test, saying which one is
+    missing.
 
-    They come from `HATLIB_MIRROR`, or from an earlier `hatlib fetch`. An error with a set that the mirror does
-    have is an error, not a reason to skip.
+    They come from `HATLIB_MIRROR`, or from an earlier `hatlib fetch`. An error with a set that the
+    mirror does have is an error, not a reason to skip.
     """
 
     def fetch(*names: str) -> None:
@@ -72,7 +77,7 @@ def needs_data(no_downloads: None, empty_mirror: Path) -> Callable[..., None]:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
     """A web server of our own, an empty data folder, and no mirror."""
-    from serving import Server
+    from tests.helpers.serving import Server
 
     for variable in ("HATLIB_MIRROR", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(variable, raising=False)

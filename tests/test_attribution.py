@@ -1,4 +1,5 @@
-"""LAM: orders of convergence, anchors of the diffusion index, borders, flat images, and what must be left alone."""
+"""LAM: orders of convergence, anchors of the diffusion index, borders, flat images, and what must
+be left alone."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ ENLARGE = nn.Upsample(scale_factor=2, mode="bilinear")
 
 
 def network(kind: str, scale: int = 2) -> models.Network:
-    """A small network with random weights, in float64, so that rounding does not hide how an error falls."""
+    """A small network with random weights, in float64, so that rounding does not hide how an error
+    falls."""
     name, options = SMALL[kind]
     torch.manual_seed(0)
     model = models.create(name, scale, **options).double().eval()
@@ -61,12 +63,13 @@ def order(steps: list[int], error: np.ndarray) -> float:
     return float(np.polyfit(np.log(steps), np.log(error), 1)[0])
 
 
-# --- completeness -----------------------------------------------------------------------------------------------------
+# --- completeness ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", SMALL)
 def test_the_sum_tends_to_the_difference_at_the_ends(kind):
-    """As 1/m for the right-hand sum; the midpoint rule is ahead of it, though ReLUs have corners."""
+    """As 1/m for the right-hand sum; the midpoint rule is ahead of it, though ReLUs have
+    corners."""
     model, steps = network(kind), [8, 16, 32]
     right, midpoint = errors(model, "right", steps), errors(model, "midpoint", steps)
     assert order(steps, right) == pytest.approx(-1, abs=0.2)
@@ -84,14 +87,15 @@ def test_the_midpoint_rule_is_of_second_order_where_the_network_is_smooth(kind, 
 
 
 def test_the_sign_is_that_of_the_path_from_the_blurred_image():
-    """Sharpening adds detail: what `lam` attributes sums to something positive for an enlargement without a network."""
+    """Sharpening adds detail: what `lam` attributes sums to something positive for an enlargement
+    without a network."""
     result = lam(ENLARGE, PHOTO, (4, 4, 16))
     attributed, change = result.completeness
     assert change > 0 and attributed == pytest.approx(change, rel=0.05)
     assert result.signed.sum() == pytest.approx(attributed)
 
 
-# --- the map ----------------------------------------------------------------------------------------------------------
+# --- the map --------------------------------------------------------------------------------------
 
 
 def test_only_pixels_that_the_window_depends_on_count():
@@ -107,7 +111,8 @@ def test_only_pixels_that_the_window_depends_on_count():
 
 
 def test_the_published_sum_written_out():
-    """Σ ∂D/∂γ(k/m) · (γ(k/m) − γ((k−1)/m)), k = 1 … m, a step at a time with Gaussian kernels in two dimensions."""
+    """Σ ∂D/∂γ(k/m) · (γ(k/m) − γ((k−1)/m)), k = 1 … m, a step at a time with Gaussian kernels in
+    two dimensions."""
     lr = torch.rand(1, 3, 9, 11, generator=torch.Generator().manual_seed(0)).double()
     model, window, m = network("swinir"), (5, 6, 8), 6
 
@@ -147,7 +152,7 @@ def test_arrays_and_tensors_give_the_same():
     assert lam(model, PHOTO, (3, 3, 6), 3).sr.shape == (24, 24, 3)
 
 
-# --- flat images, borders, sizes --------------------------------------------------------------------------------------
+# --- flat images, borders, sizes ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", SMALL)
@@ -215,7 +220,7 @@ def test_damaged_weights():
         lam(model, PHOTO, (0, 0, 8))
 
 
-# --- what is left alone -----------------------------------------------------------------------------------------------
+# --- what is left alone ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("grad_mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
@@ -274,7 +279,7 @@ def test_half_the_batch_is_tried_where_memory_runs_out():
     ]  # the two ends; batches of 8 (there are 4 steps), of 4, of 2
 
 
-# --- path, objective, index -------------------------------------------------------------------------------------------
+# --- path, objective, index -----------------------------------------------------------------------
 
 
 def test_the_path_starts_blurred_and_ends_at_the_image():

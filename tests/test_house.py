@@ -20,8 +20,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import hatlib
+from tests.helpers import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 CONDA_NAMES = {
     "torch": "pytorch",
     "matplotlib": "matplotlib-base",  # where conda-forge's name differs
@@ -36,45 +36,6 @@ IMPORT_NAMES = {
     "beautifulsoup4": "bs4",
 }
 
-# The modules of the package, bottom first: each may import those before it.
-LAYERS = [
-    "errors",
-    "files",
-    "recorded",
-    "runtime",
-    "images",
-    "resize",
-    "bays",
-    "facades",
-    "pictures",
-    "degradation",
-    "metrics",
-    "catalogue",
-    "downloads",
-    "sampling",
-    "datasets",
-    "models",
-    "weights",
-    "checkpoints",
-    "inference",
-    "evaluation",
-    "overview",
-    "recipes",
-    "snapshots",
-    "training",
-    "attribution",
-    "plotting",
-    "reproduction",
-    "widgets",
-    "exercises",
-    "doctor",
-    "terminal",
-    "stills",
-    "pages",
-    "execution",
-    "course",
-    "cli",
-]
 LAZY = {
     "matplotlib",
     "ipywidgets",
@@ -109,7 +70,7 @@ def requirements(*extras: str) -> dict[str, Requirement]:
     return {canonicalize_name(requirement.name): requirement for requirement in parsed}
 
 
-# --- packages and versions -------------------------------------------------------------------------------------------
+# --- packages and versions ------------------------------------------------------------------------
 
 
 def test_version_is_the_same_everywhere() -> None:
@@ -163,7 +124,8 @@ def test_constraints_are_exact_and_within_the_bounds() -> None:
 
 
 def test_constraints_cover_every_installed_dependency() -> None:
-    """Followed through the installed packages, so it sees the dependencies that apply on this system."""
+    """Followed through the installed packages, so it sees the dependencies that apply on this
+    system."""
     for name in requirements("notebooks", "tests"):
         if not constraints()[name].specifier.contains(version := importlib.metadata.version(name)):
             pytest.skip(
@@ -188,7 +150,7 @@ def test_constraints_cover_every_installed_dependency() -> None:
                 todo.append(needed)
 
 
-# --- what imports what -----------------------------------------------------------------------------------------------
+# --- what imports what ----------------------------------------------------------------------------
 
 
 def modules() -> list[Path]:
@@ -203,7 +165,8 @@ class WithoutTypeImports(ast.NodeTransformer):
 
 
 def imports(source: str) -> Iterator[tuple[int, str]]:
-    """(line, dotted name) of all that a file of the package imports, inside functions too; and `hatlib.name` in use."""
+    """(line, dotted name) of all that a file of the package imports, inside functions too; and
+    `hatlib.name` in use."""
     for node in ast.walk(WithoutTypeImports().visit(ast.parse(source))):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
@@ -216,42 +179,6 @@ def imports(source: str) -> Iterator[tuple[int, str]]:
             and node.value.id == "hatlib"
         ):
             yield node.lineno, f"hatlib.{node.attr}"
-
-
-def layer(name: str) -> str | None:
-    """ "hatlib.models.srcnn.SRCNN" → "models"; None for other packages and for names such as hatlib.__version__."""
-    parts = name.split(".")
-    package_names = {"HatlibError": "errors", **getattr(hatlib, "_NAMES", {})}
-    if parts[0] != "hatlib" or len(parts) == 1 or parts[1].startswith("__"):
-        return None
-    return package_names.get(parts[1], parts[1])
-
-
-@pytest.mark.parametrize(
-    "path", modules(), ids=lambda path: path.relative_to(ROOT / "hatlib").as_posix()
-)
-def test_a_module_imports_only_the_layers_below_it(path: Path) -> None:
-    own = path.relative_to(ROOT / "hatlib").with_suffix("").parts[0]
-    if own in ("__init__", "__main__"):
-        return  # the front door: names everything, imports it when it is used
-    assert own in LAYERS, f"a new module: give {own} its place in LAYERS"
-    below = LAYERS[: LAYERS.index(own) + 1]
-    wrong = [
-        f"line {line}: {name}"
-        for line, name in imports(path.read_text(encoding="utf-8"))
-        if (found := layer(name)) is not None and found not in below
-    ]
-    assert not wrong, f"{own} may import {' '.join(below[:-1])}; {wrong}"
-
-
-def test_the_layer_rule_sees_every_kind_of_import() -> None:
-    source = "import hatlib.cli.app\nfrom hatlib import cli\ndef f():\n    from hatlib.cli.app import main\nhatlib.evaluate()\n"
-    assert [(line, layer(name)) for line, name in sorted(imports(source))] == [
-        (1, "cli"),
-        (2, "cli"),
-        (4, "cli"),
-        (5, "evaluation"),
-    ]
 
 
 def third_party(paths: list[Path]) -> set[str]:
@@ -282,7 +209,8 @@ print(json.dumps([time.perf_counter() - start, sorted({n.split(".")[0] for n in 
 
 
 def test_import_is_light() -> None:
-    """`import hatlib` costs at most 0.3 s beyond `import torch`, and brings no notebook or plotting package."""
+    """`import hatlib` costs at most 0.3 s beyond `import torch`, and brings no notebook or plotting
+    package."""
     runs = []
     for _ in range(3):  # the best of three: other processes can only make it slower
         done = subprocess.run(
@@ -296,7 +224,7 @@ def test_import_is_light() -> None:
     assert seconds <= 0.3
 
 
-# --- commands --------------------------------------------------------------------------------------------------------
+# --- commands -------------------------------------------------------------------------------------
 
 
 def targets() -> list[str]:
@@ -408,7 +336,7 @@ def test_the_notebook_test_is_the_same_command_everywhere() -> None:
             assert set(re.findall(r"--nbval\S*(?: \d+)?", command)) == options
 
 
-# --- every file ------------------------------------------------------------------------------------------------------
+# --- every file -----------------------------------------------------------------------------------
 
 
 @cache

@@ -2,8 +2,9 @@
 
     python -m experiments.claims
 
-writes notebooks/CLAIMS.md. A claim is a function that measures, beside the rule that turns its numbers into a verdict
-(`frame`); the claims stand in the survey's order in `basics`, `swinir`, `hat` and `results`.
+writes notebooks/CLAIMS.md. A claim is a function that measures, beside the rule that turns its
+numbers into a verdict (`frame`); the claims stand in the survey's order in `basics`, `swinir`,
+`hat` and `results`.
 """
 
 from __future__ import annotations

@@ -51,7 +51,8 @@ def spatial_range() -> Numbers:
 def _by_distance(
     model: models.Network, name: str, side: int = 72, place: int = 32
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Distance from the pixel in rows or columns, whichever is larger, and the gradient's energy there; both flat."""
+    """Distance from the pixel in rows or columns, whichever is larger, and the gradient's energy
+    there; both flat."""
     lr = to_tensor(pair(name)[0][:side, :side].copy()).requires_grad_()
     with torch.enable_grad():
         block = model(lr)[..., 4 * place : 4 * place + 4, 4 * place : 4 * place + 4]
@@ -61,7 +62,7 @@ def _by_distance(
     return np.maximum(abs(y - place), abs(x - place)).ravel(), energy.ravel() / energy.sum()
 
 
-# --- introduction -----------------------------------------------------------------------------------------------------
+# --- introduction ---------------------------------------------------------------------------------
 
 
 @claim(
@@ -168,7 +169,7 @@ def ssim_structure() -> Numbers:
     }
 
 
-# --- SRCNN ------------------------------------------------------------------------------------------------------------
+# --- SRCNN ----------------------------------------------------------------------------------------
 
 
 @claim(

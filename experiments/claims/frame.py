@@ -2,15 +2,15 @@
 
 A claim is declared by a decorator on the function that measures it:
 
-    @claim("ssim-range", "Introduction", "SSIM is “measured from 0 to 1”",
-           test="SSIM of stripes and of the same stripes turned over; holds if it is not below 0",
-           found="{lowest:+.2f}", judge=lambda n: graded(n.lowest >= 0), shown=["02 SSIM below zero"])
+    @claim("ssim-range", "Introduction", "SSIM is “measured from 0 to 1”", test="SSIM of stripes and
+           of the same stripes turned over; holds if it is not below 0", found="{lowest:+.2f}",
+           judge=lambda n: graded(n.lowest >= 0), shown=["02 SSIM below zero"])
     def ssim_range() -> Numbers:
         ...
         return {"lowest": metrics.ssim(turned, stripes)}
 
-Nothing that depends on a measurement is typed: the verdict comes from `judge`, the numbers from `measure`, and a remark
-is given for a verdict and printed with no other.
+Nothing that depends on a measurement is typed: the verdict comes from `judge`, the numbers from
+`measure`, and a remark is given for a verdict and printed with no other.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ class Claim:
         found: what was measured, as a format string of the numbers.
         judge: the numbers as attributes → a verdict.
         measure: computes the numbers, or raises NotMeasured.
-        shown: where the course shows it: "02 SSIM below zero" is that heading of notebook 02, "09" all of it.
+        shown: where the course shows it: "02 SSIM below zero" is that heading of notebook 02, "09"
+            all of it.
         remarks: verdict → a sentence that is printed with it.
     """
 
@@ -129,7 +130,7 @@ def evaluate(one: Claim) -> Row:
     return Row(one, numbers, result, f"{text}. {remark}" if remark else text)
 
 
-# --- the page ---------------------------------------------------------------------------------------------------------
+# --- the page -------------------------------------------------------------------------------------
 
 
 def headings(path: Path) -> list[str]:
@@ -145,7 +146,8 @@ def headings(path: Path) -> list[str]:
 
 
 def link(place: str) -> str:
-    """ "02 SSIM below zero" → a Markdown link to that heading; "09" → to the notebook, or its number until it is there.
+    """ "02 SSIM below zero" → a Markdown link to that heading; "09" → to the notebook, or its
+    number until it is there.
 
     Raises:
         HatlibError: the notebook has no such heading.

@@ -1,4 +1,5 @@
-"""Claims of the survey's part on HAT: why it is there, attribution maps, and how a block is implemented."""
+"""Claims of the survey's part on HAT: why it is there, attribution maps, and how a block is
+implemented."""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ SMALL = HATConfig(
 )  # HAT's windows, few channels
 
 
-# --- why HAT ----------------------------------------------------------------------------------------------------------
+# --- why HAT --------------------------------------------------------------------------------------
 
 
 @cache
@@ -112,7 +113,8 @@ def blocking() -> Numbers:
 def _steps(features: np.ndarray, first: int = 16, last: int = 48) -> np.ndarray:
     """Sum of the steps from pixels to their right neighbours by place in the window: (8,).
 
-    features: (8, H, W, C) of eight crops, each a pixel further down and right; the same pixels count in all.
+    features: (8, H, W, C) of eight crops, each a pixel further down and right; the same pixels
+    count in all.
     """
     steps = np.abs(np.diff(features, axis=2)).sum(axis=3)  # (8, H, W − 1)
     sums = np.zeros(8)
@@ -163,7 +165,7 @@ def cross_window() -> Numbers:
     return found | {"ocab": depends_on(OCAB(SMALL), 12)}
 
 
-# --- attribution maps -------------------------------------------------------------------------------------------------
+# --- attribution maps -----------------------------------------------------------------------------
 
 
 @claim(
@@ -308,7 +310,7 @@ def transposed() -> Numbers:
     }
 
 
-# --- the block --------------------------------------------------------------------------------------------------------
+# --- the block ------------------------------------------------------------------------------------
 
 
 @claim(

@@ -1,4 +1,5 @@
-"""The classes of notebook 08, the survey's listing among them, as the notebook's cells define them."""
+"""The classes of notebook 08, the survey's listing among them, as the notebook's cells define
+them."""
 
 from __future__ import annotations
 

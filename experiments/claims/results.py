@@ -44,7 +44,7 @@ FIGURE_5 = {
 }  # DI, PSNR in dB of one window
 
 
-# --- results ----------------------------------------------------------------------------------------------------------
+# --- results --------------------------------------------------------------------------------------
 
 
 @claim(
@@ -301,7 +301,7 @@ def over_srcnn() -> Numbers:
     }
 
 
-# --- experiments ------------------------------------------------------------------------------------------------------
+# --- experiments ----------------------------------------------------------------------------------
 
 
 @claim(
@@ -392,7 +392,8 @@ def ucla() -> Numbers:
 
 
 def reproduced(model: str, data: str) -> dict[str, Any]:
-    """What notebook 10's table has of a network on a set: psnr, ssim (None where it has not), and in words.
+    """What notebook 10's table has of a network on a set: psnr, ssim (None where it has not), and
+    in words.
 
     The table has a row for each image, and other ways to make LR beside the protocol's.
     """
@@ -461,7 +462,8 @@ def _ahead(n: Any) -> tuple[bool, bool, bool]:
 
 
 def _difference(rows: pd.DataFrame) -> tuple[float, float]:
-    """Gain on buildings less gain on portraits, in dB: the ends of the interval when pictures are drawn again."""
+    """Gain on buildings less gain on portraits, in dB: the ends of the interval when pictures are
+    drawn again."""
     gains = [
         rows[(rows["region"] == "whole") & (rows["content"] == kind)]["gain"].to_numpy()
         for kind in CONTENTS
@@ -473,7 +475,8 @@ def _difference(rows: pd.DataFrame) -> tuple[float, float]:
 
 
 def _tiles_apart(rows: pd.DataFrame) -> float:
-    """Gain on buildings less gain on portraits, in dB, over the tiles of equal difficulty that both have."""
+    """Gain on buildings less gain on portraits, in dB, over the tiles of equal difficulty that both
+    have."""
     rows = rows[rows["region"].str.startswith("tiles")]
     rows = rows.assign(weighted=rows["gain"] * rows["pixels"])
     sums = rows.groupby(["region", "content"])[["weighted", "pixels"]].sum()
@@ -603,7 +606,7 @@ def activation_helps() -> Numbers:
     return {"value": middle, "low": low, "high": high, "more": more, "less": less}
 
 
-# --- conclusion -------------------------------------------------------------------------------------------------------
+# --- conclusion -----------------------------------------------------------------------------------
 
 
 @claim(

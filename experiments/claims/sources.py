@@ -28,13 +28,13 @@ from .frame import NotMeasured
 SETS = ["Set5", "Set14", "B100", "Urban100", "Manga109"]
 
 
-# --- published and recorded -------------------------------------------------------------------------------------------
+# --- published and recorded -----------------------------------------------------------------------
 
 
 @cache
 def published() -> Any:
     """All published values: method, scale, training_data, dataset, psnr (dB), ssim, source."""
-    return pd.read_csv(Path(hatlib.__file__).parent / "published.csv")
+    return pd.read_csv(Path(hatlib.__file__).parent / "evaluation" / "published.csv")
 
 
 def values(method: str, training: str | None = None, column: str = "psnr", **only: Any) -> Any:
@@ -80,12 +80,13 @@ def study() -> Any:
 
 
 def interval(values: np.ndarray) -> dict[str, float]:
-    """Mean of a set of windows and its 95 % interval, when the windows are drawn again: mean, low, high."""
+    """Mean of a set of windows and its 95 % interval, when the windows are drawn again: mean, low,
+    high."""
     mean, low, high = study().bootstrap(lambda windows: float(values[windows].mean()), len(values))
     return {"mean": mean, "low": low, "high": high}
 
 
-# --- networks and pictures --------------------------------------------------------------------------------------------
+# --- networks and pictures ------------------------------------------------------------------------
 
 
 @cache
@@ -130,7 +131,8 @@ def upscale(weights: str, lr: np.ndarray) -> np.ndarray:
 
 
 def depends_on(layers: nn.Module, channels: int, side: int = 48, place: int = 20) -> int:
-    """Side of the square of tokens that one token of the result depends on, in a map of side×side random tokens."""
+    """Side of the square of tokens that one token of the result depends on, in a map of side×side
+    random tokens."""
     generator = torch.Generator().manual_seed(0)
     tokens = torch.rand(
         1, side, side, channels, dtype=torch.double, generator=generator
@@ -142,6 +144,6 @@ def depends_on(layers: nn.Module, channels: int, side: int = 48, place: int = 20
 
 
 def within(error: float) -> float:
-    """The first of 1e-9, 1e-6, 1e-3 and 1 that an error does not exceed: what is printed of it on every machine "
-    "alike."""
+    """The first of 1e-9, 1e-6, 1e-3 and 1 that an error does not exceed: what is printed of it on
+    every machine " "alike."""
     return next((bound for bound in (1e-9, 1e-6, 1e-3) if error <= bound), 1.0)

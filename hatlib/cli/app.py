@@ -1,8 +1,9 @@
-"""The commands: `hatlib …` and `python -m hatlib …` alike. Thin: each parses, calls the package and prints.
+"""The commands: `hatlib …` and `python -m hatlib …` alike. Thin: each parses, calls the package and
+prints.
 
-Exit codes: 0; 1 where part of the work failed (a picture of a folder, a notebook); 2 for bad input, with one line on
-stderr that says what is wrong and what would be right; 130 after Ctrl-C. Whatever is heavy to import is imported
-inside a command, so that `--help` answers at once.
+Exit codes: 0; 1 where part of the work failed (a picture of a folder, a notebook); 2 for bad input,
+with one line on stderr that says what is wrong and what would be right; 130 after Ctrl-C. Whatever
+is heavy to import is imported inside a command, so that `--help` answers at once.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ Out = Annotated[Path, typer.Argument(metavar="OUT", help="The file to write, or 
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command and returns its exit code; no exception gets out that a user can do something about."""
+    """Runs a command and returns its exit code; no exception gets out that a user can do something
+    about."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):  # not a text file: somebody captures it
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a Windows console may know no ×
@@ -99,7 +101,7 @@ def common(
     """Options that come before a command."""
 
 
-# ---- looking around -------------------------------------------------------------------------------------------------
+# ---- looking around ------------------------------------------------------------------------------
 
 
 @app.command("doctor")
@@ -143,7 +145,8 @@ def datasets(json_file: JsonOption = None) -> None:
 
 @app.command()
 def models(json_file: JsonOption = None) -> None:
-    """List the networks (size, multiply-adds, published PSNR) and the published weights that there are."""
+    """List the networks (size, multiply-adds, published PSNR) and the published weights that there
+    are."""
     from hatlib import models
     from hatlib.evaluation import model_table
 
@@ -214,7 +217,8 @@ def fetch(
         bool, typer.Option("--published-lr", help="Also the LR files published with it.")
     ] = False,
 ) -> None:
-    """Download data sets and weights: what is here is checked and kept, what is missing is fetched."""
+    """Download data sets and weights: what is here is checked and kept, what is missing is
+    fetched."""
     from hatlib.data import datasets
     from hatlib.system.paths import data_folder
     from hatlib.weights import catalogue
@@ -238,7 +242,7 @@ def fetch(
         )
 
 
-# ---- pictures -------------------------------------------------------------------------------------------------------
+# ---- pictures ------------------------------------------------------------------------------------
 
 
 @app.command()
@@ -375,7 +379,8 @@ def lam_command(
     steps: Annotated[int, typer.Option(min=1, help="Into which the path is cut.")] = 50,
     rule: Annotated[str, typer.Option(help="right (as published) or midpoint.")] = "right",
 ) -> None:
-    """Draw which pixels of an LR image a network uses for a window of its result (a local attribution map)."""
+    """Draw which pixels of an LR image a network uses for a window of its result (a local
+    attribution map)."""
     from hatlib import attribution, plotting
     from hatlib.imaging.io import load_image
     from hatlib.system import atomic
@@ -402,7 +407,8 @@ def lam_command(
 
 
 def load_model(name: str, scale: int | None) -> Network:
-    """The network on the device of this machine; HatlibError if its scale is not the one that was asked for."""
+    """The network on the device of this machine; HatlibError if its scale is not the one that was
+    asked for."""
     from hatlib.system import devices
     from hatlib.weights import catalogue, files
 
@@ -417,7 +423,7 @@ def load_model(name: str, scale: int | None) -> Network:
     return network.to(devices.device())
 
 
-# ---- measuring ------------------------------------------------------------------------------------------------------
+# ---- measuring -----------------------------------------------------------------------------------
 
 
 @app.command()
@@ -433,7 +439,8 @@ def evaluate(
     gray: Annotated[str, typer.Option(help="One-channel files: keep, or rgb.")] = "keep",
     json_file: JsonOption = None,
 ) -> None:
-    """Measure a network on a data set by the protocol of the papers, next to the published value where there is one."""
+    """Measure a network on a data set by the protocol of the papers, next to the published value
+    where there is one."""
     from hatlib.data.datasets import load
     from hatlib.evaluation import protocol, published
 
@@ -500,7 +507,7 @@ def _saver(folder: Path | None) -> Callable[[str, np.ndarray], None] | None:
     return None if folder is None else lambda name, image: save_image(folder / f"{name}.png", image)
 
 
-# ---- training -------------------------------------------------------------------------------------------------------
+# ---- training ------------------------------------------------------------------------------------
 
 
 @app.command()
@@ -581,10 +588,12 @@ def reproduce_command(
     ] = Path("build/reproduce"),
     json_file: JsonOption = None,
 ) -> None:
-    """Measure networks on whole sets next to the papers' and the survey's values; writes tables and strips.
+    """Measure networks on whole sets next to the papers' and the survey's values; writes tables and
+    strips.
 
     Each image is written down as it is measured: after an interruption the same command goes on.
     """
+    from hatlib import plotting
     from hatlib.evaluation import reproduction
     from hatlib.weights import files
 
@@ -592,7 +601,16 @@ def reproduce_command(
     networks = files.trained() if models is None else _names(models)
     try:
         rows = reproduction.run(
-            networks, _names(data), out, limit, scale, precision, _announced, every, lr
+            networks,
+            _names(data),
+            out,
+            limit,
+            scale,
+            precision,
+            _announced,
+            every,
+            lr,
+            draw=plotting.comparison,
         )
     except KeyboardInterrupt:
         console.say(f"stopped; {out} keeps what was measured, and the same command goes on with it")
@@ -624,7 +642,7 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-# ---- the course -----------------------------------------------------------------------------------------------------
+# ---- the course ----------------------------------------------------------------------------------
 
 
 @app.command("course")

@@ -17,14 +17,17 @@ if TYPE_CHECKING:
 def each_image(
     source: Path, target: Path, convert: Callable[[Path, Path], str], resume: bool = False
 ) -> int:
-    """Converts an image file, or each image file of a folder; a bad one there does not stop the rest.
+    """Converts an image file, or each image file of a folder; a bad one there does not stop the
+    rest.
 
     Args:
         source: an image file or a folder.
-        target: a file name or a folder for an image, a folder for a folder; it is made if needed. In a folder the
-            results are PNG files with the names of the originals.
-        convert: called as convert(file, result); writes the result and says in a few words what it did.
-        resume: whether results in a folder that are newer than their originals are left as they are.
+        target: a file name or a folder for an image, a folder for a folder; it is made if needed.
+            In a folder the results are PNG files with the names of the originals.
+        convert: called as convert(file, result); writes the result and says in a few words what it
+            did.
+        resume: whether results in a folder that are newer than their originals are left as they
+            are.
     Returns:
         The exit code: 1 if an image of a folder failed, else 0.
     """

@@ -1,4 +1,5 @@
-"""What this machine has: versions, devices, folders. Shown by `hatlib doctor` and at the foot of the course's index."""
+"""What this machine has: versions, devices, folders. Shown by `hatlib doctor` and at the foot of
+the course's index."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ LOW_SPACE = 0.5e9  # bytes; all public sets together take 0.25 GB
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report; `problem` says what to do about it, and is empty where all is well."""
+    """One line of the report; `problem` says what to do about it, and is empty where all is
+    well."""
 
     name: str
     value: str
@@ -65,7 +67,8 @@ def _precision() -> Finding:
 
 
 def _data_folder() -> Finding:
-    """Whether downloads can be kept: a file is really written, because permissions tell only half."""
+    """Whether downloads can be kept: a file is really written, because permissions tell only
+    half."""
     folder = paths.data_folder()
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     try:

@@ -1,4 +1,5 @@
-"""One notebook in a fresh kernel of the running Python: executed, and cleaned for keeping. Used by `course`."""
+"""One notebook in a fresh kernel of the running Python: executed, and cleaned for keeping. Used by
+`course`."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ KEPT_CELL_METADATA = ("tags", "jupyter")
 
 
 def read(path: Path) -> NotebookNode:
-    """A notebook in the current format, without outputs: nothing stale can pass for a result of this run."""
+    """A notebook in the current format, without outputs: nothing stale can pass for a result of
+    this run."""
     import nbformat
 
     try:
@@ -45,7 +47,8 @@ def read(path: Path) -> NotebookNode:
 
 
 def environment(store: bool = False) -> dict[str, str]:
-    """The kernels' environment variables: ours, with folders made absolute because kernels run elsewhere."""
+    """The kernels' environment variables: ours, with folders made absolute because kernels run
+    elsewhere."""
     variables = {
         **os.environ,
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
@@ -65,7 +68,8 @@ def environment(store: bool = False) -> dict[str, str]:
 
 
 def new_client(notebook: NotebookNode, timeout: float | None) -> Any:
-    """An nbclient for a kernel of the running interpreter, whatever the kernel registered as python3 may be."""
+    """An nbclient for a kernel of the running interpreter, whatever the kernel registered as
+    python3 may be."""
     from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
     from jupyter_client.manager import AsyncKernelManager
     from nbclient import NotebookClient
@@ -90,7 +94,8 @@ def new_client(notebook: NotebookNode, timeout: float | None) -> Any:
 
 @contextlib.contextmanager
 def kernel(client: Any, folder: Path, variables: dict[str, str]) -> Iterator[None]:
-    """Starts the client's kernel in a folder, quietly, and ends it in every case: at once if something went wrong."""
+    """Starts the client's kernel in a folder, quietly, and ends it in every case: at once if
+    something went wrong."""
     from jupyter_core.utils import run_sync
 
     with (
@@ -119,7 +124,8 @@ def execute(
 ) -> str:
     """Runs all cells in place. Returns "" or the last line of the error at which it stopped.
 
-    An error that left no output (a dead kernel, a timeout) is added to its cell, so that the page shows it.
+    An error that left no output (a dead kernel, a timeout) is added to its cell, so that the page
+    shows it.
     """
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
     from nbformat.v4 import new_output
@@ -163,9 +169,11 @@ def drop_progress(notebook: NotebookNode) -> None:
 
 
 def clean(notebook: NotebookNode) -> NotebookNode:
-    """A copy to keep: no widget state, timestamps or interpreter version, so that two runs differ in little.
+    """A copy to keep: no widget state, timestamps or interpreter version, so that two runs differ
+    in little.
 
-    A widget's view, which nothing can show without its kernel, becomes the picture that it showed first.
+    A widget's view, which nothing can show without its kernel, becomes the picture that it showed
+    first.
     """
     tidy = copy.deepcopy(notebook)
     state = widget_images.widget_state(notebook)
@@ -182,7 +190,8 @@ def clean(notebook: NotebookNode) -> NotebookNode:
 
 
 def shrink_pictures(notebook: NotebookNode) -> None:
-    """Packs the PNG pictures of the outputs more tightly, about a tenth, without changing a pixel."""
+    """Packs the PNG pictures of the outputs more tightly, about a tenth, without changing a
+    pixel."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if text := output.get("data", {}).get("image/png"):
@@ -191,7 +200,8 @@ def shrink_pictures(notebook: NotebookNode) -> None:
 
 
 def pack_png(content: bytes) -> bytes:
-    """The same picture in fewer bytes: no alpha channel where nothing is transparent, the slowest compression."""
+    """The same picture in fewer bytes: no alpha channel where nothing is transparent, the slowest
+    compression."""
     import numpy as np
     from PIL import Image
 

@@ -1,7 +1,8 @@
 """The pages that `hatlib course` writes: each executed notebook as HTML, and an index of them.
 
-They need no network: formulas are MathML, scripts and web fonts are left out, a badge from another site becomes its
-text, and explorers, which need a kernel, show the picture and the settings they started with.
+They need no network: formulas are MathML, scripts and web fonts are left out, a badge from another
+site becomes its text, and explorers, which need a kernel, show the picture and the settings they
+started with.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ ROW = """\
 <p class="meta"><span class="state {state}">{label}</span> {details}</p></div></li>"""
 
 
-# ---- formulas -------------------------------------------------------------------------------------------------------
+# ---- formulas ------------------------------------------------------------------------------------
 
 # What MathJax knows in a notebook and latex2mathml does not, said in words that both know.
 LATEX_FIXES = (
@@ -91,7 +92,8 @@ MATHML = "http://www.w3.org/1998/Math/MathML"
 
 
 def mathml(latex: str, display: str = "inline") -> str:
-    """A formula as MathML, which browsers draw by themselves; its LaTeX source as code if it can't be converted.
+    """A formula as MathML, which browsers draw by themselves; its LaTeX source as code if it can't
+    be converted.
 
     Args:
         latex: without dollar signs.
@@ -148,7 +150,7 @@ def new_exporter() -> HTMLExporter:
     return exporter
 
 
-# ---- a notebook -----------------------------------------------------------------------------------------------------
+# ---- a notebook ----------------------------------------------------------------------------------
 
 
 def notebook_page(notebook: NotebookNode, path: Path, results: Sequence[Result], out: Path) -> str:
@@ -196,7 +198,8 @@ def _navigation(results: Sequence[Result], number: int) -> str:
 
 
 def local_links(page: str, path: Path, course: Sequence[str], out: Path) -> str:
-    """Makes a page at home in `out`: links to notebooks lead to their pages, links to other files to those files.
+    """Makes a page at home in `out`: links to notebooks lead to their pages, links to other files
+    to those files.
 
     Pictures from other sites (badges) become their alternative text.
     """
@@ -234,7 +237,7 @@ def stylesheet() -> str:
     return resources.files("hatlib.course").joinpath("course.css").read_text(encoding="utf-8")
 
 
-# ---- the index ------------------------------------------------------------------------------------------------------
+# ---- the index -----------------------------------------------------------------------------------
 
 
 def plain(markdown: str) -> str:
@@ -266,7 +269,8 @@ def summary(results: Sequence[Result]) -> str:
 
 
 def index_page(results: Sequence[Result], facts: Mapping[str, str]) -> str:
-    """The course at a glance: title, promise, state and minutes of each notebook; machine, versions and date."""
+    """The course at a glance: title, promise, state and minutes of each notebook; machine, versions
+    and date."""
     rows = "\n".join(_row(r) for r in results)
     facts_html = "\n".join(
         f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in facts.items()

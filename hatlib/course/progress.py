@@ -1,7 +1,8 @@
 """Which exercises the learner has passed: a small file in the data folder, on this machine only.
 
-`exercises.check` writes it, `exercises.progress` and the index page of the course read it. It is JSON, number of the
-exercise → when it was first passed (UTC). A file that is missing or damaged counts as empty.
+`exercises.check` writes it, `exercises.progress` and the index page of the course read it. It is
+JSON, number of the exercise → when it was first passed (UTC). A file that is missing or damaged
+counts as empty.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ OFF = "off"
 
 
 def path() -> Path | None:
-    """The file: `HATLIB_PROGRESS`, else progress.json in the data folder; None where that variable says "off"."""
+    """The file: `HATLIB_PROGRESS`, else progress.json in the data folder; None where that variable
+    says "off"."""
     chosen = os.environ.get("HATLIB_PROGRESS")
     if chosen == OFF:
         return None
@@ -26,7 +28,8 @@ def path() -> Path | None:
 
 
 def passed() -> dict[str, str]:
-    """Number of each passed exercise → when it was first passed; empty where nothing is recorded or can be read."""
+    """Number of each passed exercise → when it was first passed; empty where nothing is recorded or
+    can be read."""
     file = path()
     try:
         found = json.loads(file.read_text(encoding="utf-8")) if file else {}
@@ -38,7 +41,8 @@ def passed() -> dict[str, str]:
 
 
 def remember(id: str) -> None:
-    """Records a pass. The first one counts; a place that can't be written to is no reason to disturb the learner."""
+    """Records a pass. The first one counts; a place that can't be written to is no reason to
+    disturb the learner."""
     file, known = path(), passed()
     if file is None or id in known:
         return

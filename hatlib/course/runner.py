@@ -1,8 +1,9 @@
-"""Runs the course: every notebook in order, each in a fresh kernel of this very Python, and keeps what came out.
+"""Runs the course: every notebook in order, each in a fresh kernel of this very Python, and keeps
+what came out.
 
-`hatlib course` writes the executed notebooks, the same as HTML, an index page and `course.json` to a folder. With
-`--store` the outputs also go back into `notebooks/`: the one way in which stored outputs are made. One
-notebook is run by `execution`; the pages are drawn by `pages`.
+`hatlib course` writes the executed notebooks, the same as HTML, an index page and `course.json` to
+a folder. With `--store` the outputs also go back into `notebooks/`: the one way in which stored
+outputs are made. One notebook is run by `execution`; the pages are drawn by `pages`.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Result:
         self.done += 1
 
 
-# ---- what to run ----------------------------------------------------------------------------------------------------
+# ---- what to run ---------------------------------------------------------------------------------
 
 
 def need_notebook_packages() -> None:
@@ -91,7 +92,8 @@ def select(notebooks: Sequence[Path], only: Iterable[str]) -> list[Path]:
 
 
 def describe(path: Path, notebook: NotebookNode) -> Result:
-    """The notebook's title and promise, from its first Markdown cell, and its number of code cells."""
+    """The notebook's title and promise, from its first Markdown cell, and its number of code
+    cells."""
     text = next((cell.source for cell in notebook.cells if cell.cell_type == "markdown"), "")
     paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", text)]
     heading = next((p for p in paragraphs if p.startswith("#")), path.stem)
@@ -103,11 +105,12 @@ def describe(path: Path, notebook: NotebookNode) -> Result:
     return Result(path.stem, title, promise, cells)
 
 
-# ---- the live table -------------------------------------------------------------------------------------------------
+# ---- the live table ------------------------------------------------------------------------------
 
 
 class Board:
-    """The progress of all notebooks: a table that follows on a terminal, plain lines anywhere else."""
+    """The progress of all notebooks: a table that follows on a terminal, plain lines anywhere
+    else."""
 
     def __init__(self, console: Console, results: Sequence[Result]) -> None:
         self.console, self.results = console, results
@@ -161,7 +164,7 @@ class Board:
             )
 
 
-# ---- the whole course -----------------------------------------------------------------------------------------------
+# ---- the whole course ----------------------------------------------------------------------------
 
 
 def run(
@@ -172,20 +175,25 @@ def run(
     timeout: float | None = None,
     console: Console | None = None,
 ) -> list[Result]:
-    """Runs the notebooks and writes NAME.ipynb, NAME.html, index.html and course.json to `out`, each file whole.
+    """Runs the notebooks and writes NAME.ipynb, NAME.html, index.html and course.json to `out`,
+    each file whole.
 
-    A notebook that fails does not stop the rest. Ctrl-C ends the running kernel; what was finished stays.
+    A notebook that fails does not stop the rest. Ctrl-C ends the running kernel; what was finished
+    stays.
 
     Args:
         out: folder to write to; made if needed.
         only: numbers or names (03, 03_srcnn) of the notebooks to run; all by default.
-        store: also write the outputs back into the notebooks, if all of them passed; implies the quick profile.
+        store: also write the outputs back into the notebooks, if all of them passed; implies the
+            quick profile.
         notebooks: folder of the notebooks, by default the checkout's.
-        timeout: seconds a cell may run; by default 900 in the quick profile, without limit in the full one.
+        timeout: seconds a cell may run; by default 900 in the quick profile, without limit in the
+            full one.
     Returns:
         A Result for each notebook that was run.
     Raises:
-        HatlibError: notebook packages or notebooks are missing, a name is unknown, `out` can't be written.
+        HatlibError: notebook packages or notebooks are missing, a name is unknown, `out` can't be
+            written.
     """
     from rich.console import Console
 
@@ -223,7 +231,8 @@ def run(
 
 
 def store_outputs(notebooks: dict[Path, NotebookNode]) -> None:
-    """Writes executed notebooks over those they came from, once all of them are ready to be written."""
+    """Writes executed notebooks over those they came from, once all of them are ready to be
+    written."""
     for notebook in notebooks.values():
         kernel.shrink_pictures(notebook)
     for path, text in [(path, kernel.as_text(notebook)) for path, notebook in notebooks.items()]:
@@ -231,7 +240,8 @@ def store_outputs(notebooks: dict[Path, NotebookNode]) -> None:
 
 
 def remember(results: Iterable[Result], folder: Path) -> None:
-    """Fills in results of an earlier run whose page is still there, so that `--only 03` keeps the others listed."""
+    """Fills in results of an earlier run whose page is still there, so that `--only 03` keeps the
+    others listed."""
     try:
         text = (folder / "course.json").read_text(encoding="utf-8")
         earlier = {record["name"]: record for record in json.loads(text)["notebooks"]}

@@ -1,4 +1,5 @@
-"""Widgets without a kernel: what an explorer showed first, as HTML for the pages and as a picture for storing."""
+"""Widgets without a kernel: what an explorer showed first, as HTML for the pages and as a picture
+for storing."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ def _picture(model: Mapping[str, Any]) -> str | None:
 
 
 def is_progress(model_id: str, state: Mapping[str, Any]) -> bool:
-    """Whether a widget is a progress bar, or one that was closed: nothing to show once the cell is done."""
+    """Whether a widget is a progress bar, or one that was closed: nothing to show once the cell is
+    done."""
     kinds = [model["state"]["_model_name"] for model in _family(model_id, state)]
     return not kinds or any(kind.endswith("ProgressModel") for kind in kinds)
 
@@ -88,7 +90,8 @@ def _output(output: Mapping[str, Any]) -> str:
 
 
 def fallback(model_id: str, state: Mapping[str, Any]) -> dict[str, str]:
-    """What is stored in a notebook in a widget's place: its first picture, if it has one, and a line of text."""
+    """What is stored in a notebook in a widget's place: its first picture, if it has one, and a
+    line of text."""
     explorer = "explorer: run the cell to use its controls"
     for model in _family(model_id, state):
         if picture := _picture(model):

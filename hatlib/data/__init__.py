@@ -1,1 +1,2 @@
-"""Data sets, built-in pictures and training patches. May import `imaging` and `system`, not `models`."""
+"""Data sets, built-in pictures and training patches. May import `imaging` and `system`, not
+`models`."""

@@ -1,7 +1,9 @@
-"""Pictures that need no download: photographs inside scikit-image's wheel, and façades drawn by the project.
+"""Pictures that need no download: photographs inside scikit-image's wheel, and façades drawn by the
+project.
 
-They carry the teaching cells, so that every notebook runs anywhere and shows the same numbers. All may be shown and
-passed on: the photographs are in the public domain or under CC0 (the notes below), the façades are ours.
+They carry the teaching cells, so that every notebook runs anywhere and shows the same numbers. All
+may be shown and passed on: the photographs are in the public domain or under CC0 (the notes below),
+the façades are ours.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Photograph:
-    """A file of scikit-image's data folder, and who made it under what terms (scikit-image's docstrings say so)."""
+    """A file of scikit-image's data folder, and who made it under what terms (scikit-image's
+    docstrings say so)."""
 
     file: str
     shows: str
@@ -67,7 +70,8 @@ def builtin_image(name: str) -> np.ndarray:
     """A built-in picture as uint8 (H, W, 3) RGB; a gray photograph has three equal channels.
 
     Raises:
-        HatlibError: an unknown name (the nearest one is suggested), or scikit-image is installed without its pictures.
+        HatlibError: an unknown name (the nearest one is suggested), or scikit-image is installed
+            without its pictures.
     """
     if name not in builtin_names():
         raise unknown("built-in picture", name, builtin_names())
@@ -80,7 +84,8 @@ def _picture(name: str) -> np.ndarray:
         return facade(int(name.removeprefix("facade-")))
     import skimage
 
-    # The files are read from the package's folder: skimage.data would go to the network for a missing one.
+    # The files are read from the package's folder: skimage.data would go to the network for a
+    # missing one.
     path = Path(skimage.__file__).parent / "data" / PHOTOGRAPHS[name].file
     if not path.is_file():
         raise HatlibError(

@@ -1,7 +1,9 @@
-"""The catalogue of public data sets: what each is for, how large it is, under what terms, and what to cite.
+"""The catalogue of public data sets: what each is for, how large it is, under what terms, and what
+to cite.
 
-The files themselves, with addresses and checksums, are in the registry of `hatlib.system.downloads`. Training sets and test
-sets are kept apart: what would leak a test image is left out.
+The files themselves, with addresses and checksums, are in the registry of
+`hatlib.system.downloads`. Training sets and test sets are kept apart: what would leak a test image
+is left out.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Data sets: a catalogue of public ones, and HR/LR pairs for measuring.
 
-A set of the catalogue is fetched when it is first used (`hatlib.system.downloads`); any folder of images is a set too. Random
-patches for training are in `hatlib.data.patches`. Taught in notebooks 00 and 03.
+A set of the catalogue is fetched when it is first used (`hatlib.system.downloads`); any folder of
+images is a set too. Random patches for training are in `hatlib.data.patches`. Taught in notebooks
+00 and 03.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ LR_WAYS = (*SHRINKS, "published")  # how LR is made, or that it is read
 
 
 def table() -> list[dict[str, Any]]:
-    """The catalogue as rows: the fields of DataSet that are read, and `present`, how many of the files are here."""
+    """The catalogue as rows: the fields of DataSet that are read, and `present`, how many of the
+    files are here."""
     folder = data_folder()
     rows = []
     for entry in CATALOGUE.values():
@@ -91,7 +93,9 @@ def fetch(
         ]
     if published_lr:
         remotes += registry.registry()[_lr_section(entry)][::every][:limit]
-    return downloads.fetch(remotes, entry.name)
+    folder = (data_folder() / remotes[0].path).parent if remotes else data_folder()
+    by_hand = f"put the files into {folder} (names and SHA-256: {registry.REGISTRY})"
+    return downloads.fetch(remotes, entry.name, by_hand)
 
 
 def _lr_section(entry: DataSet) -> str:
@@ -104,7 +108,8 @@ def _lr_section(entry: DataSet) -> str:
 
 
 class Pair(NamedTuple):
-    """An image and its small version; both uint8 (H, W, 3), or (H, W) for a one-channel file that is kept so."""
+    """An image and its small version; both uint8 (H, W, 3), or (H, W) for a one-channel file that
+    is kept so."""
 
     name: str
     lr: np.ndarray
@@ -158,7 +163,8 @@ def _sources(
 
 
 def ucla_folder() -> Path | None:
-    """Where the survey's photos of UCLA are, `ucla` in the data folder; None while there is no image in it."""
+    """Where the survey's photos of UCLA are, `ucla` in the data folder; None while there is no
+    image in it."""
     folder = data_folder() / "ucla"
     there = folder.is_dir() and any(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
     return folder if there else None
@@ -199,7 +205,8 @@ def _set_sources(entry: DataSet, published: bool, limit: int | None, every: int)
 
 
 class Pairs(Sequence[Pair]):
-    """HR/LR pairs that are decoded when they are asked for; what `load` returns. Slices are Pairs too."""
+    """HR/LR pairs that are decoded when they are asked for; what `load` returns. Slices are Pairs
+    too."""
 
     def __init__(
         self, sources: Sequence[Source], scale: int, gray: str, border: str, way: str = "matlab"
@@ -242,25 +249,29 @@ def load(
     border: str = "symmetric",
     every: int = 1,
 ) -> Pairs:
-    """HR/LR pairs of a public set (fetched on first use) or of a folder of images, by the protocol of the papers.
+    """HR/LR pairs of a public set (fetched on first use) or of a folder of images, by the protocol
+    of the papers.
 
     Args:
-        name_or_folder: a name of the catalogue, or a folder; its images come in the order of their names. "ucla" is
-            the folder of that name in the data folder, into which you put the photos yourself.
+        name_or_folder: a name of the catalogue, or a folder; its images come in the order of their
+            names. "ucla" is the folder of that name in the data folder, into which you put the
+            photos yourself.
         scale: 2, 3, 4 or 8; HR is cropped to a multiple of it.
-        lr: "matlab" makes LR with `imresize`, bit-exactly; "published" takes the ×4 files that came with the set;
-            "float", "pil", "torch" and "torch-antialias" are other programs' bicubic (`degradation.shrink`).
-        gray: "keep" leaves a one-channel file (Set14 has one) as (H, W), as in the published results of bicubic;
-            "rgb" repeats it three times, as in most results of networks.
+        lr: "matlab" makes LR with `imresize`, bit-exactly; "published" takes the ×4 files that came
+            with the set; "float", "pil", "torch" and "torch-antialias" are other programs' bicubic
+            (`degradation.shrink`).
+        gray: "keep" leaves a one-channel file (Set14 has one) as (H, W), as in the published
+            results of bicubic; "rgb" repeats it three times, as in most results of networks.
         limit: only the first so many images.
-        every: 10 takes each tenth image, from the first on: a part of a set that is not only its beginning. `limit`
-            counts those.
-        border: what `imresize` takes to lie outside: "symmetric", or "replicate" as in the published LR files.
+        every: 10 takes each tenth image, from the first on: a part of a set that is not only its
+            beginning. `limit` counts those.
+        border: what `imresize` takes to lie outside: "symmetric", or "replicate" as in the
+            published LR files.
     Returns:
         A sequence of Pair(name, lr, hr), uint8, each decoded when it is asked for.
     Raises:
-        HatlibError: an unknown set, an empty or missing folder, no published LR files, no network. A file that can't
-            be read raises when its pair is asked for.
+        HatlibError: an unknown set, an empty or missing folder, no published LR files, no network.
+            A file that can't be read raises when its pair is asked for.
     """
     if scale not in SCALES:
         raise HatlibError(
@@ -285,7 +296,8 @@ def load(
 def hr_images(
     name_or_folder: str | os.PathLike[str], gray: str = "rgb", limit: int | None = None
 ) -> list[np.ndarray]:
-    """All images of a set or a folder, uint8 (H, W, 3), for training; arguments and errors as in `load`."""
+    """All images of a set or a folder, uint8 (H, W, 3), for training; arguments and errors as in
+    `load`."""
     return list(stream(name_or_folder, gray, limit))
 
 

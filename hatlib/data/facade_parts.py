@@ -1,6 +1,8 @@
-"""The parts of a drawn façade: one bay of a wall (a window and what surrounds it) in five styles, and the cornice.
+"""The parts of a drawn façade: one bay of a wall (a window and what surrounds it) in five styles,
+and the cornice.
 
-Everything is made of upright and level boxes on a canvas of 160×192 texels. `hatlib.data.facades` makes walls of them.
+Everything is made of upright and level boxes on a canvas of 160×192 texels. `hatlib.data.facades`
+makes walls of them.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ Colour = tuple[float, float, float]
 
 
 class Canvas:
-    """One bay in one state: `rgb` float32 (FLOOR, BAY, 3) in 0–255, and `glass` (FLOOR, BAY), how much it mirrors."""
+    """One bay in one state: `rgb` float32 (FLOOR, BAY, 3) in 0–255, and `glass` (FLOOR, BAY), how
+    much it mirrors."""
 
     def __init__(self, rng: np.random.RandomState, colour: Colour) -> None:
         self.rng = rng
@@ -28,7 +31,8 @@ class Canvas:
         self.glass = np.zeros((FLOOR, BAY), np.float32)
 
     def planes(self, shrink: int) -> np.ndarray:
-        """Red, green, blue and glass as float32 (4, FLOOR/shrink, BAY/shrink), averaged over shrink×shrink texels."""
+        """Red, green, blue and glass as float32 (4, FLOOR/shrink, BAY/shrink), averaged over
+        shrink×shrink texels."""
         layers = np.dstack([self.rgb, self.glass]).transpose(2, 0, 1)
         return layers.reshape(4, FLOOR // shrink, shrink, BAY // shrink, shrink).mean(axis=(2, 4))
 
@@ -44,7 +48,8 @@ class Canvas:
     def ledge(
         self, y: int, height: int, colour: Colour, shadow: int = 8, x0: int = 0, x1: int = BAY
     ) -> None:
-        """A strip that stands out: a lit upper edge, a dark lower one, and its shadow fading below."""
+        """A strip that stands out: a lit upper edge, a dark lower one, and its shadow fading
+        below."""
         self.box(x0, y, x1, y + height, colour)
         self.shade(x0, y, x1, y + max(1, height // 4), 1.12)
         self.shade(x0, y + height - max(1, height // 5), x1, y + height, 0.72)
@@ -81,7 +86,8 @@ def pane(
     rows: int,
     bar: int = 4,
 ) -> None:
-    """A window: dark room or curtains or a blind, glass over it, frame and glazing bars, the shadow of its reveal."""
+    """A window: dark room or curtains or a blind, glass over it, frame and glazing bars, the shadow
+    of its reveal."""
     rng, wide, high = c.rng, x1 - x0, y1 - y0
     room = rng.uniform(18, 55)
     c.box(x0, y0, x1, y1, (room, room * 1.06, room * 1.16), glass=1.0)
@@ -186,7 +192,8 @@ def glass(c: Canvas, p: Palette, pattern: int) -> None:
 
 
 def piers(c: Canvas, p: Palette, pattern: int) -> None:
-    """An office tower of stone: fluted piers, paired windows, patterned spandrels set back between them."""
+    """An office tower of stone: fluted piers, paired windows, patterned spandrels set back between
+    them."""
     c.box(0, 0, BAY, FLOOR, scaled(p.wall, 0.8))
     c.box(20, 140, 140, FLOOR, p.accent)
     step = 12 if pattern % 2 else 20
@@ -207,7 +214,8 @@ def piers(c: Canvas, p: Palette, pattern: int) -> None:
 
 
 def fins(c: Canvas, p: Palette, pattern: int) -> None:
-    """A modern front: floor bands, full-height glazing, and a screen of thin upright fins before it."""
+    """A modern front: floor bands, full-height glazing, and a screen of thin upright fins before
+    it."""
     pane(c, 0, 28, BAY, FLOOR, (70, 72, 76), columns=2, rows=1)
     c.ledge(0, 26, p.trim, shadow=20)
     c.shade(0, 12, BAY, 14, 0.7)
@@ -219,7 +227,8 @@ def fins(c: Canvas, p: Palette, pattern: int) -> None:
 
 
 def cornice(rng: np.random.RandomState, style: str, p: Palette) -> Canvas:
-    """The upper edge of a wall (the first CORNICE rows of the canvas): mouldings and dentils, or a plain parapet."""
+    """The upper edge of a wall (the first CORNICE rows of the canvas): mouldings and dentils, or a
+    plain parapet."""
     c = Canvas(rng, p.trim)
     if style in ("glass", "fins"):
         c.box(0, 0, BAY, 8, scaled(p.trim, 0.9))

@@ -1,10 +1,12 @@
-"""Façades drawn by the project: repeated fine structure in perspective, which is what Urban100 tests.
+"""Façades drawn by the project: repeated fine structure in perspective, which is what Urban100
+tests.
 
-A wall is a grid of bays. A bay is drawn once, in a few states (blinds up or down, curtains, a lit room); the states
-are dealt out over the grid, weather, shadow and reflections are laid over it, and the wall is seen through a pinhole
-camera at several times the wanted resolution and then made smaller with `imresize`, which leaves no aliasing. All
-random numbers come from a `RandomState`, whose stream numpy guarantees, so that a seed gives the same picture
-everywhere, to within one grey level (the last bits of the warp may differ).
+A wall is a grid of bays. A bay is drawn once, in a few states (blinds up or down, curtains, a lit
+room); the states are dealt out over the grid, weather, shadow and reflections are laid over it, and
+the wall is seen through a pinhole camera at several times the wanted resolution and then made
+smaller with `imresize`, which leaves no aliasing. All random numbers come from a `RandomState`,
+whose stream numpy guarantees, so that a seed gives the same picture everywhere, to within one grey
+level (the last bits of the warp may differ).
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ STATES = 6  # different drawings of one bay
 def noise(
     rng: np.random.RandomState, size: tuple[int, int], cells: int, octaves: int = 4
 ) -> np.ndarray:
-    """Smooth noise in about [−1, 1], float32 (H, W): octaves of random values, added and enlarged."""
+    """Smooth noise in about [−1, 1], float32 (H, W): octaves of random values, added and
+    enlarged."""
     side = cells * 2**octaves
     total = np.zeros((side, side), np.float32)
     for k in range(octaves):
@@ -48,7 +51,8 @@ def noise(
 
 
 def skyline(rng: np.random.RandomState, size: tuple[int, int]) -> np.ndarray:
-    """What glass mirrors, float32 (H, W) in about [0, 1.3]: a sky that fades downwards, and the houses opposite."""
+    """What glass mirrors, float32 (H, W) in about [0, 1.3]: a sky that fades downwards, and the
+    houses opposite."""
     high, wide = size
     light = np.linspace(1.2, 0.5, high, dtype=np.float32)[:, None] + 0.35 * noise(rng, size, 3)
     edge = 0
@@ -61,7 +65,8 @@ def skyline(rng: np.random.RandomState, size: tuple[int, int]) -> np.ndarray:
 
 
 def cast_shadow(rng: np.random.RandomState, size: tuple[int, int]) -> np.ndarray:
-    """The shadow of a neighbour with a slanting edge, float32 (H, W): 1 in the light, 0.55 in the shadow."""
+    """The shadow of a neighbour with a slanting edge, float32 (H, W): 1 in the light, 0.55 in the
+    shadow."""
     high, wide = size
     offset, slope = rng.uniform(0.5, 1.4), rng.uniform(0.3, 1.2)
     across = np.arange(wide, dtype=np.float32) / wide * slope
@@ -79,7 +84,8 @@ def wall(
     light: Colour,
     shaded: bool,
 ) -> Image.Image:
-    """A whole wall seen straight on, RGB, `shrink` texels to a pixel: a cornice, then `floors` by `bays` bays."""
+    """A whole wall seen straight on, RGB, `shrink` texels to a pixel: a cornice, then `floors` by
+    `bays` bays."""
     pattern = rng.randint(6)
     states = []
     for _ in range(STATES):
@@ -106,7 +112,8 @@ def wall(
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera at the origin that looks along +z, tilted up by `pitch`; x is right, y is up."""
+    """A pinhole camera at the origin that looks along +z, tilted up by `pitch`; x is right, y is
+    up."""
 
     height: int
     width: int
@@ -119,7 +126,8 @@ class Camera:
         return np.array((point[0], c * point[1] - s * point[2], s * point[1] + c * point[2]))
 
     def level(self, row: float, depth: float) -> float:
-        """The height y at which an upright line at world depth z = `depth` crosses the screen row `row`."""
+        """The height y at which an upright line at world depth z = `depth` crosses the screen row
+        `row`."""
         t = (self.height / 2 - row) / self.focal
         c, s = math.cos(self.pitch), math.sin(self.pitch)
         return depth * (t * c + s) / (c - t * s)
@@ -127,7 +135,8 @@ class Camera:
     def warp(
         self, flat: Image.Image, corner: np.ndarray, along: np.ndarray, texel: float
     ) -> Image.Image:
-        """A flat picture put into the world, its upper left corner at `corner`, its rows in direction `along`."""
+        """A flat picture put into the world, its upper left corner at `corner`, its rows in
+        direction `along`."""
         columns = [
             self.rotate(along * texel),
             self.rotate(np.array((0.0, -texel, 0.0))),
@@ -269,8 +278,8 @@ VIEWS = (passing, corner, towers)
 def facade(seed: int, size: tuple[int, int] = (384, 512)) -> np.ndarray:
     """A façade: rows of windows with frames, blinds, bricks or fins in perspective, under a sky.
 
-    The seed chooses style, colours, view and light (neighbouring seeds differ in style and view); the composition
-    does not depend on the size.
+    The seed chooses style, colours, view and light (neighbouring seeds differ in style and view);
+    the composition does not depend on the size.
 
     Args:
         seed: 0 or above.

@@ -1,7 +1,7 @@
 """Random patches for training, from images that are decoded once.
 
-No worker processes: images and their LR counterparts lie one after another as bytes, in the memory of the device where
-they fit, and patches are cut and flipped there. Taught in notebooks 03 and 09.
+No worker processes: images and their LR counterparts lie one after another as bytes, in the memory
+of the device where they fit, and patches are cut and flipped there. Taught in notebooks 03 and 09.
 """
 
 from __future__ import annotations
@@ -22,20 +22,22 @@ from hatlib.system import devices
 class PatchSampler:
     """Random LR/HR patches, one batch at a time: `lr, hr = next(sampler)`.
 
-    Every position in every image is equally likely, and so is each of the eight flips and quarter turns. LR is made
-    once, bit-exactly, from the whole images. The random numbers are drawn on the CPU, so a seed gives the same patches
-    on every device.
+    Every position in every image is equally likely, and so is each of the eight flips and quarter
+    turns. LR is made once, bit-exactly, from the whole images. The random numbers are drawn on the
+    CPU, so a seed gives the same patches on every device.
 
     Args:
-        images: uint8 (H, W, 3), or (H, W), which is repeated three times; each at least patch·scale on a side. They
-            are taken one by one, so that a generator never holds them all.
+        images: uint8 (H, W, 3), or (H, W), which is repeated three times; each at least patch·scale
+            on a side. They are taken one by one, so that a generator never holds them all.
         scale: HR side / LR side.
         patch: side of an LR patch, pixels.
         batch: patches a batch.
-        device: where patches are wanted; images are kept there too if they fill no more than half of what is free.
-        share: (i, n): of each batch, only what the i-th of n processes trains on; together they see the whole batch.
-        memory: bytes that images may take; what exceeds them is kept in a temporary file and read as it is needed. By
-            default half of what is free.
+        device: where patches are wanted; images are kept there too if they fill no more than half
+            of what is free.
+        share: (i, n): of each batch, only what the i-th of n processes trains on; together they see
+            the whole batch.
+        memory: bytes that images may take; what exceeds them is kept in a temporary file and read
+            as it is needed. By default half of what is free.
     Raises:
         HatlibError: no images, images smaller than a patch, or a batch that can't be shared evenly.
     """
@@ -92,8 +94,8 @@ def _cut(
     side: int,
     turn: np.ndarray,
 ) -> torch.Tensor:
-    """Square patches (N, 3, side, side) out of images that lie one after another as (3, H, W): a flip only changes
-    where to start and how to step."""
+    """Square patches (N, 3, side, side) out of images that lie one after another as (3, H, W): a
+    flip only changes where to start and how to step."""
     width = sides[:, 1]
     down, right = np.where(turn[:, 0], -width, width), np.where(turn[:, 1], -1, 1)
     row, column = (corner + (side - 1) * turn[:, :2]).T
@@ -114,7 +116,8 @@ def _cut(
 def _stored(
     images: Iterable[np.ndarray], scale: int, patch: int, device: torch.device, memory: int | None
 ) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
-    """All pixels of HR and of LR, uint8, image after image, and (rows, columns) of each LR image."""
+    """All pixels of HR and of LR, uint8, image after image, and (rows, columns) of each LR
+    image."""
     limit = devices.free_memory(torch.device("cpu")) // 2 if memory is None else memory
     limits = (
         max(1, limit - limit // 16),
@@ -142,7 +145,8 @@ def _stored(
 
 
 class Bytes:
-    """Bytes that are added one after another: in memory up to a limit, then in a temporary file; never held twice."""
+    """Bytes that are added one after another: in memory up to a limit, then in a temporary file;
+    never held twice."""
 
     def __init__(self, limit: int):
         self.limit, self.size, self.memory = limit, 0, bytearray()
@@ -160,7 +164,8 @@ class Bytes:
             self.file.write(more)
 
     def tensor(self) -> torch.Tensor:
-        """(size,) uint8: the memory itself, or one that the system reads from the file where it is used."""
+        """(size,) uint8: the memory itself, or one that the system reads from the file where it is
+        used."""
         if self.file is None:
             return torch.frombuffer(self.memory, dtype=torch.uint8)
         self.file.flush()

@@ -1,1 +1,2 @@
-"""PSNR and SSIM on data sets by the protocol of the papers, and published values. May import `inference` and below."""
+"""PSNR and SSIM on data sets by the protocol of the papers, and published values. May import
+`inference` and below."""

@@ -20,10 +20,11 @@ SCALE = 4
 
 
 def networks(names: Iterable[str] | None = None) -> Iterator[dict[str, Any]]:
-    """A row a network, for ×4: configuration, size, the best published value, and the weights that there are.
+    """A row a network, for ×4: configuration, size, the best published value, and the weights that
+    there are.
 
-    Parameters and multiply-adds (for an LR image of 64×64) are counted, which takes a second or so a network; so the
-    rows come one by one.
+    Parameters and multiply-adds (for an LR image of 64×64) are counted, which takes a second or so
+    a network; so the rows come one by one.
 
     Args:
         names: of the networks; by default all.
@@ -55,7 +56,8 @@ def configuration(name: str) -> str:
 
 
 def best(model: str) -> dict[str, Any] | None:
-    """The published values at ×4 of a network's weights that are best on Urban100, and what they were trained on."""
+    """The published values at ×4 of a network's weights that are best on Urban100, and what they
+    were trained on."""
     entries = [entry for entry in catalogue.of_model(model) if entry.scale == SCALE]
     rows: list[dict[str, Any]] = [
         {"training": entry.training, **values(entry.name, SCALE)} for entry in entries
@@ -72,7 +74,8 @@ def values(name: str, scale: int) -> dict[str, Any]:
 
 
 def own() -> list[dict[str, Any]]:
-    """A row a file of the course's own weights: what its card says, and what was measured (`experiments.cards`)."""
+    """A row a file of the course's own weights: what its card says, and what was measured
+    (`experiments.cards`)."""
     rows = []
     for name in weight_files.trained():
         card = weight_files.card(name)
@@ -98,7 +101,8 @@ def _measured(name: str) -> dict[str, Any]:
 
 
 def files() -> list[dict[str, Any]]:
-    """A row a file of published weights: what the catalogue says, whether it is here, and its published values."""
+    """A row a file of published weights: what the catalogue says, whether it is here, and its
+    published values."""
     return [
         {
             "name": entry.name,

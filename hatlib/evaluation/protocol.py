@@ -1,8 +1,9 @@
 """A model on a set: one row an image, measured by the protocol of the papers.
 
-Protocol (HAT, arXiv 2205.04437, and before it EDSR, RCAN, SwinIR): HR cropped to a multiple of the scale; LR by
-MATLAB's bicubic, rounded to uint8; the output rounded to uint8; BT.601 luma (16–235); `scale` pixels shaved from each
-border; PSNR with peak 255; SSIM with an 11×11 Gaussian window. Taught in notebook 02.
+Protocol (HAT, arXiv 2205.04437, and before it EDSR, RCAN, SwinIR): HR cropped to a multiple of the
+scale; LR by MATLAB's bicubic, rounded to uint8; the output rounded to uint8; BT.601 luma (16–235);
+`scale` pixels shaved from each border; PSNR with peak 255; SSIM with an 11×11 Gaussian window.
+Taught in notebook 02.
 """
 
 from __future__ import annotations
@@ -40,10 +41,13 @@ def evaluate(
         pairs: (name, lr, hr) triples, as `hatlib.data.datasets.load` gives them.
         shave: pixels cut from each border before comparing; by default the scale.
         channel: "y" (luma, the protocol) or "rgb".
-        on_image: called with (name, uint8 result) after each image, to save it or to report progress.
-        options: passed to `hatlib.upscale` (tile, precision, ensemble); the precision is fp32 unless asked otherwise.
+        on_image: called with (name, uint8 result) after each image, to save it or to report
+            progress.
+        options: passed to `hatlib.upscale` (tile, precision, ensemble); the precision is fp32
+            unless asked otherwise.
     Returns:
-        A table with the columns name, psnr (dB), ssim, seconds; `.mean(numeric_only=True)` gives the set's values.
+        A table with the columns name, psnr (dB), ssim, seconds; `.mean(numeric_only=True)` gives
+        the set's values.
     Raises:
         HatlibError: a pair whose HR image is not `scale` times as large as its LR image.
     """

@@ -46,7 +46,8 @@ def published(model: str, data: str, scale: int) -> Published | None:
     """What the literature has for a model on a set, or None where we know of no value.
 
     Args:
-        model: a name of `hatlib.weights.files.names()`, "srcnn", or a method of published.csv such as "HMA†".
+        model: a name of `hatlib.weights.files.names()`, "srcnn", or a method of published.csv such
+            as "HMA†".
         data: "set5", "set14", "bsd100" or "urban100".
     """
     title = SET_TITLES.get(data, data)

@@ -1,10 +1,11 @@
-"""The course's table of results without a notebook: networks on test sets, next to the papers' and the survey's values.
+"""The course's table of results without a notebook: networks on test sets, next to the papers' and
+the survey's values.
 
-`run` writes a row an image as soon as it is measured, so that an interrupted run goes on where it stopped. Used by
-`hatlib reproduce`. Taught in notebook 10.
+`run` writes a row an image as soon as it is measured, so that an interrupted run goes on where it
+stopped. Used by `hatlib reproduce`. Taught in notebook 10.
 
-Survey: the article on super-resolution with HAT that this course grew from; it has two rows of measurements (its
-Fig. 11), without a protocol, a baseline or a count of images.
+Survey: the article on super-resolution with HAT that this course grew from; it has two rows of
+measurements (its Fig. 11), without a protocol, a baseline or a count of images.
 """
 
 from __future__ import annotations
@@ -21,13 +22,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 
 import hatlib
-from hatlib import plotting
 from hatlib.data import datasets
 from hatlib.errors import HatlibError
 from hatlib.evaluation import protocol
@@ -36,6 +36,9 @@ from hatlib.imaging.io import list_images
 from hatlib.models import Network
 from hatlib.system import atomic, devices
 from hatlib.weights import catalogue, files
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 BASELINE = "bicubic"
 FIELDS = ("name", "psnr", "ssim", "seconds", "conditions")
@@ -65,6 +68,8 @@ CODE = (
     "evaluation.py",
     "models/*.py",
 )
+
+Draw = Callable[[np.ndarray, Mapping[str, np.ndarray], np.ndarray, Mapping[str, str]], "Figure"]
 
 
 class Benchmark(NamedTuple):
@@ -113,22 +118,27 @@ def run(
     progress: Callable[[Sequence[int], str], Any] = lambda items, title: items,
     every: int = 1,
     lr: str = "matlab",
+    draw: Draw | None = None,
 ) -> list[Row]:
     """Measures networks on sets by the protocol of the papers, and writes the results to a folder.
 
-    A row in an earlier run's files counts if weights, protocol, precision, files, hatlib's code and torch are the same.
-    Written are SET-MODEL.csv, a row an image; reproduce.csv, all of them together; SET-IMAGE.png, strips of the middle;
-    reproduce.json and reproduce.md, the table of means.
+    A row in an earlier run's files counts if weights, protocol, precision, files, hatlib's code and
+    torch are the same. Written are SET-MODEL.csv, a row an image; reproduce.csv, all of them
+    together; SET-IMAGE.png, strips of the middle; reproduce.json and reproduce.md, the table of
+    means.
 
     Args:
         models: names of `checkpoints.names()` or files; bicubic is measured in any case.
-        data: sets by name or folders; "ucla" is the folder `ucla` of the data folder, or else a stand-in.
+        data: sets by name or folders; "ucla" is the folder `ucla` of the data folder, or else a
+            stand-in.
         limit: only the first so many images of each set.
         precision: as in `hatlib.upscale`.
-        progress: called with the indices of the images that are left and a title; gives them back one by one.
+        progress: called with the indices of the images that are left and a title; gives them back
+            one by one.
         every: 10 measures each tenth image of each set.
-        lr: how LR is made, as in `datasets.load`. Values of others stand beside the protocol's only ("matlab",
-            "published").
+        lr: how LR is made, as in `datasets.load`. Values of others stand beside the protocol's only
+            ("matlab", "published").
+        draw: makes the strips, as `hatlib.plotting.comparison` does; without it there are none.
     Raises:
         HatlibError: an unknown model or set, another scale, a folder that can't be written to.
     """
@@ -145,7 +155,7 @@ def run(
     images: list[tuple[object, ...]] = []
     for test in benchmarks:
         logs = {name: Log(folder, test, name, hashes[name], precision) for name in networks}
-        _measure(test, networks, logs, folder, precision, progress)
+        _measure(test, networks, logs, folder, precision, progress, draw)
         rows += _rows(test, logs, precision)
         images += _by_image(test, logs, hashes)
     atomic.write_text(folder / "reproduce.csv", "".join(map(_line, [ALL_FIELDS, *images])))
@@ -175,8 +185,8 @@ def _networks(models: Sequence[str], scale: int) -> dict[str, Network]:
 def open_set(
     name: str, scale: int = 4, limit: int | None = None, every: int = 1, lr: str = "matlab"
 ) -> Benchmark:
-    """A set of the catalogue, a folder, or the survey's photos of UCLA, for which built-in pictures stand in until they
-    are there."""
+    """A set of the catalogue, a folder, or the survey's photos of UCLA, for which built-in pictures
+    stand in until they are there."""
     stand_in = name == "ucla" and not datasets.ucla_folder()
     pairs = datasets.load("builtin" if stand_in else name, scale, lr=lr, limit=limit, every=every)
     part = ", ".join(
@@ -205,7 +215,7 @@ def open_set(
     )
 
 
-# ---- image by image -------------------------------------------------------------------------------------------------
+# ---- image by image ------------------------------------------------------------------------------
 
 
 def _measure(
@@ -215,9 +225,10 @@ def _measure(
     folder: Path,
     precision: str,
     progress: Callable[[Sequence[int], str], Any],
+    draw: Draw | None,
 ) -> None:
     """All networks on each image that lacks a row or its strip: so LR is made once an image."""
-    strips = {int(k) for k in np.linspace(0, len(test.pairs) - 1, STRIPS)}
+    strips = {int(k) for k in np.linspace(0, len(test.pairs) - 1, STRIPS)} if draw else set()
     names = test.pairs.names
 
     def to_do(k: int) -> bool:
@@ -231,9 +242,9 @@ def _measure(
             if pair.name not in logs[name].rows or k in strips:
                 results[name], values = _score(network, pair, precision)
                 logs[name].add(pair.name, *values)
-        if k in strips:
+        if draw and k in strips:
             captions = {name: f"{log.rows[pair.name][0]:.2f} dB" for name, log in logs.items()}
-            figure = plotting.comparison(pair.lr, results, pair.hr, captions)
+            figure = draw(pair.lr, results, pair.hr, captions)
             with atomic.atomic_path(_strip_file(folder, test, pair.name)) as temporary:
                 figure.savefig(temporary, dpi=120)
 
@@ -262,7 +273,8 @@ class Log:
         self._read()
 
     def _read(self) -> None:
-        """Takes the rows that are whole and measured under the same conditions, and drops the others."""
+        """Takes the rows that are whole and measured under the same conditions, and drops the
+        others."""
         text = self.file.read_text(encoding="utf-8") if self.file.is_file() else ""
         kept = text[: text.rfind("\n") + 1]  # an interrupted run can leave half a line
         for row in csv.DictReader(kept.splitlines()):
@@ -320,7 +332,7 @@ def _protocol(test: Benchmark, precision: str) -> str:
     return f"{protocol.protocol(test.pairs.scale, test.pairs.way)}; {precision}"
 
 
-# ---- the table ------------------------------------------------------------------------------------------------------
+# ---- the table -----------------------------------------------------------------------------------
 
 
 def _rows(test: Benchmark, logs: Mapping[str, Log], precision: str) -> list[Row]:
@@ -399,7 +411,8 @@ def _headline(row: Row) -> str:
 
 
 def cells(row: Row) -> list[str]:
-    """A row in words: network, PSNR, SSIM, gain, seconds, papers, difference, survey, difference."""
+    """A row in words: network, PSNR, SSIM, gain, seconds, papers, difference, survey,
+    difference."""
     beside = [
         cell
         for source in (row.published, row.survey)

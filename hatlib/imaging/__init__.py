@@ -1,1 +1,2 @@
-"""Images: reading and writing them, conversion, resizing, degradation, metrics. May import `system`."""
+"""Images: reading and writing them, conversion, resizing, degradation, metrics. May import
+`system`."""

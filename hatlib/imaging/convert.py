@@ -13,12 +13,14 @@ from hatlib.errors import HatlibError
 LUMA = (0.299, 0.587, 0.114)
 
 
-# The same with the studio range folded in, as MATLAB's rgb2ycbcr rounds it; Y = 16 + these · (R, G, B in [0, 1]).
+# The same with the studio range folded in, as MATLAB's rgb2ycbcr rounds it; Y = 16 + these · (R, G,
+# B in [0, 1]).
 STUDIO_LUMA = (65.481, 128.553, 24.966)
 
 
 def check_image(image: object) -> None:
-    """Raises HatlibError unless `image` is an array (H, W, 3) or (H, W) with at least one pixel, uint8 or float."""
+    """Raises HatlibError unless `image` is an array (H, W, 3) or (H, W) with at least one pixel,
+    uint8 or float."""
     if not isinstance(image, np.ndarray):
         raise HatlibError(
             f"an image is a numpy array here, got {type(image).__name__}; see hatlib.imaging.convert.to_image"
@@ -30,7 +32,8 @@ def check_image(image: object) -> None:
 
 
 def to_tensor(image: np.ndarray, device: torch.device | str | None = None) -> torch.Tensor:
-    """uint8 (H, W, 3) or (H, W) → float32 (1, 3, H, W) or (1, 1, H, W) in [0, 1]. Float images keep their values."""
+    """uint8 (H, W, 3) or (H, W) → float32 (1, 3, H, W) or (1, 1, H, W) in [0, 1]. Float images keep
+    their values."""
     check_image(image)
     planes = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
     tensor = torch.from_numpy(np.ascontiguousarray(planes))[None].to(device or "cpu")
@@ -38,7 +41,8 @@ def to_tensor(image: np.ndarray, device: torch.device | str | None = None) -> to
 
 
 def to_image(tensor: torch.Tensor) -> np.ndarray:
-    """Float (1, C, H, W) or (C, H, W) in [0, 1], C 3 or 1 → uint8 (H, W, 3) or (H, W): clamped, then rounded.
+    """Float (1, C, H, W) or (C, H, W) in [0, 1], C 3 or 1 → uint8 (H, W, 3) or (H, W): clamped,
+    then rounded.
 
     Raises:
         HatlibError: another shape, or values that are not finite.
@@ -55,19 +59,21 @@ def to_image(tensor: torch.Tensor) -> np.ndarray:
 
 
 def round_to_uint8(values: Any) -> Any:
-    """Rounds half up (as MATLAB does, unlike numpy's round) and clips to 0–255; numpy array or tensor, as given."""
+    """Rounds half up (as MATLAB does, unlike numpy's round) and clips to 0–255; numpy array or
+    tensor, as given."""
     if isinstance(values, torch.Tensor):
         return torch.floor(values + 0.5).clamp(0, 255).to(torch.uint8)
     return np.clip(np.floor(values + 0.5), 0, 255).astype(np.uint8)
 
 
 def luma(image: np.ndarray, full_range: bool = False) -> np.ndarray:
-    """BT.601 luma Y of an RGB image, on the 0–255 scale, not rounded; a one-channel image is taken as it is.
+    """BT.601 luma Y of an RGB image, on the 0–255 scale, not rounded; a one-channel image is taken
+    as it is.
 
     Args:
         image: uint8 in 0–255 or float in [0, 1], (H, W, 3) or (H, W).
-        full_range: False gives the studio range 16–235 (MATLAB's rgb2ycbcr, and every super-resolution table);
-            True the full range 0–255 (JPEG, Pillow, OpenCV).
+        full_range: False gives the studio range 16–235 (MATLAB's rgb2ycbcr, and every
+            super-resolution table); True the full range 0–255 (JPEG, Pillow, OpenCV).
     Returns:
         float64 (H, W).
     """

@@ -1,16 +1,19 @@
-"""From HR to LR: the classical model y = (x ⊗ k)↓s + n, and the messier chain that real pictures go through.
+"""From HR to LR: the classical model y = (x ⊗ k)↓s + n, and the messier chain that real pictures go
+through.
 
-The classical model is Elad & Feuer's, "Restoration of a single superresolution image from several blurred, noisy, and
-undersampled measured images" (1997), for a single image: blur with a kernel k, keep one pixel out of every s×s, add
-white Gaussian noise. MATLAB's bicubic is one case of it (`bicubic_kernel`). The second half of the module is the other
-things that happen to a photo, in random order and more than once, after Zhang et al., "Designing a practical
-degradation model for deep blind image super-resolution" (BSRGAN, arXiv 2103.14006), and Wang et al., "Real-ESRGAN"
-(arXiv 2107.10833).
+The classical model is Elad & Feuer's, "Restoration of a single superresolution image from several
+blurred, noisy, and undersampled measured images" (1997), for a single image: blur with a kernel k,
+keep one pixel out of every s×s, add white Gaussian noise. MATLAB's bicubic is one case of it
+(`bicubic_kernel`). The second half of the module is the other things that happen to a photo, in
+random order and more than once, after Zhang et al., "Designing a practical degradation model for
+deep blind image super-resolution" (BSRGAN, arXiv 2103.14006), and Wang et al., "Real-ESRGAN" (arXiv
+2107.10833).
 
-Images are numpy (H, W) or (H, W, C), or torch tensors (…, H, W) on any device; uint8, or float in [0, 1]. What goes in
-comes out: uint8 is rounded and clipped at the end, floats are neither. All of it is computed in float64 (float32 on
-MPS, which has no other) and random numbers are drawn by numpy, so every device gives the same picture. Sigmas of noise
-are in grey levels of the 0–255 scale, whatever the dtype. Taught in notebook 01.
+Images are numpy (H, W) or (H, W, C), or torch tensors (…, H, W) on any device; uint8, or float in
+[0, 1]. What goes in comes out: uint8 is rounded and clipped at the end, floats are neither. All of
+it is computed in float64 (float32 on MPS, which has no other) and random numbers are drawn by
+numpy, so every device gives the same picture. Sigmas of noise are in grey levels of the 0–255
+scale, whatever the dtype. Taught in notebook 01.
 """
 
 from __future__ import annotations
@@ -33,7 +36,8 @@ Rng = np.random.Generator | int | None  # a generator, a seed, or None for a fre
 TIE = 1e-6  # levels: devices differ by less in the last bits, so that exact halves round up on all of them
 
 
-# Kernels: float64 numpy (kh, kw), sum 1, applied as true convolutions with the centre tap at index K//2.
+# Kernels: float64 numpy (kh, kw), sum 1, applied as true convolutions with the centre tap at index
+# K//2.
 
 
 def gaussian_kernel(
@@ -45,8 +49,9 @@ def gaussian_kernel(
         sigma: standard deviation in HR pixels along the direction `angle`; 0 does not blur.
         sigma_y: the same across it; as `sigma` when None.
         angle: degrees, counter-clockwise from the horizontal.
-        size: side of the kernel; by default odd and four sigmas to each side. An even size puts the centre between
-            two pixels, half a pixel after tap K//2: where bicubic has it for an even scale.
+        size: side of the kernel; by default odd and four sigmas to each side. An even size puts the
+            centre between two pixels, half a pixel after tap K//2: where bicubic has it for an even
+            scale.
     Raises:
         HatlibError: a sigma that is negative or not finite, a size below 1.
     """
@@ -71,7 +76,8 @@ def gaussian_kernel(
 
 
 def _turned(offset: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates along and across a direction, (K, K) each; rows count downwards, angles counter-clockwise."""
+    """Coordinates along and across a direction, (K, K) each; rows count downwards, angles
+    counter-clockwise."""
     y, x = -offset[:, None], offset[None, :]
     cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
     return x * cos + y * sin, y * cos - x * sin
@@ -100,10 +106,12 @@ def motion_kernel(length: float, angle: float = 0.0) -> np.ndarray:
 
 
 def bicubic_kernel(scale: int) -> np.ndarray:
-    """The k of MATLAB's bicubic: with it, blurring and keeping each s-th pixel is imresize(x, 1/s), borders included.
+    """The k of MATLAB's bicubic: with it, blurring and keeping each s-th pixel is imresize(x, 1/s),
+    borders included.
 
-    Keys' cubic, stretched s times and sampled at the distances between the pixels and the centre of an s×s block. It
-    is 4s taps wide for an even scale, where the centre lies between two pixels, and 4s − 1 for an odd one.
+    Keys' cubic, stretched s times and sampled at the distances between the pixels and the centre of
+    an s×s block. It is 4s taps wide for an even scale, where the centre lies between two pixels,
+    and 4s − 1 for an odd one.
     """
     _check_scale(scale)
     taps = 4 * scale - scale % 2
@@ -127,19 +135,23 @@ def degrade(
 
     Args:
         image: HR, numpy (H, W) or (H, W, C), or torch (…, H, W); uint8, or float in [0, 1].
-        kernel: k, (kh, kw) with sum 1; None is MATLAB's bicubic, which on uint8 rounds after each of its two passes.
+        kernel: k, (kh, kw) with sum 1; None is MATLAB's bicubic, which on uint8 rounds after each
+            of its two passes.
         scale: s, a whole number from 1 up.
-        noise_sigma: standard deviation of n in grey levels of the 0–255 scale (a float image gets sigma/255).
-        rng: where the noise comes from: a numpy generator, a seed, or None for a different one each time.
-        phase: which pixel of each s×s block is kept, 0 … s−1 from its top left; by default (s−1)//2, which for an
-            odd s is the middle one. The bicubic of kernel=None has that one built in.
+        noise_sigma: standard deviation of n in grey levels of the 0–255 scale (a float image gets
+            sigma/255).
+        rng: where the noise comes from: a numpy generator, a seed, or None for a different one each
+            time.
+        phase: which pixel of each s×s block is kept, 0 … s−1 from its top left; by default
+            (s−1)//2, which for an odd s is the middle one. The bicubic of kernel=None has that one
+            built in.
         border: what lies outside the image, "symmetric" or "replicate".
     Returns:
-        LR of ceil(H/s)×ceil(W/s) pixels, of the kind and dtype of `image`. uint8 is rounded half up and clipped;
-        floats are not clipped. Differentiable for float tensors.
+        LR of ceil(H/s)×ceil(W/s) pixels, of the kind and dtype of `image`. uint8 is rounded half up
+        and clipped; floats are not clipped. Differentiable for float tensors.
     Raises:
-        HatlibError: a kernel that is not finite or does not sum to 1, an image smaller than the scale or not finite,
-            a phase outside 0 … s−1, a negative noise_sigma.
+        HatlibError: a kernel that is not finite or does not sum to 1, an image smaller than the
+            scale or not finite, a phase outside 0 … s−1, a negative noise_sigma.
     """
     _check_scale(scale)
     planes = _planes(image, scale)
@@ -168,7 +180,8 @@ def convolve(
     phase: int = 0,
     border: str = "symmetric",
 ) -> torch.Tensor:
-    """(x ⊗ k)↓s of float planes (…, H, W): y[i, j] = Σ k[m, n] · x[p + kh//2 − m, q + kw//2 − n], p = s·i + phase.
+    """(x ⊗ k)↓s of float planes (…, H, W): y[i, j] = Σ k[m, n] · x[p + kh//2 − m, q + kw//2 − n], p
+    = s·i + phase.
 
     Computed with the FFT, whose time hardly depends on the size or the form of the kernel.
     """
@@ -187,7 +200,8 @@ def convolve(
     height, width = planes.shape[-2:]
     response = torch.fft.rfft2(torch.from_numpy(kernel).to(planes), s=(height, width))
     spectrum = torch.fft.rfft2(planes) * response
-    # the FFT is periodic: the first kh − 1 rows and kw − 1 columns mix both ends of the image and are dropped
+    # the FFT is periodic: the first kh − 1 rows and kw − 1 columns mix both ends of the image and
+    # are dropped
     top, left = (taps - 1 + phase for taps in kernel.shape)
     rows, columns = (scale * (n - 1) + 1 for n in small)
     kept = torch.fft.ifft(spectrum, dim=-2)[..., top : top + rows : scale, :]
@@ -205,18 +219,22 @@ def _with_noise(planes: torch.Tensor, sigma: float, image: Any, rng: Rng) -> tor
 
 
 def blur(image: Array, sigma: float, sigma_y: float | None = None, angle: float = 0.0) -> Array:
-    """Blurs with a Gaussian kernel (the lens) and keeps every pixel; arguments as in `gaussian_kernel`."""
+    """Blurs with a Gaussian kernel (the lens) and keeps every pixel; arguments as in
+    `gaussian_kernel`."""
     return degrade(image, gaussian_kernel(sigma, sigma_y, angle), scale=1)
 
 
 def sensor_noise(image: Array, gain: float = 0.5, read: float = 2.0, rng: Rng = None) -> Array:
-    """Noise of a sensor, which grows with the light: variance = gain · signal + read², in grey levels of 0–255.
+    """Noise of a sensor, which grows with the light: variance = gain · signal + read², in grey
+    levels of 0–255.
 
-    Light arrives as electrons, whose number is Poisson distributed; reading them out adds Gaussian noise (Foi et al.,
-    "Practical Poissonian-Gaussian noise modeling and fitting for single-image raw-data", 2008).
+    Light arrives as electrons, whose number is Poisson distributed; reading them out adds Gaussian
+    noise (Foi et al., "Practical Poissonian-Gaussian noise modeling and fitting for single-image
+    raw-data", 2008).
 
     Args:
-        gain: grey levels per electron; the higher the ISO setting, the higher the gain. 0 is no photon noise.
+        gain: grey levels per electron; the higher the ISO setting, the higher the gain. 0 is no
+            photon noise.
         read: standard deviation of the read-out, in grey levels.
     Raises:
         HatlibError: gain or read negative or not finite.
@@ -232,7 +250,8 @@ def sensor_noise(image: Array, gain: float = 0.5, read: float = 2.0, rng: Rng = 
 
 
 def sharpen(image: Array, amount: float = 1.0, sigma: float = 1.5) -> Array:
-    """Unsharp mask: x + amount · (x − Gaussian blur of x). What a camera calls sharpness; it leaves halos."""
+    """Unsharp mask: x + amount · (x − Gaussian blur of x). What a camera calls sharpness; it leaves
+    halos."""
     _check_noise("amount", amount)
     planes = _planes(image)
     return _like(planes + amount * (planes - convolve(planes, gaussian_kernel(sigma))), image)
@@ -260,7 +279,8 @@ RESIZE_METHODS = ("bicubic", "bilinear", "area", "nearest-exact")
 
 
 def resize(image: Array, size: tuple[int, int], method: str = "bicubic") -> Array:
-    """Resizing as other software does it: torch's bicubic or bilinear with antialiasing, area averages, or nearest."""
+    """Resizing as other software does it: torch's bicubic or bilinear with antialiasing, area
+    averages, or nearest."""
     if method not in RESIZE_METHODS:
         raise unknown("resize method", method, RESIZE_METHODS)
     if min(size) < 1:
@@ -288,12 +308,14 @@ def shrink(
 ) -> np.ndarray:
     """LR of an image as various programs make it, all of them by "bicubic".
 
-    The kernels differ (torch without antialias has Keys' cubic with a = −0.75, four pixels wide at any scale; the
-    others have a = −0.5, stretched by the scale), and so do the borders and the rounding. Taught in notebook 10.
+    The kernels differ (torch without antialias has Keys' cubic with a = −0.75, four pixels wide at
+    any scale; the others have a = −0.5, stretched by the scale), and so do the borders and the
+    rounding. Taught in notebook 10.
 
     Args:
         image: uint8 (H, W, 3) or (H, W), sides multiples of the scale.
-        way: one of SHRINKS. "float" is how BasicSR's Python code does it: both passes in floats, rounded at the end.
+        way: one of SHRINKS. "float" is how BasicSR's Python code does it: both passes in floats,
+            rounded at the end.
         border: of MATLAB's, as in `hatlib.imaging.resize.imresize`.
     Returns:
         uint8 (H/s, W/s, 3) or (H/s, W/s).

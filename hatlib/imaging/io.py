@@ -1,8 +1,8 @@
 """Images: files ↔ uint8 (H, W, 3) RGB arrays ↔ float tensors (N, 3, H, W) in [0, 1]; BT.601 luma.
 
-Everything in hatlib takes and gives images in one of these two forms. A one-channel picture may also be a uint8
-(H, W) array. Taught in notebook 00. A `Picture` is what else a file of somebody's own may hold: transparency, 16 bits
-a channel, a colour profile.
+Everything in hatlib takes and gives images in one of these two forms. A one-channel picture may
+also be a uint8 (H, W) array. Taught in notebook 00. A `Picture` is what else a file of somebody's
+own may hold: transparency, 16 bits a channel, a colour profile.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from hatlib.imaging.convert import check_image, round_to_uint8
 from hatlib.system.atomic import atomic_path
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-# JPEG always loses a little; WebP loses some by default, and nothing if asked (exact: nor what is transparent)
+# JPEG always loses a little; WebP loses some by default, and nothing if asked (exact: nor what is
+# transparent)
 WRITER_OPTIONS: dict[str, dict[str, Any]] = {
     ".jpg": {"quality": 95},
     ".jpeg": {"quality": 95},
@@ -32,8 +33,8 @@ WRITER_OPTIONS: dict[str, dict[str, Any]] = {
 def load_image(path: str | os.PathLike[str], gray: str = "rgb") -> np.ndarray:
     """Reads an image file as uint8 RGB.
 
-    EXIF orientation is applied; an alpha channel is dropped; palette and CMYK pictures are converted to RGB; 16 bits a
-    channel are reduced to 8.
+    EXIF orientation is applied; an alpha channel is dropped; palette and CMYK pictures are
+    converted to RGB; 16 bits a channel are reduced to 8.
 
     Args:
         path: a PNG, JPEG, BMP, TIFF or WebP file.
@@ -58,7 +59,8 @@ def load_image(path: str | os.PathLike[str], gray: str = "rgb") -> np.ndarray:
 
 @contextlib.contextmanager
 def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
-    """The image file, opened by Pillow; what goes wrong inside the block, too, becomes one line that names the file."""
+    """The image file, opened by Pillow; what goes wrong inside the block, too, becomes one line
+    that names the file."""
     if Path(path).is_dir():
         raise HatlibError(f"{path} is a folder, and an image file was expected")
     try:
@@ -89,7 +91,8 @@ def save_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
     """Writes a uint8 (H, W, 3) or (H, W) image, whole or not at all; the suffix chooses the format.
 
     Raises:
-        HatlibError: an unknown suffix, an array that is not a uint8 image, a folder that can't be written to.
+        HatlibError: an unknown suffix, an array that is not a uint8 image, a folder that can't be
+            written to.
     """
     check_image(image)
     if image.dtype != np.uint8:
@@ -124,4 +127,4 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
     return sorted(files, key=lambda p: p.name)
 
 
-# --- pictures: files with all that is in them -------------------------------------------------------------------------
+# --- pictures: files with all that is in them -----------------------------------------------------

@@ -1,8 +1,9 @@
 """PSNR and SSIM, per image and as maps, by the protocol of the super-resolution papers.
 
-Two images in, one number out. Colour (Y of BT.601, 16–235), border (as many pixels as the scale are shaved off), peak
-(255) and window (11×11 Gaussian, inside the image only) are part of the definition: `choices` shows what each of them
-is worth. Everything is computed in float64. Taught in notebook 02.
+Two images in, one number out. Colour (Y of BT.601, 16–235), border (as many pixels as the scale are
+shaved off), peak (255) and window (11×11 Gaussian, inside the image only) are part of the
+definition: `choices` shows what each of them is worth. Everything is computed in float64. Taught in
+notebook 02.
 """
 
 from __future__ import annotations
@@ -33,36 +34,41 @@ def psnr(a: np.ndarray, b: np.ndarray, shave: int = 0, channel: str = "y") -> fl
     Args:
         a, b: uint8 in 0–255 or float in [0, 1], (H, W, 3) or (H, W); both alike.
         shave: pixels left out at each border; papers use the scale.
-        channel: "y" is BT.601 luma in 16–235, not rounded; "rgb" takes one MSE over the three channels.
-            A one-channel image is taken as it is.
+        channel: "y" is BT.601 luma in 16–235, not rounded; "rgb" takes one MSE over the three
+            channels. A one-channel image is taken as it is.
     Raises:
-        HatlibError: shapes or kinds that differ, values outside the range, a border that leaves nothing.
+        HatlibError: shapes or kinds that differ, values outside the range, a border that leaves
+            nothing.
     """
     x, y = _pair(a, b, shave, channel)
     return _psnr(x, y)
 
 
 def ssim(a: np.ndarray, b: np.ndarray, shave: int = 0, channel: str = "y") -> float:
-    """Structural similarity: the mean of `ssim_map`; 1 for identical images, and it may be negative.
+    """Structural similarity: the mean of `ssim_map`; 1 for identical images, and it may be
+    negative.
 
-    Arguments as in `psnr`; at least 11×11 pixels have to remain after shaving. "rgb" is the mean of the three
-    channels' SSIM. (Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to structural
-    similarity", 2004, eq. 13 and 17.)
+    Arguments as in `psnr`; at least 11×11 pixels have to remain after shaving. "rgb" is the mean of
+    the three channels' SSIM. (Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from
+    error visibility to structural similarity", 2004, eq. 13 and 17.)
     """
     return float(ssim_map(a, b, shave, channel).mean())
 
 
 def ssim_map(a: np.ndarray, b: np.ndarray, shave: int = 0, channel: str = "y") -> np.ndarray:
-    """SSIM of each 11×11 Gaussian window (σ 1.5) that lies inside the image: float64 (H − 10, W − 10).
+    """SSIM of each 11×11 Gaussian window (σ 1.5) that lies inside the image: float64 (H − 10, W −
+    10).
 
-    Pixel (i, j) of the map belongs to pixel (i + 5, j + 5) of the (shaved) image. Arguments as in `psnr`.
+    Pixel (i, j) of the map belongs to pixel (i + 5, j + 5) of the (shaved) image. Arguments as in
+    `psnr`.
     """
     x, y = _pair(a, b, shave, channel, smallest=len(GAUSSIAN))
     return _ssim_map(x, y).mean(axis=0)
 
 
 def psnr_map(a: np.ndarray, b: np.ndarray, shave: int = 0, channel: str = "y") -> np.ndarray:
-    """PSNR of each window of `ssim_map`, in dB, from its Gaussian-weighted MSE: float64 (H − 10, W − 10).
+    """PSNR of each window of `ssim_map`, in dB, from its Gaussian-weighted MSE: float64 (H − 10, W
+    − 10).
 
     Infinite where the window is the same in both. Arguments as in `psnr`.
     """
@@ -73,7 +79,8 @@ def psnr_map(a: np.ndarray, b: np.ndarray, shave: int = 0, channel: str = "y") -
 
 
 def choices(sr: np.ndarray, hr: np.ndarray, scale: int) -> pandas.DataFrame:
-    """The same pair scored eight ways: the protocol of the papers, and seven others that are all in use.
+    """The same pair scored eight ways: the protocol of the papers, and seven others that are all in
+    use.
 
     Args:
         sr, hr: result and original, as in `psnr`.
@@ -167,7 +174,8 @@ def _window_means(planes: np.ndarray, window: np.ndarray) -> np.ndarray:
 def _pair(
     a: np.ndarray, b: np.ndarray, shave: int, channel: str, smallest: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Both images as float64 (C, H, W) on the 0–255 scale, C 1 or 3, checked and without their borders."""
+    """Both images as float64 (C, H, W) on the 0–255 scale, C 1 or 3, checked and without their
+    borders."""
     _check_pair(a, b)
     if channel not in ("y", "rgb"):
         raise HatlibError(f"channel is '{channel}'; it can be 'y' or 'rgb'")

@@ -27,8 +27,9 @@ STEPS = {"blur": blur, "resize": resize, "noise": sensor_noise, "sharpen": sharp
 
 
 def plan(shape: tuple[int, ...], scale: int = 4, rng: Rng = None, rounds: int = 2) -> list[Step]:
-    """Draws the steps for an image of that shape: in each round blur, resize, noise, JPEG and, half the time,
-    sharpening, in random order. The resize of the last round ends at ceil(H/s)×ceil(W/s), the others on the way there.
+    """Draws the steps for an image of that shape: in each round blur, resize, noise, JPEG and, half
+    the time, sharpening, in random order. The resize of the last round ends at ceil(H/s)×ceil(W/s),
+    the others on the way there.
     """
     rng = np.random.default_rng(rng)
     goal = (-(-shape[0] // scale), -(-shape[1] // scale))
@@ -69,7 +70,8 @@ def plan(shape: tuple[int, ...], scale: int = 4, rng: Rng = None, rounds: int = 
 
 
 def apply_step(image: np.ndarray, step: Step) -> np.ndarray:
-    """One step of a plan; the noise carries its own seed, so the same step gives the same picture."""
+    """One step of a plan; the noise carries its own seed, so the same step gives the same
+    picture."""
     name, parameters = step
     if name not in STEPS:
         raise unknown("step", name, STEPS)
@@ -80,18 +82,19 @@ def apply_step(image: np.ndarray, step: Step) -> np.ndarray:
 def real_world(
     image: np.ndarray, scale: int = 4, rng: Rng = None, rounds: int = 2
 ) -> tuple[np.ndarray, list[Step]]:
-    """A random chain of blur, resize, sensor noise, JPEG and sharpening, in random order and `rounds` times over.
+    """A random chain of blur, resize, sensor noise, JPEG and sharpening, in random order and
+    `rounds` times over.
 
-    The idea of the random order is BSRGAN's (arXiv 2103.14006), that of a second round Real-ESRGAN's
-    (arXiv 2107.10833); the ranges are ours and milder than theirs.
+    The idea of the random order is BSRGAN's (arXiv 2103.14006), that of a second round
+    Real-ESRGAN's (arXiv 2107.10833); the ranges are ours and milder than theirs.
 
     Args:
         image: HR, numpy (H, W, 3) or (H, W); uint8, or float in [0, 1].
         rng: a numpy generator or a seed: the same seed gives the same LR.
         rounds: how often the picture is processed, from 1 up.
     Returns:
-        LR of ceil(H/s)×ceil(W/s) pixels, and the steps in the order in which they were applied; running them again
-        with `apply_step` gives the same LR.
+        LR of ceil(H/s)×ceil(W/s) pixels, and the steps in the order in which they were applied;
+        running them again with `apply_step` gives the same LR.
     """
     check_image(image)
     _check_scale(scale)

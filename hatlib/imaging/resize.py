@@ -1,9 +1,10 @@
-"""MATLAB's `imresize(…, 'bicubic')`: the way in which every super-resolution benchmark makes its LR images.
+"""MATLAB's `imresize(…, 'bicubic')`: the way in which every super-resolution benchmark makes its LR
+images.
 
-The kernel is Keys' cubic with a = −0.5 (Keys, "Cubic convolution interpolation for digital image processing", 1981),
-stretched by 1/scale when it shrinks, which removes what would alias. On uint8 each of the two passes rounds, as
-MATLAB does, so that the result is equal in every pixel; on floats nothing is rounded and torch tensors stay
-differentiable. Taught in notebook 01.
+The kernel is Keys' cubic with a = −0.5 (Keys, "Cubic convolution interpolation for digital image
+processing", 1981), stretched by 1/scale when it shrinks, which removes what would alias. On uint8
+each of the two passes rounds, as MATLAB does, so that the result is equal in every pixel; on floats
+nothing is rounded and torch tensors stay differentiable. Taught in notebook 01.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ def cubic(t: np.ndarray) -> np.ndarray:
 def border_indices(index: np.ndarray, n: int, border: str) -> np.ndarray:
     """Which of n samples stands in for each index, inside or outside 0 … n−1.
 
-    "symmetric" mirrors with the edge sample repeated (… 1 0 0 1 …), "replicate" repeats the edge sample.
+    "symmetric" mirrors with the edge sample repeated (… 1 0 0 1 …), "replicate" repeats the edge
+    sample.
     """
     if border not in BORDERS:
         raise HatlibError(f"border is '{border}'; it can be {' or '.join(BORDERS)}")
@@ -45,7 +47,8 @@ def border_indices(index: np.ndarray, n: int, border: str) -> np.ndarray:
 
 @lru_cache(maxsize=256)
 def taps(n_in: int, n_out: int, scale: float, border: str) -> tuple[np.ndarray, np.ndarray]:
-    """For each output sample, the input samples it is made of and their weights: (n_out, P) int64 and float64."""
+    """For each output sample, the input samples it is made of and their weights: (n_out, P) int64
+    and float64."""
     stretch = max(
         1.0, 1.0 / scale
     )  # antialiasing: a shrinking kernel is as wide in the output's samples
@@ -69,14 +72,16 @@ def imresize(
     """Antialiased bicubic resizing, equal to MATLAB's imresize.
 
     Args:
-        image: numpy (H, W) or (H, W, C), or a torch tensor (…, H, W) on any device; uint8 or floating point.
-        scale: output side / input side; the output has ceil(side · scale) samples. Give this or `size`.
+        image: numpy (H, W) or (H, W, C), or a torch tensor (…, H, W) on any device; uint8 or
+            floating point.
+        scale: output side / input side; the output has ceil(side · scale) samples. Give this or
+            `size`.
         size: (height, width) of the output.
-        border: what lies outside the image: "symmetric" (MATLAB today) or "replicate" (older versions; the
-            published LR files of Set5, Set14 and Urban100).
+        border: what lies outside the image: "symmetric" (MATLAB today) or "replicate" (older
+            versions; the published LR files of Set5, Set14 and Urban100).
     Returns:
-        The same kind and dtype. uint8 is rounded after each of the two passes; floats are not rounded and may leave
-        the input's range by a little (the kernel has negative lobes).
+        The same kind and dtype. uint8 is rounded after each of the two passes; floats are not
+        rounded and may leave the input's range by a little (the kernel has negative lobes).
     Raises:
         HatlibError: neither or both of scale and size, sides below 1, an image of another kind.
     """
@@ -93,7 +98,8 @@ def imresize(
 
 
 def _resample(image: Any, axis: int, index: np.ndarray, weight: np.ndarray) -> Any:
-    """One pass along one axis: a weighted sum of P shifted copies, one tap at a time to keep memory small."""
+    """One pass along one axis: a weighted sum of P shifted copies, one tap at a time to keep memory
+    small."""
     whole_numbers = image.dtype in (np.uint8, torch.uint8)
     weights = weight.T.reshape(
         [-1] + [len(index) if k == axis else 1 for k in range(image.ndim)]

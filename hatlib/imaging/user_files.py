@@ -1,4 +1,5 @@
-"""Image files of somebody's own, with all that is in them: transparency, 16 bits, colour profile."""
+"""Image files of somebody's own, with all that is in them: transparency, 16 bits, colour
+profile."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ from hatlib.system.atomic import atomic_path
 
 @dataclass(frozen=True)
 class Picture:
-    """What an image file holds: pixels uint8 or uint16, (H, W, 3) or (H, W) if gray, and what comes with them."""
+    """What an image file holds: pixels uint8 or uint16, (H, W, 3) or (H, W) if gray, and what comes
+    with them."""
 
     pixels: np.ndarray
     alpha: np.ndarray | None = None  # (H, W), of the same type; 0 is transparent
@@ -29,12 +31,15 @@ class Picture:
 
 
 def read_picture(path: str | os.PathLike[str]) -> Picture:
-    """Reads an image file with transparency, 16 bits and colour profile, its EXIF orientation applied.
+    """Reads an image file with transparency, 16 bits and colour profile, its EXIF orientation
+    applied.
 
-    A palette becomes RGB; CMYK becomes RGB by its colour profile, if it has one (sRGB, and so no profile is kept).
+    A palette becomes RGB; CMYK becomes RGB by its colour profile, if it has one (sRGB, and so no
+    profile is kept).
 
     Raises:
-        HatlibError: as `load_image`; an animation; more than 16 bits a channel; a kind of colour that is none of these.
+        HatlibError: as `load_image`; an animation; more than 16 bits a channel; a kind of colour
+            that is none of these.
     """
     with _opened(path) as file:
         frames = getattr(file, "n_frames", 1)
@@ -82,10 +87,12 @@ def _sixteen_bits(path: str | os.PathLike[str], values: np.ndarray) -> np.ndarra
 
 
 def _read_sixteen(path: str | os.PathLike[str], file: Image.Image) -> np.ndarray:
-    """uint16 (H, W, C) of a file with 16 bits a channel and more than one channel, of which Pillow keeps 8.
+    """uint16 (H, W, C) of a file with 16 bits a channel and more than one channel, of which Pillow
+    keeps 8.
 
-    Pillow is made to read it twice: it takes one byte of each number, and which one depends on the order of the bytes
-    that it believes in. Gray with alpha it can't read so; but that has as many bytes a pixel as RGBA with 8 bits.
+    Pillow is made to read it twice: it takes one byte of each number, and which one depends on the
+    order of the bytes that it believes in. Gray with alpha it can't read so; but that has as many
+    bytes a pixel as RGBA with 8 bits.
     """
     if file.format == "PNG" and _raw_mode(file).startswith("LA;"):
         data = Path(path).read_bytes()
@@ -103,13 +110,15 @@ def _read_sixteen(path: str | os.PathLike[str], file: Image.Image) -> np.ndarray
 
 
 def _raw_mode(file: Image.Image) -> str:
-    """How the numbers lie in the file, in Pillow's words: RGB;16B are big-endian ones of 16 bits."""
+    """How the numbers lie in the file, in Pillow's words: RGB;16B are big-endian ones of 16
+    bits."""
     args = next((tile[3] for tile in vars(file).get("tile", [])), "")
     return str(args[0] if isinstance(args, tuple) and args else args)
 
 
 def _other_byte(tile: Any) -> Any:
-    """Pillow's order to decode, with the other order of bytes: ;16B is big-endian, ;16L little-endian, ;16N ours."""
+    """Pillow's order to decode, with the other order of bytes: ;16B is big-endian, ;16L
+    little-endian, ;16N ours."""
     raw, *more = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
     raw = raw[:-1] + {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}[raw[-1]]
     args = (raw, *more) if isinstance(tile[3], tuple) else raw
@@ -119,7 +128,8 @@ def _other_byte(tile: Any) -> Any:
 
 
 def _cmyk_to_rgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
-    """By the profile of the printing colours, which says how they look; without one, by Pillow's rule of thumb."""
+    """By the profile of the printing colours, which says how they look; without one, by Pillow's
+    rule of thumb."""
     if profile:
         from PIL import ImageCms
 
@@ -135,7 +145,8 @@ def _cmyk_to_rgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def check_format(path: str | os.PathLike[str], picture: Picture) -> None:
-    """Raises HatlibError if a file of that name can't hold what the picture has: to be asked before the work."""
+    """Raises HatlibError if a file of that name can't hold what the picture has: to be asked before
+    the work."""
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
         raise HatlibError(
@@ -148,7 +159,8 @@ def check_format(path: str | os.PathLike[str], picture: Picture) -> None:
 
 
 def write_picture(path: str | os.PathLike[str], picture: Picture) -> None:
-    """Writes a picture with its transparency, its 16 bits and its colour profile (which .bmp has no place for).
+    """Writes a picture with its transparency, its 16 bits and its colour profile (which .bmp has no
+    place for).
 
     Raises:
         HatlibError: as `check_format`, or a folder that can't be written to.

@@ -1,1 +1,2 @@
-"""Any image through a network, in tiles and in the precision that suits it. May import `weights` and what it imports."""
+"""Any image through a network, in tiles and in the precision that suits it. May import `weights`
+and what it imports."""

@@ -18,7 +18,8 @@ LARGE = 512 * 512  # LR pixels that a network is given at once, at most, unless 
 SMALLEST = 16  # side of a tile below which nothing is gained: the halo is most of the work
 
 
-# Measured at ×4 in float32, rounded up. DRCT needs most, HAT two thirds of it; a CPU works in strips, a GPU does not.
+# Measured at ×4 in float32, rounded up. DRCT needs most, HAT two thirds of it; a CPU works in
+# strips, a GPU does not.
 BYTES_PER_PIXEL = {"cpu": 16_000, "elsewhere": 48_000}
 
 
@@ -29,9 +30,11 @@ log = logging.getLogger(__name__)
 
 
 def tile_side(model: Network, image: np.ndarray, where: torch.device) -> int:
-    """Side of the tiles in LR pixels: the image's longer side where it fits whole, else as the memory at hand allows.
+    """Side of the tiles in LR pixels: the image's longer side where it fits whole, else as the
+    memory at hand allows.
 
-    A part of the free memory goes to the network: half, since others want some and the measure is a rough one.
+    A part of the free memory goes to the network: half, since others want some and the measure is a
+    rough one.
     """
     height, width = image.shape[:2]
     each = (
@@ -65,7 +68,8 @@ def _whole_windows(model: Network, side: int) -> int:
 
 
 def _next_side(model: Network, side: int, where: torch.device, reason: str) -> int:
-    """Half the side, in whole windows; HatlibError where that would be less than the smallest tile."""
+    """Half the side, in whole windows; HatlibError where that would be less than the smallest
+    tile."""
     smaller = _whole_windows(model, side // 2)
     if smaller >= side or smaller < min(SMALLEST, side):
         seen = side + 2 * model.halo

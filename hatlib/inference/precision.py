@@ -37,10 +37,12 @@ def arithmetic(model: Network, precision: str, where: torch.device) -> torch.dty
 
 @contextlib.contextmanager
 def _mixed(model: Network, where: torch.device, dtype: torch.dtype | None) -> Iterator[None]:
-    """Inside, the network computes in `dtype`, but for the convolutions that work on colours: they stay float32.
+    """Inside, the network computes in `dtype`, but for the convolutions that work on colours: they
+    stay float32.
 
-    bfloat16 has 8 bits: what is as fine as a pixel's value must not pass through it, what is added to one may. So
-    the mean is subtracted and added, and the last convolution makes its sums, in float32.
+    bfloat16 has 8 bits: what is as fine as a pixel's value must not pass through it, what is added
+    to one may. So the mean is subtracted and added, and the last convolution makes its sums, in
+    float32.
     """
     if dtype is None:
         yield

@@ -28,8 +28,9 @@ class Span:
 
 
 def spans(length: int, side: int, halo: int, fade: int, scale: int) -> list[Span]:
-    """Cuts a side of the image into tiles of `side` pixels, which fade into each other `fade` pixels on both sides of
-    the cut, and are computed with `halo` pixels around them. Needs 2·fade ≤ side, so that no three tiles overlap."""
+    """Cuts a side of the image into tiles of `side` pixels, which fade into each other `fade`
+    pixels on both sides of the cut, and are computed with `halo` pixels around them. Needs 2·fade ≤
+    side, so that no three tiles overlap."""
     found = []
     for start in range(0, length, side):
         stop = min(start + side, length)
@@ -58,7 +59,8 @@ def _fill(
 ) -> None:
     """Writes the enlarged image into `result`, tile by tile in reading order.
 
-    A tile is finished but for what it shares with the next one to the right and with the row below. That is carried
+    A tile is finished but for what it shares with the next one to the right and with the row below.
+    That is carried
     over: `left` is the one, `above` and `below` the other, (C, rows, columns) of SR pixels.
     """
     scale, halo = model.scale, model.halo

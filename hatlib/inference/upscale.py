@@ -1,7 +1,8 @@
-"""Any image through a network: whole, or in tiles when it is large; in the precision that suits the network.
+"""Any image through a network: whole, or in tiles when it is large; in the precision that suits the
+network.
 
-The memory that this takes beside the result depends on the tile, not on the image: tiles are cut from the image as it
-is, and written into the result as they are finished.
+The memory that this takes beside the result depends on the tile, not on the image: tiles are cut
+from the image as it is, and written into the result as they are finished.
 """
 
 from __future__ import annotations
@@ -33,25 +34,29 @@ def upscale(
 ) -> np.ndarray:
     """Enlarges an image by the network's scale, on the device where the network is.
 
-    An image that fits is padded as the network's published results were measured. In a larger one each tile is
-    computed with the network's halo around it. Where nothing beyond the halo matters (`model.exact`), tiles give what
-    the whole image gives; elsewhere neighbouring tiles fade into each other over the width of the halo.
+    An image that fits is padded as the network's published results were measured. In a larger one
+    each tile is computed with the network's halo around it. Where nothing beyond the halo matters
+    (`model.exact`), tiles give what the whole image gives; elsewhere neighbouring tiles fade into
+    each other over the width of the halo.
 
     Args:
         model: a network of `hatlib.models`, in eval mode.
         image: (H, W, 3) or (H, W), any size from 1×1: uint8, uint16, or float in [0, 1].
-        tile: side of the square tiles in LR pixels, rounded up to whole windows; None decides by the image's size and
-            the memory at hand, 0 takes the image whole. If memory runs out, half of it is tried, and said.
-        precision: "fp32", "bf16", "fp16" (not for networks with attention) or "auto": bfloat16 where that is faster
-            (see `runtime.fast_bfloat16`), but float32 for SRCNN and interpolation, whose time it is not worth.
-        ensemble: the mean over the eight flips and transposes of each tile: a little better, eight times slower.
+        tile: side of the square tiles in LR pixels, rounded up to whole windows; None decides by
+            the image's size and the memory at hand, 0 takes the image whole. If memory runs out,
+            half of it is tried, and said.
+        precision: "fp32", "bf16", "fp16" (not for networks with attention) or "auto": bfloat16
+            where that is faster (see `runtime.fast_bfloat16`), but float32 for SRCNN and
+            interpolation, whose time it is not worth.
+        ensemble: the mean over the eight flips and transposes of each tile: a little better, eight
+            times slower.
         progress: called as progress(done, total) after each tile; not called if there are few.
     Returns:
-        (s·H, s·W, 3), or (s·H, s·W) for a gray image. Of uint8 and uint16, the same type, clamped and rounded; of
-        float, float32 as the network gave it.
+        (s·H, s·W, 3), or (s·H, s·W) for a gray image. Of uint8 and uint16, the same type, clamped
+        and rounded; of float, float32 as the network gave it.
     Raises:
-        HatlibError: another kind of image, an unknown or unsuitable precision, a negative tile, a result that is not
-            finite, not enough memory for the smallest tile.
+        HatlibError: another kind of image, an unknown or unsuitable precision, a negative tile, a
+            result that is not finite, not enough memory for the smallest tile.
     """
     wide = (
         isinstance(image, np.ndarray) and image.dtype == np.uint16
@@ -79,7 +84,8 @@ def upscale(
 
 
 def enlarge_picture(model: Network, picture: Picture, **options: object) -> Picture:
-    """The same for a picture from a file: alpha is enlarged apart (bicubic), and the colour profile is kept.
+    """The same for a picture from a file: alpha is enlarged apart (bicubic), and the colour profile
+    is kept.
 
     Args:
         options: passed to `upscale`.
@@ -89,14 +95,15 @@ def enlarge_picture(model: Network, picture: Picture, **options: object) -> Pict
     return dataclasses.replace(picture, pixels=pixels, alpha=alpha)
 
 
-# --- tiles ------------------------------------------------------------------------------------------------------------
+# --- tiles ----------------------------------------------------------------------------------------
 
 
-# --- what the network is given ----------------------------------------------------------------------------------------
+# --- what the network is given --------------------------------------------------------------------
 
 
 def _padded(model: Network) -> Callable[[torch.Tensor], torch.Tensor]:
-    """LR (1, C, h, w) of any size → SR (1, C, s·h, s·w), padded as the network's published results were measured."""
+    """LR (1, C, h, w) of any size → SR (1, C, s·h, s·w), padded as the network's published results
+    were measured."""
 
     def run(lr: torch.Tensor) -> torch.Tensor:
         height, width = (model.scale * side for side in lr.shape[2:])
@@ -106,8 +113,8 @@ def _padded(model: Network) -> Callable[[torch.Tensor], torch.Tensor]:
 
 
 def _ensemble(model: Network) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The mean over eight flips and transposes (Timofte et al., "Seven ways to improve example-based single image
-    super resolution", arXiv 1511.02228, §3.4)."""
+    """The mean over eight flips and transposes (Timofte et al., "Seven ways to improve
+    example-based single image super resolution", arXiv 1511.02228, §3.4)."""
     one = _padded(model)
 
     def run(lr: torch.Tensor) -> torch.Tensor:
@@ -124,7 +131,7 @@ def _ensemble(model: Network) -> Callable[[torch.Tensor], torch.Tensor]:
     return run
 
 
-# --- precision --------------------------------------------------------------------------------------------------------
+# --- precision ------------------------------------------------------------------------------------
 
 
-# --- memory -----------------------------------------------------------------------------------------------------------
+# --- memory ---------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
-"""Networks by name. Each takes LR RGB (N, 3, h, w) in [0, 1] and returns SR RGB (N, 3, s·h, s·w); each has `.scale`."""
+"""Networks by name. Each takes LR RGB (N, 3, h, w) in [0, 1] and returns SR RGB (N, 3, s·h, s·w);
+each has `.scale`."""
 
 from __future__ import annotations
 
@@ -64,7 +65,8 @@ def create(name: str, scale: int = 4, **overrides: Any) -> Network:
 
     Args:
         name: one of `names()`.
-        overrides: the network's own options, such as kernels=(9, 1, 5) for "srcnn" or embed_dim=96 for "hat".
+        overrides: the network's own options, such as kernels=(9, 1, 5) for "srcnn" or embed_dim=96
+            for "hat".
     Raises:
         HatlibError: an unknown name, scale or option.
     """
@@ -100,13 +102,15 @@ def options(name: str) -> dict[str, Any]:
 def copy_weights(source: Network, target: Network) -> list[str]:
     """Copies the weights that fit, by name and shape, such as from a network for ×2 to one for ×4.
 
-    All official ×4 recipes go on from ×2 in this way (SwinIR, arXiv 2108.10257, §4.1). Taught in notebook 09.
+    All official ×4 recipes go on from ×2 in this way (SwinIR, arXiv 2108.10257, §4.1). Taught in
+    notebook 09.
 
     Args:
         source: stays as it is.
         target: gets them; its other weights stay as they are.
     Returns:
-        The names of the target's weights that were not copied: some of the tail's, where only the scale differs.
+        The names of the target's weights that were not copied: some of the tail's, where only the
+        scale differs.
     Raises:
         HatlibError: nothing fits.
     """

@@ -10,12 +10,14 @@ from hatlib.models.network import Network
 
 
 def parameters(model: Network) -> int:
-    """Numbers that training changes. SwinIR's paper leaves the relative position bias out; here it is counted."""
+    """Numbers that training changes. SwinIR's paper leaves the relative position bias out; here it
+    is counted."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
 def multiply_adds(model: Network, height: int = 64, width: int = 64) -> int:
-    """Multiplications with addition for an LR image of that size, in convolutions, linear layers and attention.
+    """Multiplications with addition for an LR image of that size, in convolutions, linear layers
+    and attention.
 
     Nothing is computed: the network is run on torch's "meta" device, which knows shapes only.
     """

@@ -1,6 +1,7 @@
 """DRCT: SwinIR's frame with dense connections inside each group.
 
-Hsu, Lee, Chou, "DRCT: Saving Image Super-resolution away from Information Bottleneck", arXiv 2404.00722, §3.
+Hsu, Lee, Chou, "DRCT: Saving Image Super-resolution away from Information Bottleneck", arXiv
+2404.00722, §3.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ MLP_RATIO_OF_LAST = 1  # of the fourth and fifth block, whose channels are many
 
 @dataclass(frozen=True)
 class DRCTConfig(SwinIRConfig):
-    """DRCT: the options of the published code; `depths` gives the number of groups and spreads stochastic depth."""
+    """DRCT: the options of the published code; `depths` gives the number of groups and spreads
+    stochastic depth."""
 
     window_size: int = 16
     growth: int = 32  # channels that each block adds to those which the next one sees
@@ -31,7 +33,8 @@ PRESETS = {"drct": DRCTConfig(), "drct-l": DRCTConfig(depths=(6,) * 12)}
 
 
 class ResidualDenseGroup(nn.Module):
-    """Residual dense group (§3): each of five Swin blocks sees what the group was given and what all before made.
+    """Residual dense group (§3): each of five Swin blocks sees what the group was given and what
+    all before made.
 
     Args:
         config: the network's.

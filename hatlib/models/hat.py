@@ -1,4 +1,5 @@
-"""HAT, the Hybrid Attention Transformer: SwinIR's frame, with channel attention beside and overlapping windows after.
+"""HAT, the Hybrid Attention Transformer: SwinIR's frame, with channel attention beside and
+overlapping windows after.
 
 Chen et al., "Activating More Pixels in Image Super-Resolution Transformer", arXiv 2205.04437, §3.
 Taught in notebook 08.
@@ -57,7 +58,8 @@ class HATConfig(SwinIRConfig):
 
 PRESETS = {
     "hat": HATConfig(),
-    # four fifths of the channels, and next to nothing between the convolutions: 9.6 M parameters instead of 20.8 M
+    # four fifths of the channels, and next to nothing between the convolutions: 9.6 M parameters
+    # instead of 20.8 M
     "hat-s": HATConfig(embed_dim=144, compress_ratio=24, squeeze_factor=24),
     "hat-l": HATConfig(depths=(6,) * 12),
     # for lessons: see swinir-nano; windows of 8 fit patches of 16
@@ -74,7 +76,8 @@ PRESETS = {
 
 
 class CAB(nn.Module):
-    """Channel attention block (§3.2): two convolutions with few channels between them, then channel attention."""
+    """Channel attention block (§3.2): two convolutions with few channels between them, then channel
+    attention."""
 
     def __init__(self, channels: int, compress_ratio: int, squeeze_factor: int):
         super().__init__()
@@ -95,8 +98,8 @@ class CAB(nn.Module):
 class HAB(SwinBlock):
     """Hybrid attention block (§3.2): a Swin block with a CAB beside its attention.
 
-    Both branches see the normed map, and α = `conv_scale` times the CAB's result is added to the attention's.
-    Stochastic depth leaves out the attention, never the CAB.
+    Both branches see the normed map, and α = `conv_scale` times the CAB's result is added to the
+    attention's. Stochastic depth leaves out the attention, never the CAB.
     """
 
     def __init__(self, config: HATConfig, shift: int, drop_path: float):
@@ -110,7 +113,8 @@ class HAB(SwinBlock):
 
 
 class OCAB(OverlappingAttention):
-    """Overlapping cross-attention block (§3.2): as a Swin block, with keys and values from larger windows.
+    """Overlapping cross-attention block (§3.2): as a Swin block, with keys and values from larger
+    windows.
 
     A subclass of its attention, because the published names of the weights put both on one level.
     """

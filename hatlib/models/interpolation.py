@@ -1,4 +1,5 @@
-"""The two baselines that learn nothing, in the form of networks, so that everything that takes a network takes them."""
+"""The two baselines that learn nothing, in the form of networks, so that everything that takes a
+network takes them."""
 
 from __future__ import annotations
 

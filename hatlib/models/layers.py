@@ -1,7 +1,8 @@
-"""Layers that several networks use: residual sums, channel attention, pixel shuffle, stochastic depth.
+"""Layers that several networks use: residual sums, channel attention, pixel shuffle, stochastic
+depth.
 
-Convolutions see (N, C, H, W) tensors and attention sees (N, H, W, C): one memory layout, channels last, under two
-names. `image_layout` and `token_layout` change the name; nothing is copied.
+Convolutions see (N, C, H, W) tensors and attention sees (N, H, W, C): one memory layout, channels
+last, under two names. `image_layout` and `token_layout` change the name; nothing is copied.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ def strips(x: torch.Tensor, unit: int = 1, times: int = 1) -> tuple[torch.Tensor
 
 
 def add_pixelwise(x: torch.Tensor, branch: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-    """x + branch(x), the branch seeing each pixel of (N, H, W, C) by itself; without gradients in place, in strips."""
+    """x + branch(x), the branch seeing each pixel of (N, H, W, C) by itself; without gradients in
+    place, in strips."""
     if torch.is_grad_enabled():
         return x + branch(x)
     for strip in strips(x):
@@ -55,9 +57,11 @@ def add_pixelwise(x: torch.Tensor, branch: Callable[[torch.Tensor], torch.Tensor
 def enlarge_by_strips(
     layers: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, scale: int
 ) -> torch.Tensor:
-    """layers(x) for the last convolutions of a network, (N, C, H, W) → (N, 3, s·H, s·W); without gradients in strips.
+    """layers(x) for the last convolutions of a network, (N, C, H, W) → (N, 3, s·H, s·W); without
+    gradients in strips.
 
-    Between them lie the largest maps of all. They look at most three rows up and down, which each strip gets too.
+    Between them lie the largest maps of all. They look at most three rows up and down, which each
+    strip gets too.
     """
     parts = strips(
         token_layout(x), unit=4 * REACH, times=4
@@ -92,12 +96,14 @@ class Residual(nn.Module):
 class ChannelAttention(nn.Sequential):
     """Weighs each channel by what the means of all channels say (RCAN, arXiv 1807.02758, §3.3).
 
-    The mean runs over the whole map that is given, padding included: a tile and the whole image differ here.
+    The mean runs over the whole map that is given, padding included: a tile and the whole image
+    differ here.
 
     Args:
         channels: C.
         squeezed: channels between the two 1×1 convolutions, C/r in the paper.
-        first: number of the first layer in the state dict: 0 in RCAN, 1 in HAT, where the mean counts as layer 0.
+        first: number of the first layer in the state dict: 0 in RCAN, 1 in HAT, where the mean
+            counts as layer 0.
     """
 
     def __init__(self, channels: int, squeezed: int, first: int = 0):
@@ -121,8 +127,9 @@ def upsampler(kind: str, scale: int, channels: int) -> nn.Sequential:
     """From features at LR size to SR size (sub-pixel convolution, Shi et al., arXiv 1609.05158).
 
     Args:
-        kind: "pixelshuffle" keeps the channels and goes ×2 by ×2, or ×3 at once: (N, C, H, W) → (N, C, s·H, s·W).
-            "pixelshuffledirect" gives RGB in one step, for a fraction of the work: → (N, 3, s·H, s·W).
+        kind: "pixelshuffle" keeps the channels and goes ×2 by ×2, or ×3 at once: (N, C, H, W) → (N,
+            C, s·H, s·W). "pixelshuffledirect" gives RGB in one step, for a fraction of the work: →
+            (N, 3, s·H, s·W).
     """
     if kind == "pixelshuffledirect":
         return nn.Sequential(conv3x3(channels, 3 * scale**2), nn.PixelShuffle(scale))
@@ -137,15 +144,17 @@ def upsampler(kind: str, scale: int, channels: int) -> nn.Sequential:
 
 @torch.no_grad()
 def start_as_enlargement(first: Any, body: Any, last: Any, scale: int) -> None:
-    """Sets the weights of a network that makes RGB in one step so that it starts close to a bilinear enlargement.
+    """Sets the weights of a network that makes RGB in one step so that it starts close to a
+    bilinear enlargement.
 
-    Three feature channels carry the colours past the body, and the last convolution interpolates them; the other
-    channels start with a tenth of their usual weight. A short training gains much: nothing is spent on learning what
-    an enlargement is.
+    Three feature channels carry the colours past the body, and the last convolution interpolates
+    them; the other channels start with a tenth of their usual weight. A short training gains much:
+    nothing is spent on learning what an enlargement is.
 
     Args:
         first: RGB (3) → features (C), 3×3.
-        body: the body's last convolution (C → C, 3×3), to whose result the first features are added.
+        body: the body's last convolution (C → C, 3×3), to whose result the first features are
+            added.
         last: the convolution before the pixel shuffle (C → 3·s², 3×3).
     """
     colours = range(first.in_channels)
@@ -166,7 +175,8 @@ def start_as_enlargement(first: Any, body: Any, last: Any, scale: int) -> None:
 
 
 class DropPath(nn.Module):
-    """Stochastic depth (Huang et al., arXiv 1603.09382): in training, leaves a branch out for some of the images."""
+    """Stochastic depth (Huang et al., arXiv 1603.09382): in training, leaves a branch out for some
+    of the images."""
 
     def __init__(self, rate: float):
         super().__init__()

@@ -1,4 +1,5 @@
-"""What every network of the package has in common, and how an image becomes one that a network can take."""
+"""What every network of the package has in common, and how an image becomes one that a network can
+take."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from torch import nn
 from hatlib.errors import HatlibError
 from hatlib.imaging.convert import LUMA
 
-# Mean RGB of DIV2K in [0, 1]: RCAN, SwinIR, HAT and DRCT subtract it from the input and add it to the output.
+# Mean RGB of DIV2K in [0, 1]: RCAN, SwinIR, HAT and DRCT subtract it from the input and add it to
+# the output.
 RGB_MEAN = (0.4488, 0.4371, 0.4040)
 
 
@@ -25,7 +27,8 @@ class Padding:
     always: bool = False  # one multiple more where the side is a multiple already
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
-        """(N, C, h, w) of any size from 1×1 → (N, C, H, W); the image itself where nothing is to be done."""
+        """(N, C, h, w) of any size from 1×1 → (N, C, H, W); the image itself where nothing is to be
+        done."""
         for axis in (2, 3):
             side = image.shape[axis]
             windows = side // self.multiple + 1 if self.always else -(-side // self.multiple)
@@ -38,7 +41,8 @@ class Padding:
 
 
 def mirrored(side: int, grown: int, border: str) -> torch.Tensor:
-    """Which of `side` pixels stands at each of `grown` places, mirrored as often as it takes: int64 (grown,)."""
+    """Which of `side` pixels stands at each of `grown` places, mirrored as often as it takes: int64
+    (grown,)."""
     if border not in ("reflect", "symmetric"):
         raise HatlibError(f"border is '{border}'; it can be reflect or symmetric")
     edge = 1 if border == "reflect" else 0  # pixels at each end that are not repeated
@@ -53,11 +57,13 @@ class Network(nn.Module):
     Attributes:
         scale: s, the enlargement.
         halo: LR pixels around a tile that are computed with it and then cut off.
-        exact: whether nothing beyond the halo matters, so that tiles give the same as the whole image. False for the
-            networks where attention passes information on from window to window, or where channel attention takes
-            the mean over all that it is given: their tiles differ from the whole a little, by less the larger the halo.
-        padding: how the images were padded when the published results were measured. Where it has a multiple, tiles
-            and halo should be multiples of it, so that the windows of a tile are those of the whole image.
+        exact: whether nothing beyond the halo matters, so that tiles give the same as the whole
+            image. False for the networks where attention passes information on from window to
+            window, or where channel attention takes the mean over all that it is given: their tiles
+            differ from the whole a little, by less the larger the halo.
+        padding: how the images were padded when the published results were measured. Where it has a
+            multiple, tiles and halo should be multiples of it, so that the windows of a tile are
+            those of the whole image.
     """
 
     scale: int
@@ -67,12 +73,14 @@ class Network(nn.Module):
 
 
 class ColourNetwork(Network):
-    """A network for RGB images only. A gray image goes through it as RGB; what comes back is the luma of the result."""
+    """A network for RGB images only. A gray image goes through it as RGB; what comes back is the
+    luma of the result."""
 
     exact = False
 
     def forward(self, lr: torch.Tensor) -> torch.Tensor:
-        """LR RGB (N, 3, h, w) or gray (N, 1, h, w) in [0, 1], any size from 1×1 → SR of the same channels."""
+        """LR RGB (N, 3, h, w) or gray (N, 1, h, w) in [0, 1], any size from 1×1 → SR of the same
+        channels."""
         height, width = lr.shape[-2] * self.scale, lr.shape[-1] * self.scale
         rgb = Padding(self.padding.multiple)(lr.expand(-1, 3, -1, -1))
         sr = self.enlarge(rgb)[..., :height, :width]

@@ -1,7 +1,8 @@
-"""RCAN: two hundred residual blocks, each with channel attention, in groups with skip connections of their own.
+"""RCAN: two hundred residual blocks, each with channel attention, in groups with skip connections
+of their own.
 
-Zhang et al., "Image Super-Resolution Using Very Deep Residual Channel Attention Networks", arXiv 1807.02758, §3.
-Taught in notebook 04.
+Zhang et al., "Image Super-Resolution Using Very Deep Residual Channel Attention Networks", arXiv
+1807.02758, §3. Taught in notebook 04.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ PRESETS = {
 
 
 class MeanShift(nn.Conv2d):
-    """Adds (sign 1) or subtracts (sign −1) the mean colour. A convolution, because the published weights hold one."""
+    """Adds (sign 1) or subtracts (sign −1) the mean colour. A convolution, because the published
+    weights hold one."""
 
     def __init__(self, sign: int):
         super().__init__(3, 3, 1)

@@ -1,6 +1,7 @@
 """SRCNN: three convolutions that sharpen a bicubic enlargement.
 
-Dong, Loy, He, Tang, "Image Super-Resolution Using Deep Convolutional Networks", arXiv 1501.00092 (TPAMI 2016), §3.1:
+Dong, Loy, He, Tang, "Image Super-Resolution Using Deep Convolutional Networks", arXiv 1501.00092
+(TPAMI 2016), §3.1:
 patch extraction and representation, non-linear mapping, reconstruction. Taught in notebook 03.
 """
 
@@ -20,7 +21,8 @@ class SRCNN(Network):
 
     Args:
         scale: enlargement.
-        kernels: f1, f2, f3. The paper has (9, 1, 5), (9, 3, 5) and (9, 5, 5): 8,032, 24,416 and 57,184 weights.
+        kernels: f1, f2, f3. The paper has (9, 1, 5), (9, 3, 5) and (9, 5, 5): 8,032, 24,416 and
+            57,184 weights.
         features: n1, n2.
     """
 
@@ -45,10 +47,12 @@ class SRCNN(Network):
 
     @torch.no_grad()
     def start_as_identity(self) -> None:
-        """Sets one path through the layers to pass the input on, so that training starts at the bicubic PSNR.
+        """Sets one path through the layers to pass the input on, so that training starts at the
+        bicubic PSNR.
 
-        The paper starts from Gaussian noise (σ = 0.001) and needs 10⁸ backpropagations; here the first feature of
-        each layer is the input itself and the other features contribute almost nothing until they have learned to.
+        The paper starts from Gaussian noise (σ = 0.001) and needs 10⁸ backpropagations; here the
+        first feature of each layer is the input itself and the other features contribute almost
+        nothing until they have learned to.
         """
         for conv in (self.conv1, self.conv2, self.conv3):
             nn.init.constant_(conv.bias, 0)  # type: ignore[arg-type]
@@ -66,10 +70,12 @@ class SRCNN(Network):
         return self.conv3(x)  # (N, 1, H, W)  reconstruction
 
     def forward(self, lr: torch.Tensor) -> torch.Tensor:
-        """LR RGB (N, 3, h, w) or gray (N, 1, h, w) in [0, 1] → SR of the same channels (N, C, s·h, s·w)."""
+        """LR RGB (N, 3, h, w) or gray (N, 1, h, w) in [0, 1] → SR of the same channels (N, C, s·h,
+        s·w)."""
         enlarged = imresize(lr, self.scale)
         luma = enlarged
         if lr.shape[1] == 3:
             luma = (enlarged * enlarged.new_tensor(LUMA)[:, None, None]).sum(dim=1, keepdim=True)
-        # the luma weights sum to 1: what is added to R, G and B alike is added to the luma and leaves the chroma
+        # the luma weights sum to 1: what is added to R, G and B alike is added to the luma and
+        # leaves the chroma
         return enlarged + (self.enhance(luma) - luma)

@@ -1,6 +1,7 @@
 """SwinIR: window attention in a residual network; and the frame that HAT and DRCT keep.
 
-Liang et al., "SwinIR: Image Restoration Using Swin Transformer", arXiv 2108.10257, §3. Taught in notebook 06.
+Liang et al., "SwinIR: Image Restoration Using Swin Transformer", arXiv 2108.10257, §3. Taught in
+notebook 06.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ class SwinIRConfig:
 PRESETS = {
     "swinir": SwinIRConfig(),
     "swinir-light": SwinIRConfig(embed_dim=60, depths=(6,) * 4, upsampler="pixelshuffledirect"),
-    # for lessons: heads of 16 channels suit the hardware, and short training wants no stochastic depth
+    # for lessons: heads of 16 channels suit the hardware, and short training wants no stochastic
+    # depth
     "swinir-nano": SwinIRConfig(
         embed_dim=48,
         depths=(4,) * 2,
@@ -80,7 +82,8 @@ class Mlp(nn.Module):
 
 
 class SwinBlock(nn.Module):
-    """Swin transformer layer (SwinIR §3.2): attention within windows, then an MLP, each with a residual sum.
+    """Swin transformer layer (SwinIR §3.2): attention within windows, then an MLP, each with a
+    residual sum.
 
     Args:
         channels, heads, window, shift: of the attention.
@@ -108,7 +111,8 @@ class SwinBlock(nn.Module):
         return self.mlp(self.norm2(x))
 
     def mix(self, x: torch.Tensor) -> torch.Tensor:
-        """What passes information between pixels: attention here, and convolutions beside it in HAT."""
+        """What passes information between pixels: attention here, and convolutions beside it in
+        HAT."""
         return self.drop_path(self.attn(x))
 
 
@@ -139,7 +143,8 @@ class ResidualGroup(nn.Module):
 
 
 class WindowNetwork(ColourNetwork):
-    """The frame of SwinIR, HAT and DRCT: shallow features, groups of blocks, reconstruction (SwinIR §3.1).
+    """The frame of SwinIR, HAT and DRCT: shallow features, groups of blocks, reconstruction (SwinIR
+    §3.1).
 
     A subclass says what a group is.
 
@@ -169,7 +174,8 @@ class WindowNetwork(ColourNetwork):
             start_as_enlargement(self.conv_first, self.conv_after_body, self.upsample[0], scale)
 
     def group(self, rates: Sequence[float]) -> nn.Module:
-        """A group (N, H, W, C) → (N, H, W, C) with as many blocks as there are rates of stochastic depth."""
+        """A group (N, H, W, C) → (N, H, W, C) with as many blocks as there are rates of stochastic
+        depth."""
         raise NotImplementedError
 
     def enlarge(self, rgb: torch.Tensor) -> torch.Tensor:
@@ -192,14 +198,16 @@ class WindowNetwork(ColourNetwork):
 
 
 def drop_path_rates(config: SwinIRConfig) -> list[list[float]]:
-    """Rates of stochastic depth, a list for each group: linear from 0 in the first block to the rate in the last."""
+    """Rates of stochastic depth, a list for each group: linear from 0 in the first block to the
+    rate in the last."""
     total = sum(config.depths)
     rates = iter(config.drop_path_rate * i / max(1, total - 1) for i in range(total))
     return [[next(rates) for _ in range(depth)] for depth in config.depths]
 
 
 def start_linear_layers(module: nn.Module) -> None:
-    """Normal weights cut at two units, zero biases, as in Swin; convolutions keep torch's default."""
+    """Normal weights cut at two units, zero biases, as in Swin; convolutions keep torch's
+    default."""
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
         nn.init.zeros_(module.bias)
@@ -210,7 +218,8 @@ class SwinIR(WindowNetwork):
 
     def __init__(self, scale: int = 4, config: SwinIRConfig = PRESETS["swinir"]):
         super().__init__(scale, config)
-        # the published script mirrors the image with its edge, and by one window more than is needed
+        # the published script mirrors the image with its edge, and by one window more than is
+        # needed
         self.padding = dataclasses.replace(self.padding, border="symmetric", always=True)
 
     def group(self, rates: Sequence[float]) -> nn.Module:

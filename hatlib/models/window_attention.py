@@ -1,15 +1,16 @@
 """Window attention: the part that SwinIR, HAT and DRCT share.
 
-Liu et al., "Swin Transformer", arXiv 2103.14030, §3.2 (shifted windows, relative position bias); the overlapping
-windows are HAT's (arXiv 2205.04437, §3.2). Taught in notebooks 05 and 08.
+Liu et al., "Swin Transformer", arXiv 2103.14030, §3.2 (shifted windows, relative position bias);
+the overlapping windows are HAT's (arXiv 2205.04437, §3.2). Taught in notebooks 05 and 08.
 
-Everything is here twice. `spelled_out` follows the papers: shift the map cyclically, cut it into windows, keep tokens
-that were no neighbours from seeing each other with a mask of −100, add the bias, softmax. What the networks use gives
-the same numbers: the mask says no more than that the windows at the border of a shifted map are smaller ones, so they
-are cut as smaller ones, with no shift, no mask and less to compute; the rest is in `hatlib.models.fast.attention`.
+Everything is here twice. `spelled_out` follows the papers: shift the map cyclically, cut it into
+windows, keep tokens that were no neighbours from seeing each other with a mask of −100, add the
+bias, softmax. What the networks use gives the same numbers: the mask says no more than that the
+windows at the border of a shifted map are smaller ones, so they are cut as smaller ones, with no
+shift, no mask and less to compute; the rest is in `hatlib.models.fast.attention`.
 
-Letters: N images, H W map, C channels, w window side, T = w·w tokens, B windows, h heads, d channels of a head,
-S tokens of an overlapping window.
+Letters: N images, H W map, C channels, w window side, T = w·w tokens, B windows, h heads, d
+channels of a head, S tokens of an overlapping window.
 """
 
 from __future__ import annotations
@@ -37,11 +38,12 @@ MASKED = (
 )  # what the published networks add where a token must not look; exp(−100) is 0 in float32
 
 
-# --- cutting a map into windows ---------------------------------------------------------------------------------------
+# --- cutting a map into windows -------------------------------------------------------------------
 
 
 def partition(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """(N, H, W, C) → (B, T, C): windows of height×width in reading order, T their tokens in reading order."""
+    """(N, H, W, C) → (B, T, C): windows of height×width in reading order, T their tokens in reading
+    order."""
     images, rows, columns, channels = x.shape
     x = x.view(images, rows // height, height, columns // width, width, channels)
     return x.transpose(2, 3).reshape(-1, height * width, channels)  # one copy
@@ -57,7 +59,8 @@ def reverse(
 
 
 def overlapping_partition(x: torch.Tensor, window: int, side: int) -> torch.Tensor:
-    """(N, H, W, C) → (B, S, C): around each window of w×w the larger one of side×side, with zeros outside the map."""
+    """(N, H, W, C) → (B, S, C): around each window of w×w the larger one of side×side, with zeros
+    outside the map."""
     margin = (side - window) // 2
     return cut_overlapping(F.pad(x, (0, 0, margin, margin, margin, margin)), window, side)
 
@@ -69,7 +72,8 @@ def cut_overlapping(x: torch.Tensor, window: int, side: int) -> torch.Tensor:
 
 
 def partition_heads(x: torch.Tensor, window: int, heads: int, n: int) -> torch.Tensor:
-    """(N, H, W, n·C) → (n, B, h, T, d), `roomy`, cut into windows and heads with one copy: n is 3 for q, k and v."""
+    """(N, H, W, n·C) → (n, B, h, T, d), `roomy`, cut into windows and heads with one copy: n is 3
+    for q, k and v."""
     images, rows, columns, channels = x.shape
     check_side(rows, window)
     check_side(columns, window)
@@ -90,7 +94,8 @@ def reverse_heads(windows: torch.Tensor, window: int, rows: int, columns: int) -
 class OverlappingHeads(torch.autograd.Function):
     """(N, H, W, n·C) → (n, B, h, S, d), `roomy`: `overlapping_partition`, cut into heads too.
 
-    Backward, each pixel gets what the windows over it got. Windows that stand apart are added in one step.
+    Backward, each pixel gets what the windows over it got. Windows that stand apart are added in
+    one step.
     """
 
     @staticmethod
@@ -140,7 +145,8 @@ def check_side(length: int, window: int) -> None:
 
 
 def cuts(length: int, window: int, shift: int) -> list[tuple[slice, int]]:
-    """Where the windows of a shifted map lie along one side of it: stretches, and the window's side in each.
+    """Where the windows of a shifted map lie along one side of it: stretches, and the window's side
+    in each.
 
     >>> cuts(32, 8, 4)
     [(slice(0, 4, None), 4), (slice(4, 28, None), 8), (slice(28, 32, None), 4)]
@@ -161,11 +167,12 @@ def over_windows(
     window: int,
     shift: int,
 ) -> torch.Tensor:
-    """Applies a function to the windows of a map, those at the border of a shifted map being smaller.
+    """Applies a function to the windows of a map, those at the border of a shifted map being
+    smaller.
 
     Args:
-        function: called as function(windows (B, T, C), height, width) with windows of one size, strip by strip;
-            returns (B, T, C).
+        function: called as function(windows (B, T, C), height, width) with windows of one size,
+            strip by strip; returns (B, T, C).
         x: (N, H, W, C), H and W multiples of the window.
         shift: 0, or how far the windows are moved down and to the right (Swin §3.2: half a window).
     Returns:
@@ -195,11 +202,12 @@ def over_windows(
     return torch.cat(done, 1) if len(done) > 1 else done[0]
 
 
-# --- positions --------------------------------------------------------------------------------------------------------
+# --- positions ------------------------------------------------------------------------------------
 
 
 def _constant(make: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-    """Remembers what `make` returns; made outside inference mode, so that training can use the same tensor."""
+    """Remembers what `make` returns; made outside inference mode, so that training can use the same
+    tensor."""
 
     @functools.lru_cache(maxsize=64)
     @functools.wraps(make)
@@ -218,10 +226,11 @@ def _grid(height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 @_constant
 def relative_position_index(window: int, height: int, width: int) -> torch.Tensor:
-    """Which row of the bias table belongs to a query and a key: (T, T), for a window of height×width ≤ w×w.
+    """Which row of the bias table belongs to a query and a key: (T, T), for a window of
+    height×width ≤ w×w.
 
-    The table has one row for each of the (2w−1)² offsets between two tokens of a w×w window (Swin §3.2). In a
-    smaller window the offsets are among them.
+    The table has one row for each of the (2w−1)² offsets between two tokens of a w×w window (Swin
+    §3.2). In a smaller window the offsets are among them.
     """
     y, x = _grid(height, width)
     down, right = y[:, None] - y[None, :] + window - 1, x[:, None] - x[None, :] + window - 1
@@ -232,9 +241,9 @@ def relative_position_index(window: int, height: int, width: int) -> torch.Tenso
 def overlapping_position_index(window: int, side: int) -> torch.Tensor:
     """The same for w×w queries and side×side keys: (T, S), values 0 … (w + side − 1)² − 1.
 
-    HAT's code starts counting at a negative offset (−880 for 16 and 24) and indexes its table from the end, as Python
-    allows. The values modulo the table's length are the same rows; starting at 0 instead would be a cyclic shift of
-    the table, which ruins every published weight.
+    HAT's code starts counting at a negative offset (−880 for 16 and 24) and indexes its table from
+    the end, as Python allows. The values modulo the table's length are the same rows; starting at 0
+    instead would be a cyclic shift of the table, which ruins every published weight.
     """
     (y, x), (key_y, key_x) = _grid(window, window), _grid(side, side)
     start, offsets = window - side + 1, window + side - 1
@@ -244,7 +253,8 @@ def overlapping_position_index(window: int, side: int) -> torch.Tensor:
 
 @_constant
 def attention_mask(height: int, width: int, window: int, shift: int) -> torch.Tensor:
-    """What keeps tokens apart that the cyclic shift of an H×W map has put into one window: (H/w · W/w, T, T)."""
+    """What keeps tokens apart that the cyclic shift of an H×W map has put into one window: (H/w ·
+    W/w, T, T)."""
     part = torch.zeros(height, width)
     for _ in range(2):  # rows, then columns
         part = 3 * part.transpose(0, 1)
@@ -254,11 +264,12 @@ def attention_mask(height: int, width: int, window: int, shift: int) -> torch.Te
     return torch.where(windows[:, :, None] == windows[:, None, :], 0.0, MASKED)
 
 
-# --- attention with a bias --------------------------------------------------------------------------------------------
+# --- attention with a bias ------------------------------------------------------------------------
 
 
 class BiasedAttention(nn.Module):
-    """Multi-head attention with a relative position bias: what window and overlapping attention have in common.
+    """Multi-head attention with a relative position bias: what window and overlapping attention
+    have in common.
 
     Args:
         channels: C; each head has d = C/h of them.
@@ -278,7 +289,8 @@ class BiasedAttention(nn.Module):
         self._biases: dict[tuple[object, ...], torch.Tensor] = {}
 
     def bias(self, dtype: torch.dtype, *sizes: int) -> torch.Tensor:
-        """The bias (1, h, T, S) for windows of these sizes: looked up at each call while training, else once."""
+        """The bias (1, h, T, S) for windows of these sizes: looked up at each call while training,
+        else once."""
         table = self.relative_position_bias_table
         if torch.is_grad_enabled() and table.requires_grad:
             return self._look_up(self.index(*sizes)).to(dtype)
@@ -302,7 +314,8 @@ class BiasedAttention(nn.Module):
         return rows.view(1, *index.shape, -1).permute(0, 3, 1, 2).contiguous()
 
     def split(self, tokens: torch.Tensor) -> torch.Tensor:
-        """(B, T, n·C) → (n, B, h, T, d), a view: the n of query, key and value, one head after the other."""
+        """(B, T, n·C) → (n, B, h, T, d), a view: the n of query, key and value, one head after the
+        other."""
         n = tokens.shape[-1] // self.proj.in_features
         return tokens.unflatten(-1, (n, self.heads, -1)).permute(2, 0, 3, 1, 4)
 
@@ -333,7 +346,8 @@ class WindowAttention(BiasedAttention):
         return over_windows(self._attend, x, self.window, self.shift)
 
     def with_gradient(self, x: torch.Tensor) -> torch.Tensor:
-        """As the papers have it, in few and large steps: on small maps, masks cost less than windows of four sizes."""
+        """As the papers have it, in few and large steps: on small maps, masks cost less than
+        windows of four sizes."""
         _, height, width, _ = x.shape
         shifted = torch.roll(x, (-self.shift, -self.shift), dims=(1, 2)) if self.shift else x
         qkv = partition_heads(self.qkv(shifted), self.window, self.heads, 3)
@@ -355,7 +369,8 @@ class WindowAttention(BiasedAttention):
         return self.proj(self.merge(attention(q, k, v, bias)))
 
     def spelled_out(self, x: torch.Tensor) -> torch.Tensor:
-        """The same as the papers have it: shift, partition, attend with a mask, reverse, shift back."""
+        """The same as the papers have it: shift, partition, attend with a mask, reverse, shift
+        back."""
         images, height, width, _ = x.shape
         shifted = torch.roll(x, (-self.shift, -self.shift), dims=(1, 2))
         windows = partition(shifted, self.window, self.window)  # (B, T, C)
@@ -370,9 +385,11 @@ class WindowAttention(BiasedAttention):
 
 
 class OverlappingAttention(BiasedAttention):
-    """Queries from a window, keys and values from a larger one around it: OCA (HAT §3.2). (N, H, W, C) → the same.
+    """Queries from a window, keys and values from a larger one around it: OCA (HAT §3.2). (N, H, W,
+    C) → the same.
 
-    Keys and values outside the map are zeros, not the projection of zeros: they are padded after the projection.
+    Keys and values outside the map are zeros, not the projection of zeros: they are padded after
+    the projection.
 
     Args:
         window: w, the side of the queries' window.

@@ -1,1 +1,2 @@
-"""The computer: files written whole, downloads, devices, paths, the terminal. Imports nothing else of hatlib."""
+"""The computer: files written whole, downloads, devices, paths, the terminal. Imports nothing else
+of hatlib."""

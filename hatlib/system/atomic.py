@@ -1,4 +1,5 @@
-"""Files are written whole or not at all: a crash, a full disk or Ctrl-C never leaves half of one under its name."""
+"""Files are written whole or not at all: a crash, a full disk or Ctrl-C never leaves half of one
+under its name."""
 
 from __future__ import annotations
 
@@ -13,10 +14,12 @@ from hatlib.errors import HatlibError
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yields a temporary path beside `path`; what was written there takes the name `path` if the block succeeds.
+    """Yields a temporary path beside `path`; what was written there takes the name `path` if the
+    block succeeds.
 
-    The temporary name keeps the suffix, so that writers which choose the format by suffix work. If the block
-    raises, the temporary file is removed and a file that was there before stays as it was. The folder has to exist.
+    The temporary name keeps the suffix, so that writers which choose the format by suffix work. If
+    the block raises, the temporary file is removed and a file that was there before stays as it
+    was. The folder has to exist.
 
     Raises:
         HatlibError: the folder is missing or can't be written to.

@@ -1,4 +1,5 @@
-"""What the commands share: lines and tables on the terminal, checks of output files, images one by one."""
+"""What the commands share: lines and tables on the terminal, checks of output files, images one by
+one."""
 
 from __future__ import annotations
 
@@ -64,7 +65,8 @@ def progress(items: Sequence[Any], title: str) -> Iterator[Any]:
 
 
 def make_folder(folder: Path) -> None:
-    """Makes a folder for results; HatlibError if that can't be, or if nothing can be written there."""
+    """Makes a folder for results; HatlibError if that can't be, or if nothing can be written
+    there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -88,7 +90,8 @@ def check_file(path: Path | None) -> None:
 
 
 def write_json(path: Path | None, content: Any) -> None:
-    """Writes a table's content, whole or not at all; infinite PSNR (identical images) becomes null."""
+    """Writes a table's content, whole or not at all; infinite PSNR (identical images) becomes
+    null."""
     if path is not None:
         write_text(path, json.dumps(_finite(content), indent=1, ensure_ascii=False) + "\n")
 
@@ -104,7 +107,8 @@ def _finite(value: Any) -> Any:
 
 @contextlib.contextmanager
 def counter(title: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A function to be called as f(done, total), which moves a bar on stderr; None where no terminal is watching."""
+    """A function to be called as f(done, total), which moves a bar on stderr; None where no
+    terminal is watching."""
     if not sys.stderr.isatty():
         yield None
         return

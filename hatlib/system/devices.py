@@ -25,8 +25,9 @@ def device() -> torch.device:
 
 
 def fast_bfloat16(where: torch.device | str | None = None) -> bool:
-    """Whether bfloat16 arithmetic is faster than float32 there: a CPU with AMX tiles or AVX-512's bfloat16 products,
-    a CUDA GPU from Ampere on. `benchmarks/speed.py` and `benchmarks/throughput.py` print by how much."""
+    """Whether bfloat16 arithmetic is faster than float32 there: a CPU with AMX tiles or AVX-512's
+    bfloat16 products, a CUDA GPU from Ampere on. `benchmarks/speed.py` and
+    `benchmarks/throughput.py` print by how much."""
     import torch
 
     kind = torch.device(where or device()).type
@@ -37,13 +38,16 @@ def fast_bfloat16(where: torch.device | str | None = None) -> bool:
 
 
 def keep_memory(block: int = 128 << 20, most: int = 1 << 30) -> None:
-    """Lets freed memory stay with the process instead of going back to the system (GNU's C library).
+    """Lets freed memory stay with the process instead of going back to the system (GNU's C
+    library).
 
-    Networks ask for the same large blocks again and again, and on a large image a quarter of the time went into getting
-    them from the system anew. Whoever has set the library's own variables is left alone.
+    Networks ask for the same large blocks again and again, and on a large image a quarter of the
+    time went into getting them from the system anew. Whoever has set the library's own variables is
+    left alone.
 
     Args:
-        block: bytes of the largest block that stays; with larger ones, the gaps between blocks add up.
+        block: bytes of the largest block that stays; with larger ones, the gaps between blocks add
+            up.
         most: bytes that stay.
     """
     own = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
@@ -56,7 +60,8 @@ def keep_memory(block: int = 128 << 20, most: int = 1 << 30) -> None:
 
 
 def free_memory(where: torch.device) -> int:
-    """Bytes that can still be had on a device: a GPU's own memory, the computer's, or a guess where nothing tells."""
+    """Bytes that can still be had on a device: a GPU's own memory, the computer's, or a guess where
+    nothing tells."""
     import torch
 
     if where.type == "cuda":

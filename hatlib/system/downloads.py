@@ -1,8 +1,10 @@
-"""Downloads: public files with known size and SHA-256, several at a time, each of them whole or not at all.
+"""Downloads: public files with known size and SHA-256, several at a time, each of them whole or not
+at all.
 
-A file is received into memory, compared with its checksum, and only then written, so that neither a cut connection
-nor Ctrl-C nor two programs fetching the same file leave a damaged one. `HATLIB_MIRROR` stands in for the network.
-The registry beside this module has every address and checksum.
+A file is received into memory, compared with its checksum, and only then written, so that neither a
+cut connection nor Ctrl-C nor two programs fetching the same file leave a damaged one.
+`HATLIB_MIRROR` stands in for the network. The registry beside this module has every address and
+checksum.
 """
 
 from __future__ import annotations
@@ -19,7 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hatlib.data.registry import REGISTRY
 from hatlib.errors import HatlibError
 from hatlib.system import paths
 from hatlib.system.atomic import atomic_path
@@ -42,7 +43,8 @@ class Remote:
 
 
 def intact(remote: Remote, folder: Path) -> bool:
-    """Whether the file is there with the right bytes (the checksum is computed once for an unchanged file)."""
+    """Whether the file is there with the right bytes (the checksum is computed once for an
+    unchanged file)."""
     try:
         state = os.stat(folder / remote.path)
     except OSError:
@@ -62,19 +64,20 @@ def _sha256(path: Path, changed: int, size: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def fetch(remotes: Sequence[Remote], title: str, by_hand: str | None = None) -> list[Path]:
+def fetch(remotes: Sequence[Remote], title: str, by_hand: str) -> list[Path]:
     """Sees to it that the files are in the data folder, and gives their paths there.
 
-    Files that are there already cost no network, damaged ones are fetched again. A bar shows the bytes if it takes
-    more than a second. With `HATLIB_MIRROR` set, the files are copied from there and the network is not used.
+    Files that are there already cost no network, damaged ones are fetched again. A bar shows the
+    bytes if it takes more than a second. With `HATLIB_MIRROR` set, the files are copied from there
+    and the network is not used.
 
     Args:
         remotes: what is wanted.
         title: what to call it in the progress bar and in errors.
-        by_hand: what the error says to do without the network; by default where the files of the registry go.
+        by_hand: what to do without the network, in words, for the error.
     Raises:
-        HatlibError: no network, a file that is not to be had or arrives damaged, a folder that can't be written to.
-            Files that had arrived by then are kept.
+        HatlibError: no network, a file that is not to be had or arrives damaged, a folder that
+            can't be written to. Files that had arrived by then are kept.
     """
     folder = paths.data_folder()
     missing = [remote for remote in remotes if not intact(remote, folder)]
@@ -86,7 +89,8 @@ def fetch(remotes: Sequence[Remote], title: str, by_hand: str | None = None) -> 
 
 
 class CopyDownloader:
-    """A pooch downloader that copies from a mirror; instead of a URL it takes the path of the file there."""
+    """A pooch downloader that copies from a mirror; instead of a URL it takes the path of the file
+    there."""
 
     def __init__(self, mirror: Path) -> None:
         self.mirror = mirror
@@ -112,7 +116,8 @@ class _Stopped(Exception):
 
 
 class _Buffer(io.BytesIO):
-    """Where the bytes of one file arrive: it reports them, and refuses them once the download was given up."""
+    """Where the bytes of one file arrive: it reports them, and refuses them once the download was
+    given up."""
 
     def __init__(self, arrived: Callable[[int], None]) -> None:
         super().__init__()
@@ -124,7 +129,8 @@ class _Buffer(io.BytesIO):
 
 
 class _Fetch:
-    """One download of several files: worker threads take them from a queue, the caller's thread watches.
+    """One download of several files: worker threads take them from a queue, the caller's thread
+    watches.
 
     The workers are daemon threads, so a connection that hangs can't keep the program from ending.
     """
@@ -136,7 +142,7 @@ class _Fetch:
         title: str,
         downloader: Callable[..., Any],
         mirror: Path | None,
-        by_hand: str | None = None,
+        by_hand: str,
     ) -> None:
         self.folder, self.title, self.downloader, self.mirror = folder, title, downloader, mirror
         self.by_hand = by_hand
@@ -219,7 +225,8 @@ class _Fetch:
                 self.done.put((remote, None))
 
     def _receive(self, remote: Remote) -> bytes:
-        """The right bytes of a file, from the first address that has them; asks again where that may help."""
+        """The right bytes of a file, from the first address that has them; asks again where that
+        may help."""
         addresses = [remote.path] if self.mirror else list(remote.urls)
         reasons: dict[str, str] = {}
         for attempt in range(ATTEMPTS):
@@ -274,7 +281,8 @@ class _Fetch:
                 ) from None
 
     def _failed(self, remote: Remote, reasons: dict[str, str]) -> HatlibError:
-        """The error for a file that was not to be had, with the reason at each address that was tried."""
+        """The error for a file that was not to be had, with the reason at each address that was
+        tried."""
         name = f"{self.title}: {remote.path}"
         if self.mirror:
             reason = next(iter(reasons.values()))
@@ -287,12 +295,8 @@ class _Fetch:
         tried = "; ".join(
             f"from {' or '.join(found)}: {reason}" for reason, found in addresses.items()
         )
-        by_hand = self.by_hand or (
-            f"put the files into {(self.folder / remote.path).parent} (names and SHA-256: "
-            f"{REGISTRY})"
-        )
         return HatlibError(
-            f"{name} could not be fetched {tried}. To do without the network, {by_hand}, or set "
+            f"{name} could not be fetched {tried}. To do without the network, {self.by_hand}, or set "
             "HATLIB_MIRROR to a folder that has them"
         )
 

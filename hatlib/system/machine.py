@@ -17,7 +17,8 @@ PROFILES = ("quick", "full")
 
 
 def profile() -> str:
-    """How long training cells train: `HATLIB_PROFILE` = quick (minutes on two CPU cores) or full; default by device."""
+    """How long training cells train: `HATLIB_PROFILE` = quick (minutes on two CPU cores) or full;
+    default by device."""
     chosen = os.environ.get("HATLIB_PROFILE") or ("full" if device().type == "cuda" else "quick")
     if chosen not in PROFILES:
         raise HatlibError(f"HATLIB_PROFILE is '{chosen}'; it can be {' or '.join(PROFILES)}")
@@ -35,7 +36,8 @@ def hardware() -> str:
 
 
 def hello() -> None:
-    """Prints one line: version, device and profile. The first cell of every notebook ends with it."""
+    """Prints one line: version, device and profile. The first cell of every notebook ends with
+    it."""
     import torch
 
     import hatlib

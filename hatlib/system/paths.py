@@ -9,13 +9,15 @@ from hatlib.errors import HatlibError
 
 
 def checkout() -> Path | None:
-    """The folder of the git checkout that this package is imported from, or None for an installed package."""
+    """The folder of the git checkout that this package is imported from, or None for an installed
+    package."""
     root = Path(__file__).resolve().parents[2]
     return root if (root / "pyproject.toml").is_file() and (root / "notebooks").is_dir() else None
 
 
 def data_folder() -> Path:
-    """Where downloads are kept: `HATLIB_DATA`, else `data/` in a checkout, else the user's cache folder."""
+    """Where downloads are kept: `HATLIB_DATA`, else `data/` in a checkout, else the user's cache
+    folder."""
     if chosen := os.environ.get("HATLIB_DATA"):
         return Path(chosen).expanduser()
     if root := checkout():
@@ -26,7 +28,8 @@ def data_folder() -> Path:
 
 
 def mirror() -> Path | None:
-    """The folder named by `HATLIB_MIRROR`, which stands in for the network; None when it is not set.
+    """The folder named by `HATLIB_MIRROR`, which stands in for the network; None when it is not
+    set.
 
     Raises:
         HatlibError: the variable names something that is not a folder.

@@ -1,1 +1,2 @@
-"""Training: recipes, the loop, checkpoints, callbacks. May import `evaluation` and what it imports."""
+"""Training: recipes, the loop, checkpoints, callbacks. May import `evaluation` and what it
+imports."""

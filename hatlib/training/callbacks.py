@@ -36,7 +36,8 @@ class Validation:
 
 
 class Snapshots:
-    """A listener that keeps the run on disk: about once a minute, at its end, and when it is interrupted."""
+    """A listener that keeps the run on disk: about once a minute, at its end, and when it is
+    interrupted."""
 
     def __init__(self, run: Run, folder: str | Path, writes: bool = True, seconds: float = 60.0):
         self.path, self.writes, self.seconds = Path(folder) / SNAPSHOT, writes, seconds

@@ -1,8 +1,9 @@
 """Snapshots: a training run on disk, from which it goes on as if nothing had happened.
 
-One safetensors file holds the weights, their average, the optimiser's state and the random generators' states as
-tensors, and what is small as JSON in its header. It is written whole or not at all, so that whatever ends a run (a
-kernel that dies, a full disk, Ctrl-C twice) leaves the last good one. Nothing is unpickled.
+One safetensors file holds the weights, their average, the optimiser's state and the random
+generators' states as tensors, and what is small as JSON in its header. It is written whole or not
+at all, so that whatever ends a run (a kernel that dies, a full disk, Ctrl-C twice) leaves the last
+good one. Nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ def write(path: Path, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -
     """Writes tensors and facts (what JSON can hold).
 
     Raises:
-        HatlibError: the file can't be written, as when the disk is full; the one that was there is still there.
+        HatlibError: the file can't be written, as when the disk is full; the one that was there is
+            still there.
     """
     contents = to_bytes(
         {key: value.detach().cpu().contiguous() for key, value in tensors.items()},

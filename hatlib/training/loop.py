@@ -1,9 +1,9 @@
 """Training: a loop short enough to be read in a lesson, and what can be attached to it.
 
-The loop knows nothing of networks, files or plots: it takes batches from a sampler and tells listeners of each step.
-`accelerate` is underneath, so the same call runs on a CPU, on a GPU, and in several processes that were started with
-`torchrun` or `accelerate launch`; `Run` is what goes on disk, so that a run that was stopped goes on to the same
-weights. Taught in notebooks 03 and 09.
+The loop knows nothing of networks, files or plots: it takes batches from a sampler and tells
+listeners of each step. `accelerate` is underneath, so the same call runs on a CPU, on a GPU, and in
+several processes that were started with `torchrun` or `accelerate launch`; `Run` is what goes on
+disk, so that a run that was stopped goes on to the same weights. Taught in notebooks 03 and 09.
 """
 
 from __future__ import annotations
@@ -29,26 +29,13 @@ from hatlib.errors import HatlibError
 from hatlib.models import Network
 from hatlib.system import devices, machine
 from hatlib.training.callbacks import Listener, Snapshots, _stopping
-from hatlib.training.recipes import RECIPES, Recipe, recipe
+from hatlib.training.recipes import Recipe
 from hatlib.training.state import Run
 from hatlib.weights import files
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-
-__all__ = [
-    "RECIPES",
-    "Listener",
-    "Recipe",
-    "Run",
-    "Snapshots",
-    "Validation",
-    "export",
-    "fit",
-    "images",
-    "recipe",
-]
 
 LOSSES = {"mse": F.mse_loss, "l1": F.l1_loss}
 
@@ -66,15 +53,18 @@ def fit(
     Args:
         recipe: what to train, and how.
         images: HR images, uint8 (H, W, 3); their LR counterparts are made here.
-        model: a network to start from, which stays as it is; by default a new one of the recipe's kind.
+        model: a network to start from, which stays as it is; by default a new one of the recipe's
+            kind.
         listeners: each is called with the run after a step, such as a `Validation`.
         progress: a bar with the loss.
-        folder: where a snapshot is kept. One that is there already is gone on from, and a run that is finished is
-            read instead of done again: an interrupted cell needs no more than to be run once more.
+        folder: where a snapshot is kept. One that is there already is gone on from, and a run that
+            is finished is read instead of done again: an interrupted cell needs no more than to be
+            run once more.
     Returns:
         The run; `.model` is the trained network, in eval mode.
     Raises:
-        HatlibError: an image smaller than a patch, gradients that stay infinite, a snapshot of another recipe.
+        HatlibError: an image smaller than a patch, gradients that stay infinite, a snapshot of
+            another recipe.
     """
     accelerator = _accelerator()
     device, share = accelerator.device, (accelerator.process_index, accelerator.num_processes)
@@ -113,7 +103,8 @@ def fit(
 
 
 def images(recipe: Recipe) -> Iterator[np.ndarray]:
-    """The images that a recipe is trained on, one by one; those are left out that are smaller than a patch.
+    """The images that a recipe is trained on, one by one; those are left out that are smaller than
+    a patch.
 
     Raises:
         HatlibError: a set that is not to be had, or no image that is large enough.
@@ -133,7 +124,8 @@ def images(recipe: Recipe) -> Iterator[np.ndarray]:
 
 
 def export(run: Run, path: Path) -> str:
-    """Writes the trained network (the averaged weights) with a card of how it was trained; returns that in a line."""
+    """Writes the trained network (the averaged weights) with a card of how it was trained; returns
+    that in a line."""
     every = max(1, len(run.losses) // 50)
     curve = [
         float(np.nanmean(run.losses[start : start + every]))
@@ -155,15 +147,16 @@ def export(run: Run, path: Path) -> str:
     )
 
 
-# --- what can be attached to the loop ---------------------------------------------------------------------------------
+# --- what can be attached to the loop -------------------------------------------------------------
 
 
-# --- inside -----------------------------------------------------------------------------------------------------------
+# --- inside ---------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
 def _stoppable() -> Iterator[threading.Event]:
-    """Inside, the first Ctrl-C lets the step end and a snapshot be written; a second one stops at once."""
+    """Inside, the first Ctrl-C lets the step end and a snapshot be written; a second one stops at
+    once."""
     _stopping.clear()
     if threading.current_thread() is not threading.main_thread():
         yield _stopping  # signals reach the main thread only

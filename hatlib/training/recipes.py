@@ -1,7 +1,7 @@
 """Recipes: everything that a training run depends on besides the images, and the named ones.
 
-Sources of the published recipes: SwinIR, arXiv 2108.10257, §4.1; HAT, arXiv 2205.04437, §4.1, and the options files of
-its repository. Taught in notebooks 03 and 09.
+Sources of the published recipes: SwinIR, arXiv 2108.10257, §4.1; HAT, arXiv 2205.04437, §4.1, and
+the options files of its repository. Taught in notebooks 03 and 09.
 """
 
 from __future__ import annotations
@@ -96,7 +96,8 @@ class Recipe:
         )
 
     def average(self, step: int) -> float:
-        """The decay of the averaged weights after a step: small at first, so that a short run's average is no lag."""
+        """The decay of the averaged weights after a step: small at first, so that a short run's
+        average is no lag."""
         return min(self.ema, (1 + step) / (10 + step))
 
 
@@ -130,7 +131,8 @@ RECIPES: dict[str, Recipe] = {
         f"{name}-x4": dataclasses.replace(NANO, model=name)
         for name in ("rcan-nano", "swinir-nano", "hat-nano")
     },
-    # as published, for those who have the machines and DIV2K (or DF2K) in a folder: --set data=FOLDER
+    # as published, for those who have the machines and DIV2K (or DF2K) in a folder: --set
+    # data=FOLDER
     "swinir-light-x2": Recipe(
         model="swinir-light",
         scale=2,
@@ -181,7 +183,8 @@ def recipe(name: str, **changes: Any) -> Recipe:
 
 
 def settings(texts: Iterable[str]) -> dict[str, Any]:
-    """Settings as they are typed, "steps=2000", by name. Values are Python's numbers, lists and None, or plain text.
+    """Settings as they are typed, "steps=2000", by name. Values are Python's numbers, lists and
+    None, or plain text.
 
     Raises:
         HatlibError: a text without "=".

@@ -50,7 +50,8 @@ class Run:
 
     @torch.no_grad()
     def update(self) -> bool:
-        """The optimiser's step and the average's; False, and neither, where the gradient is not finite."""
+        """The optimiser's step and the average's; False, and neither, where the gradient is not
+        finite."""
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip or math.inf)
         if finite := bool(norm.isfinite()):
             for group in self.optimiser.param_groups:
@@ -76,7 +77,7 @@ class Run:
                 f"{self.step}; try a smaller learning_rate, clip=1 or precision=fp32"
             )
 
-    # --- on disk -------------------------------------------------------------------------------------------------
+    # --- on disk ----------------------------------------------------------------------------------
 
     def save(self, path: Path) -> None:
         """Writes all that is needed to go on, whole or not at all."""
@@ -102,8 +103,9 @@ class Run:
         """Goes back to where `save` was called.
 
         Raises:
-            HatlibError: the file is another recipe's. Only the number of steps may differ, as long as the steps done
-                would have been the same: a "trapezoid" can be made longer before its end begins.
+            HatlibError: the file is another recipe's. Only the number of steps may differ, as long
+                as the steps done would have been the same: a "trapezoid" can be made longer before
+                its end begins.
         """
         assert self.sampler is not None
         tensors, facts = checkpoint.read(path)

@@ -1,7 +1,8 @@
-"""Published weights: which network they belong to, read from the names and shapes of the tensors alone.
+"""Published weights: which network they belong to, read from the names and shapes of the tensors
+alone.
 
-The configurations are those of the networks' own repositories. What no tensor tells (`conv_scale` of HAT) stays as in
-the papers.
+The configurations are those of the networks' own repositories. What no tensor tells (`conv_scale`
+of HAT) stays as in the papers.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from hatlib.models.window_attention import (
 
 Tensors = Mapping[str, torch.Tensor]
 
-# Old files keep tables beside the weights that follow from the window size: we check them and do without.
+# Old files keep tables beside the weights that follow from the window size: we check them and do
+# without.
 BUFFERS = (
     "relative_position_index",
     "relative_position_index_SA",
@@ -65,7 +67,7 @@ def recognise(tensors: Tensors) -> tuple[type[Network], int, Any]:
     )
 
 
-# --- reading sizes ----------------------------------------------------------------------------------------------------
+# --- reading sizes --------------------------------------------------------------------------------
 
 
 def shape(tensors: Tensors, key: str) -> list[int]:
@@ -76,7 +78,8 @@ def shape(tensors: Tensors, key: str) -> list[int]:
 
 
 def count(tensors: Tensors, pattern: str) -> int:
-    """How many modules a list of them has: one more than the largest number that the pattern's group finds."""
+    """How many modules a list of them has: one more than the largest number that the pattern's
+    group finds."""
     return 1 + max(
         (int(found[1]) for key in tensors if (found := re.match(pattern, key))), default=-1
     )
@@ -118,7 +121,8 @@ def refuse_variants(tensors: Tensors) -> None:
 
 
 def shifted(tensors: Tensors) -> bool:
-    """False where a file has indices but no masks: it was trained with img_size ≤ window_size, so without shifts."""
+    """False where a file has indices but no masks: it was trained with img_size ≤ window_size, so
+    without shifts."""
     last = {key.rpartition(".")[2] for key in tensors}
     return "relative_position_index" not in last or "attn_mask" in last
 
@@ -180,11 +184,12 @@ def scale_of(tensors: Tensors, upsampler: str) -> int:
     return math.isqrt(made // features) ** steps
 
 
-# --- checking ---------------------------------------------------------------------------------------------------------
+# --- checking -------------------------------------------------------------------------------------
 
 
 def check_weights(model: Network, weights: Tensors) -> None:
-    """Raises HatlibError unless the weights are those of the network, neither less nor more, in the same shapes."""
+    """Raises HatlibError unless the weights are those of the network, neither less nor more, in the
+    same shapes."""
     own = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     missing = [f"{key} {size}" for key, size in own.items() if key not in weights]
     other = [
@@ -204,7 +209,8 @@ def check_weights(model: Network, weights: Tensors) -> None:
 
 
 def check_buffers(config: Any, buffers: Tensors) -> None:
-    """Raises HatlibError unless the stored tables say what ours do: otherwise we would compute something else."""
+    """Raises HatlibError unless the stored tables say what ours do: otherwise we would compute
+    something else."""
     for key, stored in buffers.items():
         window, name = config.window_size, key.rpartition(".")[2]
         if name == "attn_mask":
@@ -226,7 +232,8 @@ def check_buffers(config: Any, buffers: Tensors) -> None:
 
 
 def masks(windows: int, window: int) -> list[torch.Tensor]:
-    """The masks of all maps that have so many windows; a file's are for the size of its training images."""
+    """The masks of all maps that have so many windows; a file's are for the size of its training
+    images."""
     shapes = [(rows, windows // rows) for rows in range(1, windows + 1) if windows % rows == 0]
     return [
         attention_mask(rows * window, columns * window, window, window // 2)

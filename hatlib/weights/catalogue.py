@@ -1,7 +1,8 @@
-"""The catalogue of published weights: where each file is to be had, its SHA-256, its terms, and how it gets here.
+"""The catalogue of published weights: where each file is to be had, its SHA-256, its terms, and how
+it gets here.
 
-A file is downloaded and checked as those of the data sets are, or put in place by hand. The SHA-256 is what makes a
-mirror trustworthy, so nothing is downloaded for which none is known.
+A file is downloaded and checked as those of the data sets are, or put in place by hand. The SHA-256
+is what makes a mirror trustworthy, so nothing is downloaded for which none is known.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ _HAT = "https://github.com/XPixelGroup/HAT"
 _SWINIR = "https://github.com/JingyunLiang/SwinIR"
 _RCAN = "https://github.com/yulunzhang/RCAN"
 _DRCT = "https://github.com/ming053l/DRCT"
-# Mirrors by others; HAT's and DRCT's authors have the files in a Google Drive, which programs can't fetch from.
+# Mirrors by others; HAT's and DRCT's authors have the files in a Google Drive, which programs can't
+# fetch from.
 _ACLY = "https://huggingface.co/Acly/hat/resolve/8403819bcbf5959d54c72383f0725f2525472d30"
 _SINGH = "https://huggingface.co/jaideepsingh/upscale_models/resolve/867e7c0ad519aba5d36b5bb4ef4a4a91781914c4/HAT"
 _SDNEXT = "https://huggingface.co/vladmandic/sdnext-upscalers/resolve/main"
@@ -391,14 +393,16 @@ def of_model(model: str) -> list[Weights]:
 
 
 def state(entry: Weights) -> str:
-    """What it takes to use the file: "here", "fetch", or "by hand". Nothing is downloaded, no checksum computed."""
+    """What it takes to use the file: "here", "fetch", or "by hand". Nothing is downloaded, no
+    checksum computed."""
     if entry.path.is_file():
         return "here"
     return "fetch" if entry.addresses else "by hand"
 
 
 def present(scale: int) -> list[str]:
-    """The weights of a scale whose file is on this machine, in the data folder or the mirror, by name."""
+    """The weights of a scale whose file is on this machine, in the data folder or the mirror, by
+    name."""
     mirror = paths.mirror()
     folders = [paths.data_folder() / FOLDER, *([mirror / FOLDER] if mirror else [])]
     return [
@@ -409,11 +413,12 @@ def present(scale: int) -> list[str]:
 
 
 def fetch(name: str) -> Path:
-    """Sees to it that the file is here, and gives its path (in the mirror, for a file that can't be checked).
+    """Sees to it that the file is here, and gives its path (in the mirror, for a file that can't be
+    checked).
 
     Raises:
-        HatlibError: an unknown name; a file of the right name and another SHA-256, which is left as it is; no network;
-            a file that has to be put in place by hand, and how.
+        HatlibError: an unknown name; a file of the right name and another SHA-256, which is left as
+            it is; no network; a file that has to be put in place by hand, and how.
     """
     entry = info(name)
     if entry.remote is None:

@@ -1,8 +1,10 @@
-"""Weights on disk: our own safetensors files, and the published ones as they are. No code is ever unpickled.
+"""Weights on disk: our own safetensors files, and the published ones as they are. No code is ever
+unpickled.
 
-Our files say which network they belong to, and how they were trained. For others the network is read from the tensors:
-see `hatlib.weights.architectures`. The course's own weights are in the package (`trained/`); the published ones have names
-too, under which they are fetched: see `hatlib.weights.catalogue`.
+Our files say which network they belong to, and how they were trained. For others the network is
+read from the tensors:
+see `hatlib.weights.architectures`. The course's own weights are in the package (`trained/`); the
+published ones have names too, under which they are fetched: see `hatlib.weights.catalogue`.
 """
 
 from __future__ import annotations
@@ -73,7 +75,8 @@ def save(
 
 
 def names() -> list[str]:
-    """The names that `load` knows: networks without weights, the course's own weights, and published weights."""
+    """The names that `load` knows: networks without weights, the course's own weights, and
+    published weights."""
     return [*models.BASELINES, *trained(), *catalogue.names()]
 
 
@@ -105,19 +108,21 @@ def _own(name: str) -> Path | None:
 
 
 def load(name_or_path: str | os.PathLike[str], scale: int = 4, **options: Any) -> models.Network:
-    """A network that is ready to use: by name (published weights are fetched on first use), or from a file.
+    """A network that is ready to use: by name (published weights are fetched on first use), or from
+    a file.
 
     Args:
-        name_or_path: one of `names()`, such as "bicubic", "hat-nano-x4" (the course's own) or "hat-x4-imagenet", or
-            the path of a file: one that `save` wrote, or published weights of RCAN, SwinIR, HAT or DRCT (.pth, .pt or
-            .safetensors).
+        name_or_path: one of `names()`, such as "bicubic", "hat-nano-x4" (the course's own) or
+            "hat-x4-imagenet", or the path of a file: one that `save` wrote, or published weights of
+            RCAN, SwinIR, HAT or DRCT (.pth, .pt or .safetensors).
         scale: for "bicubic" and "nearest"; weights know their own.
-        options: of the network, for published files: what tensors do not tell, such as conv_scale=0.01 of HAT.
+        options: of the network, for published files: what tensors do not tell, such as
+            conv_scale=0.01 of HAT.
     Returns:
         The network in eval mode, float32, on the CPU, with `.scale`.
     Raises:
-        HatlibError: no such name or file, a file that is not to be had, is damaged, holds code, or does not fit any
-            network; in one line.
+        HatlibError: no such name or file, a file that is not to be had, is damaged, holds code, or
+            does not fit any network; in one line.
     """
     path, name = Path(name_or_path), os.fspath(name_or_path)
     if path.suffix in SUFFIXES or path.is_file():
@@ -139,7 +144,8 @@ def load(name_or_path: str | os.PathLike[str], scale: int = 4, **options: Any) -
 
 
 def _load_published(entry: catalogue.Weights, options: dict[str, Any]) -> models.Network:
-    """The network of an entry of the catalogue; a file that could not be checked might hold another one."""
+    """The network of an entry of the catalogue; a file that could not be checked might hold another
+    one."""
     path = catalogue.fetch(entry.name)
     model = _load_file(path, options)
     try:
@@ -174,7 +180,8 @@ def _load_file(path: Path, options: dict[str, Any]) -> models.Network:
         architectures.check_weights(model, state)
     except HatlibError as error:
         raise HatlibError(f"{path} does not fit: {error}") from None
-    # copied into memory of torch's own: results depend in the last bit on where in memory a matrix begins
+    # copied into memory of torch's own: results depend in the last bit on where in memory a matrix
+    # begins
     model.load_state_dict(
         {key: value.to(torch.float32, copy=True) for key, value in state.items()}, assign=True
     )
@@ -188,7 +195,8 @@ def _empty(make: Callable[..., models.Network], *args: Any, **options: Any) -> m
 
 
 def fingerprint(model: models.Network) -> str:
-    """SHA-256 of a network's tensors by name, whatever file they came in; "" for one without any."""
+    """SHA-256 of a network's tensors by name, whatever file they came in; "" for one without
+    any."""
     state = model.state_dict()
     digest = hashlib.sha256()
     for key in sorted(state):
@@ -198,7 +206,7 @@ def fingerprint(model: models.Network) -> str:
     return digest.hexdigest() if state else ""
 
 
-# --- reading files ----------------------------------------------------------------------------------------------------
+# --- reading files --------------------------------------------------------------------------------
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any] | None]:
@@ -217,7 +225,8 @@ def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, An
 
 
 def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a file that torch.save wrote, without the wrapping that some repositories put around them."""
+    """The tensors of a file that torch.save wrote, without the wrapping that some repositories put
+    around them."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter(
@@ -248,7 +257,8 @@ def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _code_in(path: Path) -> str | None:
-    """The first function or class that a pickle asks for and tensors do not need; the pickle is read, not run."""
+    """The first function or class that a pickle asks for and tensors do not need; the pickle is
+    read, not run."""
     strings: list[str] = []
     try:
         for name, argument in _operations(path):
@@ -265,7 +275,8 @@ def _code_in(path: Path) -> str | None:
 
 
 def _operations(path: Path) -> Iterator[tuple[str, object]]:
-    """(name, argument) of each operation of the pickles in a file of torch's, in its new form (a zip) or the old."""
+    """(name, argument) of each operation of the pickles in a file of torch's, in its new form (a
+    zip) or the old."""
     data = path.read_bytes()
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:

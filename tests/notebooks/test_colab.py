@@ -1,4 +1,5 @@
-"""Colab, simulated: one notebook alone in an empty folder, in an environment that has everything but hatlib."""
+"""Colab, simulated: one notebook alone in an empty folder, in an environment that has everything
+but hatlib."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from pathlib import Path
 import pytest
 from packaging.version import Version
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tests.helpers import ROOT
+
 STARTUP = "import sys, types\nsys.modules['google.colab'] = types.ModuleType('google.colab')\n"
 # What a notebook's last cell finds out about where it is.
 PROBE = """

@@ -1,4 +1,5 @@
-"""notebooks/MAP.md: every link leads to a file and a heading that exist, every name to something in hatlib."""
+"""notebooks/MAP.md: every link leads to a file and a heading that exist, every name to something in
+hatlib."""
 
 from __future__ import annotations
 
@@ -6,7 +7,9 @@ import re
 from functools import cache
 
 import pytest
-from links import LINK, NOTEBOOKS, ROOT, mistakes
+
+from tests.helpers import ROOT
+from tests.helpers.links import LINK, NOTEBOOKS, mistakes
 
 
 @cache

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.helpers import ROOT
+
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 TAGS = {
     "nbval-check-output",
@@ -77,7 +78,7 @@ def test_there_are_notebooks_in_reading_order() -> None:
     assert len(NOTEBOOKS) >= 4
 
 
-# ---- the head -------------------------------------------------------------------------------------------------------
+# ---- the head ------------------------------------------------------------------------------------
 
 
 @each_notebook
@@ -115,7 +116,7 @@ def test_second_code_cell_is_the_imports(path: Path) -> None:
     assert all(isinstance(node, ast.Import | ast.ImportFrom) for node in tree.body)
 
 
-# ---- what is stored -------------------------------------------------------------------------------------------------
+# ---- what is stored ------------------------------------------------------------------------------
 
 
 @each_notebook
@@ -184,7 +185,7 @@ def test_size(path: Path) -> None:
     assert path.stat().st_size <= LIMIT, f"{path.name} has {path.stat().st_size / 1e6:.2f} MB"
 
 
-# ---- the text -------------------------------------------------------------------------------------------------------
+# ---- the text ------------------------------------------------------------------------------------
 
 
 @each_notebook
@@ -211,7 +212,7 @@ def test_formulas_can_be_shown_without_network(path: Path) -> None:
         assert shown.startswith("<math") and "\\" not in left, f"{path.name}: {block or inline}"
 
 
-# ---- exercises ------------------------------------------------------------------------------------------------------
+# ---- exercises -----------------------------------------------------------------------------------
 
 
 @each_notebook

@@ -1,8 +1,11 @@
-"""Exercises: each has a check that takes the learner's function, and a worked solution that passes it.
+"""Exercises: each has a check that takes the learner's function, and a worked solution that passes
+it.
 
-In a notebook the learner fills in a stub and calls `exercises.check("01.1", my_function)`. The check prints one line:
-passed, not done yet, or what is wrong. One module a notebook (`start`, `degradation`, `metrics`, `srcnn` …) holds the
-solutions and the checks; a check is a function that takes an attempt and raises `Wrong` with the mistake it recognised.
+In a notebook the learner fills in a stub and calls `exercises.check("01.1", my_function)`. The
+check prints one line:
+passed, not done yet, or what is wrong. One module a notebook (`start`, `degradation`, `metrics`,
+`srcnn` …) holds the solutions and the checks; a check is a function that takes an attempt and
+raises `Wrong` with the mistake it recognised.
 """
 
 from __future__ import annotations
@@ -112,7 +115,8 @@ def verdict(id: str, attempt: Callable[..., Any]) -> tuple[str, str]:
 
 
 def _watched(attempt: Callable[..., Any], none_is_an_answer: bool) -> Callable[..., Any]:
-    """The learner's function; when it fails or returns nothing, that is `Wrong`, told with the line where it failed."""
+    """The learner's function; when it fails or returns nothing, that is `Wrong`, told with the line
+    where it failed."""
 
     @functools.wraps(attempt)
     def watched(*arguments: Any, **named: Any) -> Any:
@@ -136,7 +140,8 @@ def _watched(attempt: Callable[..., Any], none_is_an_answer: bool) -> Callable[.
 
 
 def _place(attempt: Callable[..., Any], error: Exception) -> str:
-    """ " at `the line of the learner's file where it failed`", or nothing where that line can't be found."""
+    """ " at `the line of the learner's file where it failed`", or nothing where that line can't be
+    found."""
     file = getattr(getattr(attempt, "__code__", None), "co_filename", None)
     lines = [
         frame.line for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file
@@ -145,7 +150,8 @@ def _place(attempt: Callable[..., Any], error: Exception) -> str:
 
 
 def check(id: str, attempt: Callable[..., Any]) -> None:
-    """Prints one line on the learner's function: passed, not done yet, or what is wrong with it. Never raises.
+    """Prints one line on the learner's function: passed, not done yet, or what is wrong with it.
+    Never raises.
 
     A pass is kept for `progress`.
     """
@@ -157,7 +163,8 @@ def check(id: str, attempt: Callable[..., Any]) -> None:
 
 
 def progress() -> None:
-    """Prints the exercises of each notebook, with a mark on those whose check has passed on this machine."""
+    """Prints the exercises of each notebook, with a mark on those whose check has passed on this
+    machine."""
     done, everything = passed(), all_exercises()
     for number, module in MODULES.items():
         own = [item.id for item in everything if item.id.startswith(number)]
@@ -192,7 +199,8 @@ def recognise(got: Any, mistakes: Mapping[str, Any], tolerance: float = 1e-6) ->
 
 
 def close(actual: Any, expected: Any, tolerance: float = 1e-6) -> bool:
-    """Whether two numbers or arrays have the same shape and agree to `tolerance`; None and NaN never do."""
+    """Whether two numbers or arrays have the same shape and agree to `tolerance`; None and NaN
+    never do."""
     if actual is None:
         return False
     a, b = (

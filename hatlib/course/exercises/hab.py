@@ -1,11 +1,15 @@
-"""Ten checks of a hybrid attention block (HAB), one for each of ten mistakes in the HAB that a survey printed.
+"""Ten checks of a hybrid attention block (HAB), one for each of ten mistakes in the HAB that a
+survey printed.
 
-Each mistake is looked for on its own: the block's layers are replaced by recorders, so that a check sees what a layer
-was given whether or not the rest of the block works. The block has the interface of the published code and of the
-survey: `HAB(dim, input_resolution, num_heads, window_size, shift_size, …)` with the layers norm1, attn, conv_block,
-norm2 and mlp, and `forward(x, x_size)` or `forward(x, x_size, rpi_sa, attn_mask)`. Used in notebook 08.
+Each mistake is looked for on its own: the block's layers are replaced by recorders, so that a check
+sees what a layer was given whether or not the rest of the block works. The block has the interface
+of the published code and of the
+survey: `HAB(dim, input_resolution, num_heads, window_size, shift_size, …)` with the layers norm1,
+attn, conv_block, norm2 and mlp, and `forward(x, x_size)` or `forward(x, x_size, rpi_sa,
+attn_mask)`. Used in notebook 08.
 
-Sizes of the trials: N images of H×W tokens with C channels, h heads, windows of w×w, shifted by w/2.
+Sizes of the trials: N images of H×W tokens with C channels, h heads, windows of w×w, shifted by
+w/2.
 """
 
 from __future__ import annotations
@@ -100,9 +104,11 @@ def run(
     """Makes a block, puts recorders in the place of its layers, and runs it once.
 
     Args:
-        layers: what a layer is to return; by default norms and attention return what they are given, others zeros.
+        layers: what a layer is to return; by default norms and attention return what they are
+            given, others zeros.
         shift: how far its windows are shifted.
-        repair: gives the block a window_size where it has none, so that the other checks can see it run.
+        repair: gives the block a window_size where it has none, so that the other checks can see it
+            run.
     """
     functions: dict[str, Layer] = {
         "norm1": same,
@@ -147,7 +153,8 @@ def mask() -> torch.Tensor:
 
 @contextlib.contextmanager
 def lenient_windows(make: Block, trial: Trial) -> Iterator[None]:
-    """Lends the block a window_partition and a window_reverse that also take tokens that are no map, and record it."""
+    """Lends the block a window_partition and a window_reverse that also take tokens that are no
+    map, and record it."""
 
     def window_partition(x: torch.Tensor, window: int) -> torch.Tensor:
         trial.cut.append(x.shape)
@@ -166,7 +173,7 @@ def lenient_windows(make: Block, trial: Trial) -> Iterator[None]:
         yield
 
 
-# --- the ten checks: each raises Wrong with what it found -----------------------------------------------------------
+# --- the ten checks: each raises Wrong with what it found -----------------------------------------
 
 
 def shape(x: Any) -> str:

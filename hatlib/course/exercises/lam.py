@@ -27,7 +27,8 @@ def integrated_gradients(
 
 
 def _twisted(x: np.ndarray) -> np.ndarray:
-    """The gradient of x₀³ + 3·x₁ + x₀·x₁²: not linear along the way, so that it matters where it is taken."""
+    """The gradient of x₀³ + 3·x₁ + x₀·x₁²: not linear along the way, so that it matters where it is
+    taken."""
     return np.array([3 * x[0] ** 2 + x[1] ** 2, 3 + 2 * x[0] * x[1]])
 
 

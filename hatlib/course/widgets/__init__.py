@@ -1,7 +1,8 @@
 """Explorers: sliders on top of the package. Each is one call in a notebook and returns a widget.
 
-They use only what ipywidgets 7.7 (Colab) and 8 (JupyterLab) both have. The arithmetic of an explorer is a plain
-function of numbers that returns a picture and a caption, which tests call as such; `explorer` adds the controls.
+They use only what ipywidgets 7.7 (Colab) and 8 (JupyterLab) both have. The arithmetic of an
+explorer is a plain function of numbers that returns a picture and a caption, which tests call as
+such; `explorer` adds the controls.
 """
 
 from hatlib.course.widgets.bias import bias_explorer

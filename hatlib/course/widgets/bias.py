@@ -1,4 +1,5 @@
-"""The explorer of the relative position bias: a table of offsets, and the row that one query takes from it.
+"""The explorer of the relative position bias: a table of offsets, and the row that one query takes
+from it.
 
 Liu et al., "Swin Transformer", arXiv 2103.14030, §3.2. Taught in notebook 05.
 """
@@ -25,7 +26,8 @@ WIDTH, HEIGHT = 3 * PANEL + 2 * drawing.BAR + 6 * drawing.GAP, PANEL + 62
 
 
 def attention_layers(model: nn.Module) -> dict[str, Layer]:
-    """The layers of a network that have a relative position bias, in the order in which they run, by what they are.
+    """The layers of a network that have a relative position bias, in the order in which they run,
+    by what they are.
 
     Raises:
         HatlibError: it has none.
@@ -57,10 +59,11 @@ def bias_rows(layer: Layer, head: int) -> np.ndarray:
 
 
 def bias_by_offset(rows: np.ndarray) -> np.ndarray:
-    """The same numbers by where the key lies as seen from the query: (w + side − 1, w + side − 1), each once.
+    """The same numbers by where the key lies as seen from the query: (w + side − 1, w + side − 1),
+    each once.
 
-    Up is up and left is left; offset 0 is in the middle. A query in row y and column x of its window meets the part
-    that begins at row w − 1 − y and column w − 1 − x.
+    Up is up and left is left; offset 0 is in the middle. A query in row y and column x of its
+    window meets the part that begins at row w − 1 − y and column w − 1 − x.
     """
     window, side = (round(count**0.5) for count in rows.shape)
     found = np.empty((window + side - 1, window + side - 1))
@@ -71,7 +74,8 @@ def bias_by_offset(rows: np.ndarray) -> np.ndarray:
 
 
 def bias_view(layer: Layer, head: int = 0, query: int = 0) -> tuple[np.ndarray, str]:
-    """The picture of the bias explorer: a head's table, the row of one query, and what that row alone makes of it.
+    """The picture of the bias explorer: a head's table, the row of one query, and what that row
+    alone makes of it.
 
     Args:
         layer: as `attention_layers` finds them.
@@ -118,7 +122,8 @@ def bias_view(layer: Layer, head: int = 0, query: int = 0) -> tuple[np.ndarray, 
 
 
 def _cells(colours: np.ndarray, framed: np.ndarray) -> np.ndarray:
-    """Square cells that fill a panel as far as whole pixels do, some of them framed: (PANEL, PANEL, 3)."""
+    """Square cells that fill a panel as far as whole pixels do, some of them framed: (PANEL, PANEL,
+    3)."""
     cell = max(1, PANEL // len(colours))
     picture = drawing.enlarged(colours, cell)
     drawing.draw_borders(picture, np.ones(framed.shape), cell, INK)

@@ -1,4 +1,5 @@
-"""The explorer of α: what HAT gives when its convolution branch counts for more, or for less, than in training.
+"""The explorer of α: what HAT gives when its convolution branch counts for more, or for less, than
+in training.
 
 Taught in notebook 08.
 """
@@ -69,11 +70,13 @@ def with_scale(model: Network, alpha: float) -> Network:
 def conv_scale_view(
     hr: np.ndarray, scale: int, sr_of: Callable[[float], np.ndarray], trained: float, alpha: float
 ) -> tuple[np.ndarray, str]:
-    """The picture of the α explorer: HR, SR as trained, SR with another α, and the difference of the two.
+    """The picture of the α explorer: HR, SR as trained, SR with another α, and the difference of
+    the two.
 
     Args:
         hr: uint8 (H, W, 3).
-        scale: of the network; as many pixels are shaved from each border before PSNR is taken, of Y.
+        scale: of the network; as many pixels are shaved from each border before PSNR is taken, of
+            Y.
         sr_of: α → SR, uint8 (H, W, 3).
         trained, alpha: α of the network, and the one that is tried.
     Returns:
@@ -116,15 +119,18 @@ def _caption(
 def conv_scale_explorer(
     model: Network | str | None = None, image: np.ndarray | None = None
 ) -> ipywidgets.VBox:
-    """α, the weight of HAT's convolution branch, in all blocks at once; the weights stay as trained.
+    """α, the weight of HAT's convolution branch, in all blocks at once; the weights stay as
+    trained.
 
     α is set in a copy of the network: the one that is given stays as it is.
 
     Args:
         model: HAT, or the name or file of its weights; the course's own by default.
-        image: HR, uint8 (H, W, 3) or (H, W); the middle 192×192 pixels of a larger one. A built-in façade by default.
+        image: HR, uint8 (H, W, 3) or (H, W); the middle 192×192 pixels of a larger one. A built-in
+            façade by default.
     Raises:
-        HatlibError: a network with no convolution branch, an image smaller than 3 pixels times the scale.
+        HatlibError: a network with no convolution branch, an image smaller than 3 pixels times the
+            scale.
     """
     network = copy.deepcopy(frame.network(model, "hat-nano-x4")).eval()
     trained, scale = trained_scale(network), network.scale

@@ -30,7 +30,8 @@ def degradation_view(
     quality: int = 100,
     enlarged: str = "repeated pixels",
 ) -> tuple[np.ndarray, str]:
-    """The picture of the degradation explorer: HR with the kernel in its corner, and LR enlarged to the same size.
+    """The picture of the degradation explorer: HR with the kernel in its corner, and LR enlarged to
+    the same size.
 
     Args:
         hr: uint8 (H, W, 3).
@@ -38,7 +39,8 @@ def degradation_view(
         width: sigma of the Gaussian, or length of the motion, in HR pixels.
         ratio: narrow to wide side of the Gaussian, 0 to 1.
         angle: degrees, counter-clockwise.
-        noise: sigma in grey levels. The draw is always the same, so that only what a slider changes is seen to change.
+        noise: sigma in grey levels. The draw is always the same, so that only what a slider changes
+            is seen to change.
         quality: of the JPEG, 1 to 99; 100 leaves it out.
         enlarged: how LR is enlarged for the eye, one of ENLARGED.
     Returns:
@@ -77,7 +79,8 @@ def degradation_view(
 
 
 def _kernel_picture(kernel: np.ndarray, tap: int) -> np.ndarray:
-    """SHOWN_TAPS×SHOWN_TAPS taps around the kernel's middle, `tap` pixels each, framed; white is the largest tap."""
+    """SHOWN_TAPS×SHOWN_TAPS taps around the kernel's middle, `tap` pixels each, framed; white is
+    the largest tap."""
     canvas = np.zeros((SHOWN_TAPS, SHOWN_TAPS))
     size = min(kernel.shape[0], SHOWN_TAPS)
     cut, at = (kernel.shape[0] - size) // 2, SHOWN_TAPS // 2 - size // 2
@@ -92,7 +95,8 @@ def degradation_explorer(image: np.ndarray | None = None) -> ipywidgets.VBox:
     """y = (x ⊗ k)↓s + n, then JPEG, with a slider for each part.
 
     Args:
-        image: uint8 (H, W, 3) or (H, W); the middle 512×512 pixels of a larger one. A built-in photograph by default.
+        image: uint8 (H, W, 3) or (H, W); the middle 512×512 pixels of a larger one. A built-in
+            photograph by default.
     """
     hr = frame.photo(image)
     most = min(8, *hr.shape[:2])

@@ -1,7 +1,8 @@
 """Pictures of the explorers as arrays: crisp cells, colours for numbers, panels with titles.
 
-Faster than a figure of matplotlib by an order of magnitude, which a slider needs. White and opaque with dark text, as
-the figures of `hatlib.plotting` are, so that they read well on light and on dark pages.
+Faster than a figure of matplotlib by an order of magnitude, which a slider needs. White and opaque
+with dark text, as the figures of `hatlib.plotting` are, so that they read well on light and on dark
+pages.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ def enlarged(image: np.ndarray, cell: int) -> np.ndarray:
 
 
 def coloured(values: np.ndarray, low: float, high: float, colours: np.ndarray = HEAT) -> np.ndarray:
-    """Numbers of any shape (…) → uint8 (…, 3): the first colour at `low`, the last at `high`, beyond them the same."""
+    """Numbers of any shape (…) → uint8 (…, 3): the first colour at `low`, the last at `high`,
+    beyond them the same."""
     place = np.clip((values - low) / ((high - low) or 1.0), 0, 1) * 255
     steps = np.linspace(0, 255, len(colours))
     table = np.stack([np.interp(np.arange(256), steps, channel) for channel in colours.T], axis=1)
@@ -52,7 +54,8 @@ def coloured(values: np.ndarray, low: float, high: float, colours: np.ndarray = 
 
 
 def signed(values: np.ndarray, limit: float | None = None) -> np.ndarray:
-    """Numbers (…) → uint8 (…, 3): blue below zero, white at zero, red above; the full colours at ±limit."""
+    """Numbers (…) → uint8 (…, 3): blue below zero, white at zero, red above; the full colours at
+    ±limit."""
     limit = limit or float(np.abs(values).max()) or 1.0
     return coloured(values, -limit, limit, SIGNED)
 
@@ -63,13 +66,15 @@ def gray(values: np.ndarray, low: float = 0.0, high: float = 1.0) -> np.ndarray:
 
 
 def mixed(image: np.ndarray, colour: Colour, share: float | np.ndarray) -> np.ndarray:
-    """The image (H, W, 3) with a share of a colour in it, 0 to 1, one for all or one a pixel (H, W)."""
+    """The image (H, W, 3) with a share of a colour in it, 0 to 1, one for all or one a pixel (H,
+    W)."""
     part = np.asarray(share, np.float32)[..., None] if np.ndim(share) else share
     return (image * (1 - part) + np.array(colour, np.float32) * part).round().astype(np.uint8)
 
 
 def hatched(image: np.ndarray, cells: np.ndarray, cell: int) -> np.ndarray:
-    """Covers the cells that are True, (H, W), of an enlarged image (cell·H, cell·W, 3) with slanting lines."""
+    """Covers the cells that are True, (H, W), of an enlarged image (cell·H, cell·W, 3) with
+    slanting lines."""
     y, x = np.indices(image.shape[:2])
     lines = np.where((x + y) % 8 < 2, 120, 235).astype(np.uint8)[..., None]
     return np.where(enlarged(cells, cell)[..., None], lines, image)
@@ -88,7 +93,8 @@ def draw_borders(
     Args:
         canvas: uint8 (cell·H, cell·W, 3).
         labels: (H, W) of any kind.
-        thick: pixels; half of it lies on each side of a border, all of it inside at the picture's edge.
+        thick: pixels; half of it lies on each side of a border, all of it inside at the picture's
+            edge.
         outer: whether the edge of the picture is a border too, where the label is not False or 0.
     """
     height, width = labels.shape
@@ -107,7 +113,8 @@ def draw_borders(
 
 @functools.cache
 def font(size: int = TITLE) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """The font of the figures (it comes with matplotlib and has Greek letters), else Pillow's own."""
+    """The font of the figures (it comes with matplotlib and has Greek letters), else Pillow's
+    own."""
     spec = importlib.util.find_spec("matplotlib")
     path = (
         Path((spec and spec.origin) or "").parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
@@ -138,7 +145,8 @@ def padded(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def scale_bar(height: int, low: float, high: float, colours: np.ndarray) -> np.ndarray:
-    """What the colours of `coloured` mean: a bar with its lowest, middle and highest value, (height, BAR, 3)."""
+    """What the colours of `coloured` mean: a bar with its lowest, middle and highest value,
+    (height, BAR, 3)."""
     levels = (high, (low + high) / 2, low)
     labels = [
         f"{level:{'.2g' if abs(level) < 99.5 else '.0f'}}".replace("-", "−") for level in levels
@@ -156,11 +164,14 @@ def scale_bar(height: int, low: float, high: float, colours: np.ndarray) -> np.n
 def beside(
     panels: Mapping[str, np.ndarray] | Sequence[np.ndarray], width: int = 0, height: int = 0
 ) -> np.ndarray:
-    """Panels (H, W, 3) from left to right, each under its title, with white between and around them.
+    """Panels (H, W, 3) from left to right, each under its title, with white between and around
+    them.
 
     Args:
-        panels: title → image, or images alone. Titles of as many lines each keep the images at one height.
-        width, height: of the result at least, so that pictures of different settings come out alike.
+        panels: title → image, or images alone. Titles of as many lines each keep the images at one
+            height.
+        width, height: of the result at least, so that pictures of different settings come out
+            alike.
     """
     parts = (
         [titled(image, title) for title, image in panels.items()]

@@ -28,7 +28,8 @@ Render = Callable[..., tuple[np.ndarray, str]]
 
 
 def png(image: np.ndarray) -> bytes:
-    """A uint8 image as PNG bytes; light compression, because speed matters more than size on a slider."""
+    """A uint8 image as PNG bytes; light compression, because speed matters more than size on a
+    slider."""
     buffer = io.BytesIO()
     PillowImage.fromarray(image).save(
         buffer, format="png", compress_level=1, compress_type=zlib.Z_RLE
@@ -41,17 +42,19 @@ def explorer(
 ) -> ipywidgets.VBox:
     """Controls, a reset button, a picture and a line of text that follow the controls.
 
-    An error at the first values is raised, as it is in any cell. Later there is no cell to show it, so it becomes the
-    caption, and the picture stays that of the values before.
+    An error at the first values is raised, as it is in any cell. Later there is no cell to show it,
+    so it becomes the caption, and the picture stays that of the values before.
 
     Args:
         render: takes the controls' values by name; returns a uint8 image and an HTML caption.
-        controls: parameter name → ipywidgets control, with its label and unit as description. A control that sets
-            the limits of others comes before them.
+        controls: parameter name → ipywidgets control, with its label and unit as description. A
+            control that sets the limits of others comes before them.
         width: of the picture on the page, in pixels.
-        slow: a network runs: a slider acts when it is let go, and the caption says that something is being computed.
+        slow: a network runs: a slider acts when it is let go, and the caption says that something
+            is being computed.
     Returns:
-        A box whose children are (controls, picture, caption); nothing is stored besides the controls' values.
+        A box whose children are (controls, picture, caption); nothing is stored besides the
+        controls' values.
     """
     import ipywidgets as widgets
 
@@ -145,7 +148,8 @@ def stops(label: str, options: list[Any], value: Any) -> ipywidgets.SelectionSli
 
 
 def choice(label: str, options: list[Any], value: Any = None) -> ipywidgets.Dropdown:
-    """A drop-down list of strings, or of (label, value); the first of them where no value is given."""
+    """A drop-down list of strings, or of (label, value); the first of them where no value is
+    given."""
     import ipywidgets as widgets
 
     first = options[0][1] if isinstance(options[0], tuple) else options[0]
@@ -162,7 +166,8 @@ def switch(label: str, value: bool = True) -> ipywidgets.Checkbox:
 
 
 def photo(image: np.ndarray | None, side: int = 512, name: str = "astronaut") -> np.ndarray:
-    """What an explorer shows, uint8 (H, W, 3): the middle side×side pixels of an image, or of a built-in photo."""
+    """What an explorer shows, uint8 (H, W, 3): the middle side×side pixels of an image, or of a
+    built-in photo."""
     if image is None:
         from hatlib.data.builtin import builtin_image
 
@@ -175,7 +180,8 @@ def photo(image: np.ndarray | None, side: int = 512, name: str = "astronaut") ->
 
 
 def token_map(image: np.ndarray | None, side: int, name: str = "facade-1") -> np.ndarray:
-    """A picture with as many pixels as a map has tokens, uint8 (side, side, 3): an image's middle square, resized."""
+    """A picture with as many pixels as a map has tokens, uint8 (side, side, 3): an image's middle
+    square, resized."""
     square = photo(image, 512, name)
     square = photo(square, min(square.shape[:2]))
     return square if len(square) == side else imresize(square, size=(side, side))

@@ -77,7 +77,8 @@ def gates_view(
     channel: int = 0,
     order: str = ORDERS[0],
 ) -> tuple[np.ndarray, str]:
-    """The picture of the gates explorer: bars for all channels; one channel's maps before and after its gate.
+    """The picture of the gates explorer: bars for all channels; one channel's maps before and after
+    its gate.
 
     Args:
         pictures: name → uint8 (h, w, 3), two of them.
@@ -158,19 +159,21 @@ def gates_explorer(
     block: str | None = None,
     channel: int = 0,
 ) -> ipywidgets.VBox:
-    """Channel attention on two pictures: the gate of each channel, and one channel before and after its gate.
+    """Channel attention on two pictures: the gate of each channel, and one channel before and after
+    its gate.
 
-    The network runs when a block is chosen for the first time; in HAT, channel attention is in the convolution branch.
+    The network runs when a block is chosen for the first time; in HAT, channel attention is in the
+    convolution branch.
 
     Args:
         model: the network, or the name or file of its weights; the course's own RCAN by default.
-        images: two by name: what the network is given (LR), uint8 (h, w, 3) or (h, w), the middle 64×64 pixels of a
-            larger one. A façade and a face by default.
+        images: two by name: what the network is given (LR), uint8 (h, w, 3) or (h, w), the middle
+            64×64 pixels of a larger one. A façade and a face by default.
         block: which one is shown first, a name that `blocks` gives; by default the first.
         channel: which one is shown first.
     Raises:
-        HatlibError: a network without channel attention, a block or channel that it does not have, another number of
-            images than two.
+        HatlibError: a network without channel attention, a block or channel that it does not have,
+            another number of images than two.
     """
     network = networks.in_eval(frame.network(model, "rcan-nano-x4"))
     modules, pictures = blocks(network), _two(images)

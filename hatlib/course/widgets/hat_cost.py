@@ -1,7 +1,8 @@
-"""The explorer of what HAT's sizes cost: window, overlap ratio and β against multiply-adds and memory.
+"""The explorer of what HAT's sizes cost: window, overlap ratio and β against multiply-adds and
+memory.
 
-Chen et al., "Activating More Pixels in Image Super-Resolution Transformer", arXiv 2205.04437, §4.1 and §4.2.
-Taught in notebook 08.
+Chen et al., "Activating More Pixels in Image Super-Resolution Transformer", arXiv 2205.04437, §4.1
+and §4.2. Taught in notebook 08.
 """
 
 from __future__ import annotations
@@ -35,10 +36,12 @@ WIDTH, HEIGHT, BAR = 330, 260, 74  # of a chart and of its bars, pixels
 
 
 def group_cost(config: HATConfig, blocks: int = 6) -> dict[str, int]:
-    """Multiply-adds of one LR pixel in one group, by part (what channel attention and norms take is left out).
+    """Multiply-adds of one LR pixel in one group, by part (what channel attention and norms take is
+    left out).
 
-    In a HAB: 4·C² for query, key, value and projection, 2·T·C for scores and weighted sum, 2·r·C² for the MLP (r is
-    its ratio), 2·9·C·C/β for the two convolutions of the CAB. The OCAB has S keys instead of T and an MLP of its own.
+    In a HAB: 4·C² for query, key, value and projection, 2·T·C for scores and weighted sum, 2·r·C²
+    for the MLP (r is its ratio), 2·9·C·C/β for the two convolutions of the CAB. The OCAB has S keys
+    instead of T and an MLP of its own.
 
     Args:
         blocks: HABs of the group.
@@ -57,10 +60,12 @@ def group_cost(config: HATConfig, blocks: int = 6) -> dict[str, int]:
 
 
 def memory(config: HATConfig) -> dict[str, int]:
-    """Bytes of one LR pixel in float32: the scores of one block if they are kept, and the OCAB's keys and values.
+    """Bytes of one LR pixel in float32: the scores of one block if they are kept, and the OCAB's
+    keys and values.
 
-    Scores are h·T numbers a token in a HAB and h·S in the OCAB; keys and values of overlapping windows are copies,
-    (1 + γ)² of each. Fused attention (`hatlib`'s) never holds the scores of all windows.
+    Scores are h·T numbers a token in a HAB and h·S in the OCAB; keys and values of overlapping
+    windows are copies, (1 + γ)² of each. Fused attention (`hatlib`'s) never holds the scores of all
+    windows.
     """
     c = config
     keys = c.overlap_side**2
@@ -81,7 +86,8 @@ def hat_cost_view(
     cab: bool = True,
     ocab: bool = True,
 ) -> tuple[np.ndarray, str]:
-    """The picture of the cost explorer: a group as published beside one of the sizes that are tried.
+    """The picture of the cost explorer: a group as published beside one of the sizes that are
+    tried.
 
     Args:
         config: as published.
@@ -148,7 +154,8 @@ def _chart(
 
 
 def hat_cost_explorer(config: HATConfig = PRESETS["hat"]) -> ipywidgets.VBox:
-    """What HAT's window, overlap ratio and β cost, and what CAB and OCAB do, next to the published sizes.
+    """What HAT's window, overlap ratio and β cost, and what CAB and OCAB do, next to the published
+    sizes.
 
     Args:
         config: the sizes to compare with; HAT's by default.

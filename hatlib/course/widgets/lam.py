@@ -1,4 +1,5 @@
-"""The explorer of LAM: which LR pixels a network uses for a window of SR that is picked on the picture.
+"""The explorer of LAM: which LR pixels a network uses for a window of SR that is picked on the
+picture.
 
 Taught in notebook 07.
 """
@@ -40,7 +41,8 @@ def lam_view(
     column: int = 0,
     steps: int = DEFAULT_STEPS,
 ) -> tuple[np.ndarray, str]:
-    """The picture of the LAM explorer: LR with the window, the map laid over LR, and SR around the window.
+    """The picture of the LAM explorer: LR with the window, the map laid over LR, and SR around the
+    window.
 
     Args:
         lr: uint8 (h, w, 3).
@@ -106,12 +108,13 @@ def _caption(
 def lam_explorer(
     models: Mapping[str, Network] | Network | None = None, image: np.ndarray | None = None
 ) -> ipywidgets.VBox:
-    """Local attribution maps: a network from a list, a window on its result, and the LR pixels that it is made from.
+    """Local attribution maps: a network from a list, a window on its result, and the LR pixels that
+    it is made from.
 
     Args:
         models: networks by name, or a single one; the course's own RCAN, SwinIR and HAT by default.
-        image: what the networks are given (LR), uint8 (h, w, 3) or (h, w); the middle 48×48 pixels of a larger one. A
-            built-in façade by default.
+        image: what the networks are given (LR), uint8 (h, w, 3) or (h, w); the middle 48×48 pixels
+            of a larger one. A built-in façade by default.
     Raises:
         HatlibError: no network, networks of different scales, an image smaller than the window.
     """

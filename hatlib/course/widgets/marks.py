@@ -24,7 +24,8 @@ MARGIN = 3  # around a picture with frames, pixels
 
 
 def factor_for(image: np.ndarray, side: int) -> int:
-    """How many times a picture can be enlarged so that its longer side stays within `side` pixels; 1 at least."""
+    """How many times a picture can be enlarged so that its longer side stays within `side` pixels;
+    1 at least."""
     return max(1, side // max(image.shape[:2]))
 
 
@@ -93,7 +94,8 @@ def written(
 
     Args:
         at: row and column of the anchor.
-        anchor: Pillow's: "la" is the upper left corner of the text, "rd" the lower right one, "rm" its right end.
+        anchor: Pillow's: "la" is the upper left corner of the text, "rd" the lower right one, "rm"
+            its right end.
         plate: whether there is white under the text, for pictures that are dark.
     """
     canvas = PillowImage.fromarray(image)
@@ -111,7 +113,8 @@ def length(text: str, size: int) -> int:
 
 
 def fitting(text: str, width: int, size: int = drawing.TITLE) -> tuple[str, int]:
-    """A line of text and the size of its font so that it fits into `width` pixels: smaller, then shorter."""
+    """A line of text and the size of its font so that it fits into `width` pixels: smaller, then
+    shorter."""
     while size > TINIEST and length(text, size) > width:
         size -= 1
     if length(text, size) <= width:
@@ -122,7 +125,8 @@ def fitting(text: str, width: int, size: int = drawing.TITLE) -> tuple[str, int]
 
 
 def panel(image: np.ndarray, title: str, width: int = 0) -> np.ndarray:
-    """A picture under a line of title, which takes no more than the picture's width, or `width` where that is more."""
+    """A picture under a line of title, which takes no more than the picture's width, or `width`
+    where that is more."""
     width = max(width, image.shape[1])
     text, size = fitting(title, width)
     band = np.full((BAND, width, 3), drawing.WHITE, np.uint8)
@@ -143,7 +147,8 @@ def stacked(*rows: np.ndarray) -> np.ndarray:
 def bars(
     groups: Sequence[tuple[np.ndarray, Colour]], width: int, height: int, chosen: int
 ) -> np.ndarray:
-    """Bars from 0 to 1, those of a place side by side, with lines at 0, ½ and 1 and one place marked.
+    """Bars from 0 to 1, those of a place side by side, with lines at 0, ½ and 1 and one place
+    marked.
 
     Args:
         groups: for each colour the values (n,), in [0, 1].

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 NEGATIVE = (214, 39, 40)  # red, where SSIM is below zero
 
 
-# Each takes the photo as float32 in 0–255 and a strength above 0, up to 1, and gives the result and its measure in
-# words. At 0.5 most photos come to 20 to 30 dB. Random draws are always the same.
+# Each takes the photo as float32 in 0–255 and a strength above 0, up to 1, and gives the result and
+# its measure in words. At 0.5 most photos come to 20 to 30 dB. Random draws are always the same.
 
 
 def _noise(x: np.ndarray, strength: float) -> tuple[np.ndarray, str]:
@@ -84,8 +84,8 @@ def metrics_view(
         strength: 0 (nothing is done) to 1.
         channel, shave: as in `hatlib.imaging.metrics.ssim`.
     Returns:
-        uint8 (H, 2·W + gap, 3) and an HTML caption. In the map white is 1, black 0 and red below; where no window has
-        its middle it is pale blue.
+        uint8 (H, 2·W + gap, 3) and an HTML caption. In the map white is 1, black 0 and red below;
+        where no window has its middle it is pale blue.
     """
     sr, amount = DISTORTIONS[kind](hr.astype(np.float32), strength) if strength else (hr, "none")
     sr = round_to_uint8(sr)
@@ -108,8 +108,8 @@ def metrics_explorer(image: np.ndarray | None = None) -> ipywidgets.VBox:
     """One photo, seven distortions: PSNR, SSIM and the SSIM map follow the sliders.
 
     Args:
-        image: uint8 (H, W, 3) or (H, W), at least 11×11; the middle 512×512 pixels of a larger one. A built-in
-            photograph by default.
+        image: uint8 (H, W, 3) or (H, W), at least 11×11; the middle 512×512 pixels of a larger one.
+            A built-in photograph by default.
     """
     hr = frame.photo(image)
     side = min(hr.shape[:2])

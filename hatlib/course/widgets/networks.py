@@ -1,4 +1,5 @@
-"""What explorers that look into a network share: its picture, its blocks by place, and one run that is recorded."""
+"""What explorers that look into a network share: its picture, its blocks by place, and one run that
+is recorded."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ SIDE = (
 
 
 def lr_picture(image: np.ndarray | None, name: str, side: int = SIDE) -> np.ndarray:
-    """What a network is given, uint8 (h, w, 3): the middle side×side pixels of an image as they are.
+    """What a network is given, uint8 (h, w, 3): the middle side×side pixels of an image as they
+    are.
 
     By default a quarter of the size of the middle of a built-in picture, by bicubic.
     """
@@ -46,9 +48,11 @@ def kind_of(model: Network) -> str:
 
 
 def by_place(model: Network, kind: type[Kind]) -> dict[tuple[int, int], Kind]:
-    """The modules of a kind by their group and their number in it, both from 1, in the order of the network.
+    """The modules of a kind by their group and their number in it, both from 1, in the order of the
+    network.
 
-    The groups of all networks are members of a list: the first number in a module's name is that of its group.
+    The groups of all networks are members of a list: the first number in a module's name is that of
+    its group.
     """
     found: dict[tuple[int, int], Kind] = {}
     for name, module in model.named_modules():
@@ -68,7 +72,8 @@ def run(model: Network, lr: np.ndarray) -> torch.Tensor:
 def run_recorded(
     model: Network, lr: np.ndarray, hooks: Mapping[nn.Module, Callable[..., None]]
 ) -> torch.Tensor:
-    """The same, with a function for each of some modules that is called as hook(module, inputs, output)."""
+    """The same, with a function for each of some modules that is called as hook(module, inputs,
+    output)."""
     handles = [module.register_forward_hook(hook) for module, hook in hooks.items()]
     try:
         return run(model, lr)

@@ -1,4 +1,5 @@
-"""The explorer of overlapping windows: HAT's queries from one window, keys from a larger one. Taught in notebook 08.
+"""The explorer of overlapping windows: HAT's queries from one window, keys from a larger one.
+Taught in notebook 08.
 
 Chen et al., "Activating More Pixels in Image Super-Resolution Transformer", arXiv 2205.04437, §3.2.
 """
@@ -53,7 +54,8 @@ def key_side(window: int, ratio: float) -> int:
 def attention_cost(channels: int, keys: int) -> tuple[int, int]:
     """Multiply-adds of one token: (in the linear layers, in the scores and the weighted sum).
 
-    Query, key and value are 3·C², the projection after them C². Each query meets S keys over C channels twice, 2·S·C.
+    Query, key and value are 3·C², the projection after them C². Each query meets S keys over C
+    channels twice, 2·S·C.
     """
     return 4 * channels**2, 2 * keys * channels
 
@@ -66,7 +68,8 @@ def overlap_view(
     column: int = 1,
     channels: int = 180,
 ) -> tuple[np.ndarray, str]:
-    """The picture of the overlap explorer: a query window on the map, its key window, and what the ratios cost.
+    """The picture of the overlap explorer: a query window on the map, its key window, and what the
+    ratios cost.
 
     Args:
         tokens: uint8 (SIDE, SIDE, 3), a pixel a token.
@@ -119,7 +122,8 @@ def overlap_view(
 
 
 def _map(tokens: np.ndarray, window: int, side: int, row: int, column: int) -> np.ndarray:
-    """The map with the zeros that the largest windows need around it, query windows, and one key window."""
+    """The map with the zeros that the largest windows need around it, query windows, and one key
+    window."""
     image = np.pad(drawing.mixed(tokens, WHITE, 0.35), ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)))
     numbers = np.pad(window_numbers(len(tokens), window) + 1, MARGIN)
     picture = drawing.hatched(drawing.enlarged(image, CELL), numbers == 0, CELL)
@@ -132,7 +136,8 @@ def _map(tokens: np.ndarray, window: int, side: int, row: int, column: int) -> n
 
 
 def _key_window(keys: np.ndarray, outside: np.ndarray, window: int) -> np.ndarray:
-    """A key window (side, side, 3), hatched where it leaves the map, with the query window framed in it."""
+    """A key window (side, side, 3), hatched where it leaves the map, with the query window framed
+    in it."""
     side = len(keys)
     cell = PANEL // side
     picture = drawing.hatched(drawing.enlarged(keys, cell), outside, cell)
@@ -169,7 +174,8 @@ def _bars(window: int, chosen: float, channels: int) -> np.ndarray:
 
 
 def overlap_explorer(image: np.ndarray | None = None, channels: int = 180) -> ipywidgets.VBox:
-    """HAT's overlapping windows: queries from one window, keys from a larger one, zeros where it leaves the map.
+    """HAT's overlapping windows: queries from one window, keys from a larger one, zeros where it
+    leaves the map.
 
     Args:
         image: uint8 (H, W, 3) or (H, W), shown with 48×48 pixels, one a token. A façade by default.

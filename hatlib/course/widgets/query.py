@@ -124,10 +124,12 @@ def weights(
         attention: of a window network.
         x: (H, W, C), what it was given.
         row, column: of the query, in pixels of the map.
-        content, position: whether q·kᵀ/√d and the relative position bias count; as in the network, both do.
+        content, position: whether q·kᵀ/√d and the relative position bias count; as in the network,
+            both do.
     Returns:
-        float32 (h, height, width) that sum to 1 in each head, and the keys' (top, left, height, width); in an
-        overlapping window some of that may be outside the map, where keys and values are zeros.
+        float32 (h, height, width) that sum to 1 in each head, and the keys' (top, left, height,
+        width); in an overlapping window some of that may be outside the map, where keys and values
+        are zeros.
     """
     if isinstance(attention, OverlappingAttention):
         q, k, bias, box = _overlapping(attention, x, row, column)
@@ -141,7 +143,8 @@ Parts = tuple[torch.Tensor, torch.Tensor, torch.Tensor, tuple[int, int, int, int
 
 
 def _in_window(attention: WindowAttention, x: torch.Tensor, row: int, column: int) -> Parts:
-    """q (h, 1, d), k (h, T, d), bias (h, T) and the window of a query; at the border of a shifted map it is smaller."""
+    """q (h, 1, d), k (h, T, d), bias (h, T) and the window of a query; at the border of a shifted
+    map it is smaller."""
     (top, height), (left, width) = [
         _stretch(length, attention.window, attention.shift, at)
         for length, at in ((x.shape[0], row), (x.shape[1], column))
@@ -166,7 +169,8 @@ def _stretch(length: int, window: int, shift: int, at: int) -> tuple[int, int]:
 
 
 def _overlapping(attention: OverlappingAttention, x: torch.Tensor, row: int, column: int) -> Parts:
-    """The same for a query in an overlapping window: the keys' window is larger than the query's."""
+    """The same for a query in an overlapping window: the keys' window is larger than the
+    query's."""
     window, side = attention.window, attention.side
     (
         _stretch(x.shape[0], window, 0, row),
@@ -190,7 +194,8 @@ def query_view(
     column: int = 0,
     scores: str = BOTH,
 ) -> tuple[np.ndarray, str]:
-    """The picture of the query explorer: the weights painted over the picture, the keys' window in colour, the weights.
+    """The picture of the query explorer: the weights painted over the picture, the keys' window in
+    colour, the weights.
 
     Args:
         recorded: by `record`.
@@ -219,7 +224,8 @@ def query_view(
 
 
 def _inside(shown: np.ndarray, box: marks.Box, size: tuple[int, ...]) -> np.ndarray:
-    """The weights on the map (H, W), zero outside the keys' window; what lies outside the map is cut off."""
+    """The weights on the map (H, W), zero outside the keys' window; what lies outside the map is
+    cut off."""
     whole = np.zeros((size[0] + 2 * box[2], size[1] + 2 * box[3]), np.float32)
     whole[box[0] + box[2] :, box[1] + box[3] :][: box[2], : box[3]] = shown
     return whole[box[2] : box[2] + size[0], box[3] : box[3] + size[1]]
@@ -228,7 +234,8 @@ def _inside(shown: np.ndarray, box: marks.Box, size: tuple[int, ...]) -> np.ndar
 def _over_picture(
     lr: np.ndarray, shown: np.ndarray, box: marks.Box, window: int, query: tuple[int, int]
 ) -> np.ndarray:
-    """The left panel: the picture in gray, weights in red, the windows' and the query's outlines."""
+    """The left panel: the picture in gray, weights in red, the windows' and the query's
+    outlines."""
     size, times = lr.shape[:2], marks.factor_for(lr, SHOWN)
     strength = _inside(shown, box, size) / shown.max()
     image = marks.painted(drawing.enlarged(lr, times), drawing.enlarged(strength, times))
@@ -313,8 +320,8 @@ def query_explorer(
 
     Args:
         model: the network, or the name or file of its weights; the course's own HAT by default.
-        image: what the network is given (LR), uint8 (h, w, 3) or (h, w); the middle 64×64 pixels of a larger one, cut
-            to whole windows. A built-in façade by default.
+        image: what the network is given (LR), uint8 (h, w, 3) or (h, w); the middle 64×64 pixels of
+            a larger one, cut to whole windows. A built-in façade by default.
     Raises:
         HatlibError: a network without window attention, an image smaller than a window.
     """

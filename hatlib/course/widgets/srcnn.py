@@ -1,6 +1,8 @@
-"""The explorer of SRCNN: its filters, and the feature maps that they make of a picture. Taught in notebook 03.
+"""The explorer of SRCNN: its filters, and the feature maps that they make of a picture. Taught in
+notebook 03.
 
-Dong, Loy, He, Tang, "Image Super-Resolution Using Deep Convolutional Networks", arXiv 1501.00092, §3.1 and fig. 5.
+Dong, Loy, He, Tang, "Image Super-Resolution Using Deep Convolutional Networks", arXiv 1501.00092,
+§3.1 and fig. 5.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ LAYERS = ("patch extraction", "non-linear mapping", "reconstruction")
 
 @torch.inference_mode()
 def feature_maps(model: SRCNN, enlarged: torch.Tensor) -> list[np.ndarray]:
-    """What each layer makes of a bicubic luma (1, 1, H, W), before its ReLU: arrays (n1, H, W), (n2, H, W), (1, H, W).
+    """What each layer makes of a bicubic luma (1, 1, H, W), before its ReLU: arrays (n1, H, W),
+    (n2, H, W), (1, H, W).
 
     The last one is the network's result, `model.enhance`.
     """
@@ -103,7 +106,8 @@ def srcnn_view(
 
 
 def _sheet(filters: np.ndarray, chosen: int | None) -> np.ndarray:
-    """Filters (n, f, f) in a square grid, each on its own scale, one of them framed: (PANEL, PANEL, 3)."""
+    """Filters (n, f, f) in a square grid, each on its own scale, one of them framed: (PANEL, PANEL,
+    3)."""
     columns = int(np.ceil(len(filters) ** 0.5))
     pitch = PANEL // columns
     cell = max(1, (pitch - 4) // filters.shape[1])
@@ -124,8 +128,8 @@ def srcnn_explorer(
 
     Args:
         model: an SRCNN, its name or its file; the course's srcnn-x4 by default.
-        image: HR, uint8 (H, W, 3) or (H, W); the middle 160×160 pixels of a larger one are reduced by the network's
-            scale and enlarged again. A built-in photograph by default.
+        image: HR, uint8 (H, W, 3) or (H, W); the middle 160×160 pixels of a larger one are reduced
+            by the network's scale and enlarged again. A built-in photograph by default.
     Raises:
         HatlibError: another network.
     """

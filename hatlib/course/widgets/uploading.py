@@ -1,4 +1,5 @@
-"""A photo of one's own in a notebook: by its path, from an upload button, or asked for on Colab. Used in notebook 11.
+"""A photo of one's own in a notebook: by its path, from an upload button, or asked for on Colab.
+Used in notebook 11.
 
 Where no photo is given, a built-in one takes its place, so that a notebook runs with nobody there.
 """
@@ -32,8 +33,8 @@ class Photo(NamedTuple):
 def upload_button(label: str = "Choose a photo") -> ipywidgets.FileUpload:
     """A button that takes a file from the browser into the kernel's memory: see `your_photo`.
 
-    What fits through one message arrives: 10 MB in JupyterLab as it is installed, about 1 MB on Colab (ipywidgets
-    issue 3452). For larger files there are paths.
+    What fits through one message arrives: 10 MB in JupyterLab as it is installed, about 1 MB on
+    Colab (ipywidgets issue 3452). For larger files there are paths.
     """
     import ipywidgets as widgets
 
@@ -48,7 +49,8 @@ def upload_button(label: str = "Choose a photo") -> ipywidgets.FileUpload:
 def uploaded(button: ipywidgets.FileUpload) -> tuple[str, bytes] | None:
     """(name, content) of the file that was chosen; None as long as there is none.
 
-    ipywidgets 7 keeps {name: {"metadata": …, "content": bytes}}, ipywidgets 8 a tuple of {"name": …, "content":
+    ipywidgets 7 keeps {name: {"metadata": …, "content": bytes}}, ipywidgets 8 a tuple of {"name":
+    …, "content":
     memoryview, …}.
     """
     if isinstance(button.value, Mapping):

@@ -38,7 +38,8 @@ def windows_view(
     query: int = 18,
     masked: bool = True,
 ) -> tuple[np.ndarray, str]:
-    """The picture of the windows explorer: map, shifted map, what a query sees in one window, that window's mask.
+    """The picture of the windows explorer: map, shifted map, what a query sees in one window, that
+    window's mask.
 
     Args:
         tokens: uint8 (SIDE, SIDE, 3), a pixel a token.
@@ -110,7 +111,8 @@ def _map(tokens: np.ndarray, numbers: np.ndarray, chosen: int, query: np.ndarray
 
 
 def _seen(tokens: np.ndarray, seen: np.ndarray, part: np.ndarray, query: int) -> np.ndarray:
-    """The tokens of a window (T, 3), hatched where the query must not look, with a line around its part of the map."""
+    """The tokens of a window (T, 3), hatched where the query must not look, with a line around its
+    part of the map."""
     window = round(len(tokens) ** 0.5)
     cell = SIDE * CELL // window
     picture = drawing.enlarged(tokens.reshape(window, window, 3), cell)
@@ -126,7 +128,8 @@ def _seen(tokens: np.ndarray, seen: np.ndarray, part: np.ndarray, query: int) ->
 
 
 def _mask(may_look: np.ndarray, query: int) -> np.ndarray:
-    """A mask (T, T): white where a query may look, dark where −100 is added; the query's row in gold."""
+    """A mask (T, T): white where a query may look, dark where −100 is added; the query's row in
+    gold."""
     cell = max(1, PANEL // len(may_look))
     picture = np.where(may_look[..., None], np.array(WHITE, np.uint8), np.array(INK, np.uint8))
     row = np.zeros(may_look.shape)

@@ -1,4 +1,5 @@
-"""Before and after: one result to the left of a line, another one to its right. Used from notebook 03 on."""
+"""Before and after: one result to the left of a line, another one to its right. Used from notebook
+03 on."""
 
 from __future__ import annotations
 
@@ -49,7 +50,8 @@ def wipe_view(
 
 
 def _labelled(picture: np.ndarray, left: str, right: str) -> np.ndarray:
-    """The names in the lower corners, each in a font in which it takes less than half of the width."""
+    """The names in the lower corners, each in a font in which it takes less than half of the
+    width."""
     height, width = picture.shape[:2]
     for text, column, anchor in ((left, 8, "ld"), (right, width - 8, "rd")):
         if text:
@@ -69,12 +71,14 @@ def wipe(
     """A line to be moved over two results, which are chosen by name.
 
     Args:
-        images: name → uint8 (H, W, 3) or (H, W), or float in [0, 1]; two or more of one size. The middle 640×640 pixels
-            of larger ones are shown. By default a built-in façade as HR, and enlarged from a quarter of its size.
+        images: name → uint8 (H, W, 3) or (H, W), or float in [0, 1]; two or more of one size. The
+            middle 640×640 pixels of larger ones are shown. By default a built-in façade as HR, and
+            enlarged from a quarter of its size.
         left, right: which are shown first; the first and the last by default.
         position: of the line at first, in % of the width.
     Raises:
-        HatlibError: fewer than two images, sizes that differ, an unknown name, a position outside 0 to 100.
+        HatlibError: fewer than two images, sizes that differ, an unknown name, a position outside 0
+            to 100.
     """
     shown = _alike(_example() if images is None else images)
     names = list(shown)

@@ -1,6 +1,7 @@
 """Results of experiments that take hours: small tables, kept in the package beside this file.
 
-Each is written by a command of its own, `python -m benchmarks.NAME`, which goes on where it stopped.
+Each is written by a command of its own, `python -m benchmarks.NAME`, which goes on where it
+stopped.
 """
 
 from __future__ import annotations

@@ -1,1 +1,2 @@
-"""The same numbers as the readable forward passes of `hatlib.models`, faster. Nothing else lives here."""
+"""The same numbers as the readable forward passes of `hatlib.models`, faster. Nothing else lives
+here."""

@@ -1,6 +1,8 @@
-"""Attention with a bias, three times: as it is written, as torch fuses it, and with a gradient that is fast on a CPU.
+"""Attention with a bias, three times: as it is written, as torch fuses it, and with a gradient that
+is fast on a CPU.
 
-softmax(q·kᵀ/√d + bias)·v (Swin, arXiv 2103.14030, eq. 4), where the bias is learned. Taught in notebook 05.
+softmax(q·kᵀ/√d + bias)·v (Swin, arXiv 2103.14030, eq. 4), where the bias is learned. Taught in
+notebook 05.
 
 Letters: B windows, h heads, T queries, S keys, d channels of a head.
 """
@@ -28,8 +30,8 @@ def attention(
 ) -> torch.Tensor:
     """The same, by the fastest way at hand; the bias is (1, h, T, S).
 
-    torch's fused attention never holds the scores of all windows. On a CPU it has no gradient for the bias, and in
-    bfloat16 it is slower than `grouped_attention`.
+    torch's fused attention never holds the scores of all windows. On a CPU it has no gradient for
+    the bias, and in bfloat16 it is slower than `grouped_attention`.
     """
     if q.device.type == "cpu" and (q.dtype == torch.bfloat16 or wants_gradient(q, k, v, bias)):
         return grouped_attention(bias, None, q[None], k[None], v[None])
@@ -46,9 +48,11 @@ def wants_gradient(*tensors: torch.Tensor) -> bool:
 
 
 def roomy(heads: torch.Tensor) -> torch.Tensor:
-    """(…, d) → (…, d′): zeros behind the channels of each head, up to a multiple of 16, where that makes a CPU faster.
+    """(…, d) → (…, d′): zeros behind the channels of each head, up to a multiple of 16, where that
+    makes a CPU faster.
 
-    Products of float32 matrices with 30 columns take up to 1.7 times as long as with 32; in bfloat16 they do not.
+    Products of float32 matrices with 30 columns take up to 1.7 times as long as with 32; in
+    bfloat16 they do not.
     """
     more = -heads.shape[-1] % 16
     return F.pad(heads, (0, more)) if more and heads.dtype == torch.float32 else heads
@@ -61,9 +65,10 @@ def grouped_attention(
 
     Args:
         bias: (1, h, T, S).
-        mask: what is added to the scores of each window of an image (windows of an image, T, S); a constant.
-        stacks: q, k and v in this order, one after another in stacks: (3, B, h, T, d), or (1, B, h, T, d) and
-            (2, B, h, S, d). The windows of an image follow one another.
+        mask: what is added to the scores of each window of an image (windows of an image, T, S); a
+            constant.
+        stacks: q, k and v in this order, one after another in stacks: (3, B, h, T, d), or (1, B, h,
+            T, d) and (2, B, h, S, d). The windows of an image follow one another.
         d: where they are `roomy`, the channels of a head that count.
     Returns:
         (B, h, T, d).
@@ -76,9 +81,9 @@ def grouped_attention(
 class GroupedAttention(torch.autograd.Function):
     """The spelled-out version over groups of windows that stay in cache.
 
-    Kept for the backward pass are the weights P of the attention. With g the gradient of the result,
-    ∂v = Pᵀ·g, ∂scores = P ⊙ (g·vᵀ − row sums of P ⊙ g·vᵀ), ∂q = ∂scores·k/√d, ∂k = ∂scoresᵀ·q/√d, and the gradient of
-    the bias is the sum of ∂scores over the windows.
+    Kept for the backward pass are the weights P of the attention. With g the gradient of the
+    result, ∂v = Pᵀ·g, ∂scores = P ⊙ (g·vᵀ − row sums of P ⊙ g·vᵀ), ∂q = ∂scores·k/√d, ∂k =
+    ∂scoresᵀ·q/√d, and the gradient of the bias is the sum of ∂scores over the windows.
     """
 
     @staticmethod
@@ -138,12 +143,14 @@ class GroupedAttention(torch.autograd.Function):
 
 
 def _part(x: torch.Tensor, first: int, last: int) -> torch.Tensor:
-    """Some of the windows, as matrices: (B, h, T, d) → (B'·h, T, d); the same memory where that is contiguous."""
+    """Some of the windows, as matrices: (B, h, T, d) → (B'·h, T, d); the same memory where that is
+    contiguous."""
     return x[first:last].reshape(-1, *x.shape[2:])
 
 
 def _groups(windows: int, size: int, of_image: int) -> list[tuple[int, int]]:
-    """First and last (not included) of each group of at most `size` windows: whole images, or parts of one."""
+    """First and last (not included) of each group of at most `size` windows: whole images, or parts
+    of one."""
     whole = max(size - size % of_image, of_image)
     parts = [range(start, min(start + whole, windows)) for start in range(0, windows, whole)]
     step = max(1, min(size, whole))

@@ -1,0 +1,490 @@
+"""`hatlib course` on small notebooks made here: it runs them in fresh kernels, keeps what came out,
+and shows it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hatlib import HatlibError
+from hatlib.cli import app
+from hatlib.course import kernel, pages, runner, widget_images
+from hatlib.course.runner import Result
+from hatlib.system import devices
+
+pytest.importorskip("nbclient", reason="the course needs the extra `notebooks`")
+pytest.importorskip("latex2mathml", reason="the course needs the extra `notebooks`")
+
+BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/x)"
+FIRST = f"""# Blur a photo, $y = x \\otimes k$
+
+{BADGE}
+
+You *measure* what a camera does: $k$ of [three](https://example.org) kinds.
+
+Then go to [the next](01_wrong.ipynb#end), or read [about data](../data/README.md)."""
+FORMULA = "$$\\begin{aligned} a &= |b| \\\\ c &= \\lVert d \\rVert^2 < 1 \\end{aligned}$$"
+EXERCISE = (
+    "<details><summary>Solution</summary>\n\n```python\ndef f(x):\n    return x\n```\n\n</details>"
+)
+EXPLORER = """\
+import numpy as np
+from hatlib.course import widgets
+
+def render(sigma, kind):
+    return np.full((8, 8, 3), int(sigma), np.uint8), f"<b>{kind}</b> {sigma}"
+
+controls = {"sigma": widgets.float_slider("noise", 3.5, 0, 10, 0.5), "kind": widgets.choice("kind", ["one", "two"])}
+widgets.explorer(render, controls)"""
+BAR = """\
+from tqdm.auto import tqdm
+for _ in tqdm(range(3)):
+    pass
+for _ in tqdm(range(3), leave=False):
+    pass"""
+FACTS = """\
+import json, os, sys
+names = ("HATLIB_DATA", "HATLIB_PROFILE", "MPLBACKEND")
+print(json.dumps([sys.executable, os.getcwd(), *(os.environ.get(name) for name in names)]))"""
+
+
+def write(path: Path, *cells: str) -> None:
+    """A notebook: cells that begin with "#", "<" or "$" are Markdown. Its stored outputs and kernel
+    are stale."""
+    import nbformat
+    from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+    stale = new_output("stream", name="stdout", text="stale")
+    made = [
+        new_markdown_cell(text)
+        if text[0] in "#<$"
+        else new_code_cell(text, outputs=[stale], execution_count=9)
+        for text in cells
+    ]
+    made[-1].metadata = nbformat.from_dict({"tags": ["keep"], "ExecuteTime": {"end_time": "now"}})
+    spec = {"kernelspec": {"name": "somebodys-kernel", "display_name": "x", "language": "python"}}
+    nbformat.write(new_notebook(cells=made, metadata=spec), path)
+
+
+def cells(path: Path) -> list[dict[str, Any]]:
+    return json.loads(path.read_text(encoding="utf-8"))["cells"]
+
+
+def printed(cell: dict[str, Any]) -> str:
+    return "".join("".join(output.get("text", "")) for output in cell["outputs"])
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Result], str]:
+    """Three notebooks, the second of which fails: the folder, the results, what was printed."""
+    from rich.console import Console
+
+    folder = tmp_path_factory.mktemp("course")
+    (folder / "notebooks").mkdir()
+    write(folder / "notebooks" / "00_blur.ipynb", FIRST, FORMULA, EXPLORER, EXERCISE, FACTS)
+    write(
+        folder / "notebooks" / "01_wrong.ipynb",
+        "# Divide [by] zero",
+        "print('before')",
+        "1 / 0",
+        "print('after')",
+    )
+    write(
+        folder / "notebooks" / "02_last.ipynb",
+        "# Last",
+        "import sys\nprint('careful', file=sys.stderr)",
+        BAR,
+    )
+    registered = (
+        folder / "jupyter" / "kernels" / "python3"
+    )  # what another environment may have left behind
+    registered.mkdir(parents=True)
+    spec = {
+        "argv": ["no-such-python", "{connection_file}"],
+        "display_name": "Python 3",
+        "language": "python",
+    }
+    (registered / "kernel.json").write_text(json.dumps(spec))
+    screen = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("JUPYTER_PATH", str(folder / "jupyter"))
+        patch.setenv("HATLIB_DATA", "my data")  # relative to where the command is typed
+        patch.setenv("MPLBACKEND", "Agg")
+        results = runner.run(
+            "build", notebooks="notebooks", console=Console(file=screen, width=200)
+        )
+    return folder, results, screen.getvalue()
+
+
+@pytest.fixture(scope="module")
+def page(ran: tuple[Path, list[Result], str]) -> Any:
+    from bs4 import BeautifulSoup
+
+    return BeautifulSoup(
+        (ran[0] / "build" / "00_blur.html").read_text(encoding="utf-8"), "html.parser"
+    )
+
+
+def test_a_failure_does_not_stop_the_rest(ran: tuple[Path, list[Result], str]) -> None:
+    folder, results, screen = ran
+    assert [(r.name, r.state, r.done, r.cells) for r in results] == [
+        ("00_blur", "passed", 2, 2),
+        ("01_wrong", "failed", 1, 3),
+        ("02_last", "passed", 2, 2),
+    ]
+    assert results[1].error == "ZeroDivisionError: division by zero"
+    assert (
+        "01_wrong failed: 1/3 cells" in screen and screen.count("\n") == 6
+    )  # no terminal: plain lines
+    assert all(r.seconds > 0 for r in results)
+    assert results[2].warnings == ["careful"]
+    before, error, after = cells(folder / "build" / "01_wrong.ipynb")[1:]
+    assert printed(before) == "before\n" and error["outputs"][0]["ename"] == "ZeroDivisionError"
+    assert (
+        after["outputs"] == [] and after["execution_count"] is None
+    )  # nothing stale passes for a result
+
+
+def test_kernels_are_this_python_in_the_notebooks_folder(
+    ran: tuple[Path, list[Result], str],
+) -> None:
+    folder = ran[0]
+    python, place, data, profile, backend = json.loads(
+        printed(cells(folder / "build" / "00_blur.ipynb")[-1])
+    )
+    assert Path(python) == Path(sys.executable)
+    assert Path(place).resolve() == (folder / "notebooks").resolve()
+    assert Path(data) == folder / "my data" and profile == "quick"
+    assert (
+        backend is None or "inline" in backend
+    )  # figures go into the notebook, whatever the shell says
+
+
+def test_record(ran: tuple[Path, list[Result], str]) -> None:
+    folder, results, _ = ran
+    record = json.loads((folder / "build" / "course.json").read_text(encoding="utf-8"))
+    assert {"hatlib", "torch", "CPU", "profile"} <= record["machine"].keys()
+    assert [n["state"] for n in record["notebooks"]] == ["passed", "failed", "passed"]
+    assert record["notebooks"][0]["minutes"] == pytest.approx(results[0].seconds / 60, abs=0.006)
+    assert sorted(p.name for p in (folder / "build").iterdir()) == [
+        "00_blur.html",
+        "00_blur.ipynb",
+        "01_wrong.html",
+        "01_wrong.ipynb",
+        "02_last.html",
+        "02_last.ipynb",
+        "course.json",
+        "index.html",
+    ]
+
+
+def test_finished_progress_bars_leave_nothing(ran: tuple[Path, list[Result], str]) -> None:
+    assert cells(ran[0] / "build" / "02_last.ipynb")[-1]["outputs"] == []
+
+
+def test_notebooks_stay_as_they_were(ran: tuple[Path, list[Result], str]) -> None:
+    assert printed(cells(ran[0] / "notebooks" / "00_blur.ipynb")[-1]) == "stale"
+
+
+# ---- pages ---------------------------------------------------------------------------------------
+
+
+def test_pages_need_no_network(ran: tuple[Path, list[Result], str]) -> None:
+    for path in (ran[0] / "build").glob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"<script|@import|url\(\s*['\"]?(https?:)?//", text), path.name
+        assert not re.search(
+            r"<(img|link|iframe|source|object)[^>]*(src|href)=['\"]?(https?:)?//", text
+        ), path.name
+
+
+def test_formulas_are_mathml(page: Any) -> None:
+    body = page.select_one("main")
+    assert len(body.select(".jp-Cell math")) == 3
+    assert body.select_one("h1 math") is not None  # nbconvert would flatten it
+    assert len(body.select("math[display=block] mtr")) == 2
+    assert "$" not in body.get_text() and "\\" not in body.get_text()
+
+
+def test_solutions_fold_away(page: Any) -> None:
+    assert "return x" in page.select_one("details").get_text()
+
+
+def test_links_lead_somewhere(page: Any, ran: tuple[Path, list[Result], str]) -> None:
+    links = {a.get_text(): a["href"] for a in page.select(".jp-Cell a[href]")}
+    assert links["the next"] == "01_wrong.html#end"
+    assert (ran[0] / "build" / links["about data"]).resolve() == (
+        ran[0] / "data" / "README.md"
+    ).resolve()
+    assert links["three"] == "https://example.org" and "Open in Colab" in links  # the badge as text
+    top = [a["href"] for a in page.select_one("nav.course").select("a")]
+    assert top == ["index.html", "01_wrong.html"]
+
+
+def test_explorers_are_shown_still(page: Any, ran: tuple[Path, list[Result], str]) -> None:
+    still = page.select_one(".still")
+    assert still.select_one("img")["src"].startswith("data:image/png;base64,")
+    assert [c.get_text(" ").split() for c in still.select(".control")] == [
+        ["noise", "3.5"],
+        ["kind", "one"],
+    ]
+    assert still.select_one("input")["value"] == "3.5"
+    assert "one 3.5" in still.get_text()
+    stored = cells(ran[0] / "build" / "00_blur.ipynb")[2]["outputs"][0]["data"]
+    assert stored.keys() == {"image/png", "text/plain"}  # what a viewer without a kernel can show
+
+
+def test_an_upload_button_is_shown_still() -> None:
+    state = {
+        "a": {
+            "state": {
+                "_model_name": "FileUploadModel",
+                "description": "Choose <a> photo",
+                "value": [],
+            }
+        }
+    }
+    assert "<button disabled>Choose &lt;a&gt; photo</button>" in widget_images.as_html("a", state)
+    assert widget_images.fallback("a", state) == {"text/plain": "a widget: run the cell to use it"}
+
+
+def test_index(ran: tuple[Path, list[Result], str]) -> None:
+    from bs4 import BeautifulSoup
+
+    soup = BeautifulSoup(
+        (ran[0] / "build" / "index.html").read_text(encoding="utf-8"), "html.parser"
+    )
+    assert soup.select_one("header strong").get_text().startswith("1 of 3 failed")  # type: ignore[union-attr]
+    rows = soup.select("li")
+    assert rows[0].select_one("h3 math") and rows[0].p
+    assert "You measure what a camera does: k of three kinds." in rows[0].p.get_text()
+    assert rows[1].h3 and rows[1].h3.get_text() == "Divide [by] zero"
+    error = rows[1].select_one("a.error")
+    assert error and error.get_text() == "ZeroDivisionError: division by zero"
+    target, _, anchor = str(error["href"]).partition("#")
+    assert f'id="{anchor}"' in (ran[0] / "build" / target).read_text(encoding="utf-8")
+    assert all(
+        (ran[0] / "build" / str(a["href"]).split("#")[0]).is_file() for a in soup.select("a[href]")
+    )
+
+
+@pytest.mark.parametrize(
+    ("latex", "words"),
+    [
+        (r"\arg\min_x", "arg"),
+        (r"\bigl\lvert x \bigr\rvert", "x"),
+        (r"\begin{equation} a \end{equation}", "a"),
+        (r"a < b & c", "a"),
+    ],
+)
+def test_mathml_knows_what_mathjax_knows(latex: str, words: str) -> None:
+    from bs4 import BeautifulSoup
+
+    text = BeautifulSoup(pages.mathml(latex), "html.parser").get_text()
+    assert words in text and "\\" not in text
+
+
+def test_a_formula_that_cannot_be_converted_stays_readable(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> str:
+        raise IndexError
+
+    monkeypatch.setattr("latex2mathml.converter.convert", broken)
+    assert pages.mathml("a < b") == "<code>a &lt; b</code>"
+
+
+# ---- storing -------------------------------------------------------------------------------------
+
+
+def test_store_writes_outputs_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HATLIB_PROFILE", "full")
+    write(tmp_path / "00_a.ipynb", "# A", EXPLORER, FACTS)
+    write(tmp_path / "01_b.ipynb", "# B", "6 * 7")
+    command = ["course", "--store", "--notebooks", str(tmp_path), "--out", str(tmp_path / "build")]
+    assert app.main(command) == 0
+    stored = json.loads((tmp_path / "00_a.ipynb").read_text(encoding="utf-8"))
+    assert json.loads(printed(stored["cells"][-1]))[3] == "quick"  # whatever the environment says
+    assert stored["cells"][-1]["metadata"] == {"tags": ["keep"]}
+    assert stored["metadata"] == {"kernelspec": kernel.KERNELSPEC, "language_info": kernel.LANGUAGE}
+    assert [cell.get("execution_count") for cell in stored["cells"]] == [None, 1, 2]
+    texts = [path.read_bytes() for path in sorted(tmp_path.glob("*.ipynb"))]
+    assert app.main(command) == 0
+    assert [
+        path.read_bytes() for path in sorted(tmp_path.glob("*.ipynb"))
+    ] == texts  # a second run changes nothing
+
+
+def test_stored_pictures_are_smaller_and_the_same() -> None:
+    picture = np.dstack(
+        [np.arange(6400).reshape(80, 80) % 251] * 3 + [np.full((80, 80), 255)]
+    ).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="png", compress_level=1)
+    packed = kernel.pack_png(buffer.getvalue())
+    assert len(packed) < len(buffer.getvalue())
+    np.testing.assert_array_equal(
+        np.asarray(Image.open(io.BytesIO(packed)).convert("RGBA")), picture
+    )
+    picture[0, 0, 3] = 0  # transparency is kept
+    Image.fromarray(picture).save(buffer := io.BytesIO(), format="png")
+    np.testing.assert_array_equal(
+        np.asarray(Image.open(io.BytesIO(kernel.pack_png(buffer.getvalue())))), picture
+    )
+
+
+def test_store_is_whole_or_not_at_all(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "00_a.ipynb", "# A", "6 * 7")
+    write(tmp_path / "01_b.ipynb", "# B", "raise SystemError('no')")
+    texts = [path.read_bytes() for path in sorted(tmp_path.glob("*.ipynb"))]
+    assert (
+        app.main(
+            ["course", "--store", "--notebooks", str(tmp_path), "--out", str(tmp_path / "build")]
+        )
+        == 1
+    )
+    assert "failed: 01_b, " in capfd.readouterr().out
+    assert [path.read_bytes() for path in sorted(tmp_path.glob("*.ipynb"))] == texts
+
+
+# ---- what goes wrong -----------------------------------------------------------------------------
+
+
+def test_dead_kernel_and_endless_cell(tmp_path: Path) -> None:
+    write(tmp_path / "00_dead.ipynb", "# Dead", "import os\nos._exit(1)")
+    write(tmp_path / "01_slow.ipynb", "# Slow", "import time\ntime.sleep(600)")
+    start = time.monotonic()
+    dead, slow = runner.run(tmp_path / "build", notebooks=tmp_path, timeout=3)
+    assert time.monotonic() - start < 60
+    assert dead.state == slow.state == "failed"
+    assert (
+        dead.error.startswith("DeadKernelError")
+        and slow.error == "TimeoutError: the cell ran for more than 3 s"
+    )
+    for result in (dead, slow):
+        assert result.error in (tmp_path / "build" / f"{result.name}.html").read_text(
+            encoding="utf-8"
+        )
+
+
+@pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows has no way to send one process a Ctrl-C"
+)
+def test_ctrl_c_ends_the_kernel_and_keeps_what_is_done(tmp_path: Path) -> None:
+    write(tmp_path / "00_a.ipynb", "# A", "6 * 7")
+    write(
+        tmp_path / "01_b.ipynb",
+        "# B",
+        "import os, time\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(600)",
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "hatlib",
+        "course",
+        "--notebooks",
+        str(tmp_path),
+        "--out",
+        str(tmp_path / "build"),
+    ]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        deadline = time.monotonic() + 60
+        while not ((tmp_path / "pid").exists() and (tmp_path / "pid").read_text()):
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (130, "hatlib: interrupted\n")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+    assert sorted(path.name for path in (tmp_path / "build").iterdir()) == [
+        "00_a.html",
+        "00_a.ipynb",
+        "course.json",
+        "index.html",
+    ]
+
+
+def test_only_and_what_ran_before(tmp_path: Path) -> None:
+    for name in ("00_a", "01_b", "02_c"):
+        write(tmp_path / f"{name}.ipynb", f"# {name}", "# see [the last](02_c.ipynb)", "6 * 7")
+    assert [r.name for r in runner.run(tmp_path / "build", ["00"], notebooks=tmp_path)] == ["00_a"]
+    page = (tmp_path / "build" / "00_a.html").read_text(encoding="utf-8")
+    assert (
+        'href="../02_c.ipynb"' in page and "01_b.html" not in page
+    )  # no link to a page that is not there
+    index = (tmp_path / "build" / "index.html").read_text(encoding="utf-8")
+    assert "1 passed (2 not run)" in index and index.count("not run</span>") == 2
+    rest = [
+        "course",
+        "--only",
+        "01_b,02",
+        "--notebooks",
+        str(tmp_path),
+        "--out",
+        str(tmp_path / "build"),
+    ]
+    assert app.main(rest) == 0
+    index = (tmp_path / "build" / "index.html").read_text(encoding="utf-8")
+    assert "all 3 passed" in index  # the first from the run before
+    page = (tmp_path / "build" / "01_b.html").read_text(encoding="utf-8")
+    assert all(f'href="{name}"' in page for name in ("00_a.html", "02_c.html"))
+    (again,) = runner.run(tmp_path / "build", ["02"], notebooks=tmp_path)
+    assert (again.done, again.cells) == (1, 1)  # not added to what the run before had counted
+    with pytest.raises(HatlibError, match="unknown notebook '07'"):
+        runner.run(tmp_path / "build", ["07"], notebooks=tmp_path)
+
+
+def test_not_a_notebook(tmp_path: Path) -> None:
+    (tmp_path / "00_a.ipynb").write_text("{")
+    with pytest.raises(HatlibError, match="is not a notebook"):
+        runner.run(tmp_path / "build", notebooks=tmp_path)
+    assert not (tmp_path / "build").exists()
+
+
+def test_installed_as_a_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "checkout", lambda: None)
+    with pytest.raises(HatlibError, match="run this in a checkout"):
+        runner.find_notebooks()
+
+
+def test_missing_packages(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        "hatlib.system.machine.NOTEBOOK_PACKAGES", ("nbformat", "a_package_nobody_has")
+    )
+    assert app.main(["course"]) == 2
+    assert capfd.readouterr().err == (
+        'hatlib: the course needs a_package_nobody_has: pip install "hatlib[notebooks]"\n'
+    )
+
+
+def test_live_table() -> None:
+    from rich.console import Console
+
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=100, color_system=None)
+    board = runner.Board(console, [Result("00_a", "A", "", 3), Result("01_b", "B", "", 2)])
+    with board.live():
+        board.start(board.results[0])
+        board.results[0].count()
+        board.finish(board.results[0], "ValueError: [1, 2]")
+    last = [
+        line.split() for line in screen.getvalue().splitlines() if re.match(r"\S*0[01]_", line)
+    ][-2:]
+    assert last[0][1:] == ["failed", "1/3", "0.0", "ValueError:", "[1,", "2]"]
+    assert last[1][1:] == ["waiting", "0/2"]

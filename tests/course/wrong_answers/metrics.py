@@ -1,0 +1,142 @@
+"""Plausible wrong answers to the exercises of notebook 02, each with a part of the message that
+names the mistake."""
+
+import numpy as np
+from skimage.metrics import structural_similarity
+
+from hatlib.course.exercises.metrics import (
+    find_shift,
+    psnr_of_integers,
+    ssim_uniform,
+    studio_luma,
+    two_averages,
+)
+from hatlib.imaging import metrics
+from hatlib.imaging.convert import luma
+
+
+def _mse(a, b):
+    return np.mean((a.astype(float) - b) ** 2)
+
+
+def _wrapped(a, b):
+    return 10 * np.log10(np.iinfo(a.dtype).max ** 2 / np.mean((a - b).astype(float) ** 2))
+
+
+def _wrapped_twice(a, b):
+    return 10 * np.log10(np.iinfo(a.dtype).max ** 2 / np.mean((a - b) ** 2))
+
+
+def _guarded(score):
+    """The answer `score`, which does see to equal images."""
+    return lambda a, b: float("inf") if np.array_equal(a, b) else score(a, b)
+
+
+def _constants(k1, k2):
+    return lambda x, y, size=7: structural_similarity(
+        x, y, win_size=size, data_range=255, K1=k1, K2=k2
+    )
+
+
+def _padded(x, y, size=7):
+    return structural_similarity(x, y, win_size=size, data_range=255, full=True)[1].mean()
+
+
+def _one_window(x, y, size=7):
+    return structural_similarity(x, y, win_size=15, data_range=255)
+
+
+def _whole_image(x, y, size=7):
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    (vx, cov), (_, vy) = np.cov(x.ravel(), y.ravel())
+    mx, my = x.mean(), y.mean()
+    return (2 * mx * my + c1) * (2 * cov + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
+
+
+def _search(shifts):
+    """find_shift over the given shifts only, with pictures that go round at the edges."""
+
+    def answer(a, b, reach=3):
+        return max(shifts(reach), key=lambda s: -np.mean((np.roll(a, s, axis=(0, 1)) - b) ** 2))
+
+    return answer
+
+
+WRONG = {
+    "02.1": [
+        (_wrapped, "wrapped around"),
+        (_wrapped_twice, "wrapped around"),
+        (lambda a, b: 10 * np.log10(float(a.max()) ** 2 / _mse(a, b)), "largest in this picture"),
+        (lambda a, b: 10 * np.log10(np.iinfo(a.dtype).max / _mse(a, b)), "the peak is squared"),
+        (lambda a, b: 2 * psnr_of_integers(a, b), "20·log₁₀"),
+        (lambda a, b: 10 * np.log(np.iinfo(a.dtype).max ** 2 / _mse(a, b)), "not to base e"),
+        (lambda a, b: psnr_of_integers(a, b) - 10 * np.log10(3), "not their sum"),
+        (lambda a, b: 10 * np.log10(255**2 / (_mse(a, b) + 1e-10)), "infinite"),
+        (_guarded(lambda a, b: 10 * np.log10(255**2 / _mse(a, b))), "65535"),
+        (lambda a, b: -psnr_of_integers(a, b), "were expected"),
+        (lambda a, b: None, "returned nothing"),
+    ],
+    "02.2": [
+        (lambda image: luma(image, full_range=True), "full range"),
+        (lambda image: image.mean(axis=2), "green weighs most"),
+        (lambda image: image / 255 @ [24.966, 128.553, 65.481] + 16, "blue, green, red"),
+        (lambda image: image / 255 @ [65.481, 128.553, 24.966], "it should be 16"),
+        (lambda image: image / 255 @ (219 * np.array([0.2126, 0.7152, 0.0722])) + 16, "BT.709"),
+        (lambda image: image @ np.array([65.481, 128.553, 24.966]) + 16, "from 0 to 1"),
+        (lambda image: np.round(studio_luma(image)), "unrounded"),
+        (lambda image: studio_luma(image).astype(np.uint8), "unrounded"),
+        (lambda image: image, "(5, 6)"),
+    ],
+    "02.3": [
+        (lambda full: full - 20 * np.log10(255 / 219), "the sign is wrong"),
+        (lambda full: full + 10 * np.log10(255 / 219), "its square"),
+        (lambda full: full + 20 * np.log10(255 / 235), "219 levels"),
+        (lambda full: full + 20 * np.log10(256 / 220), "are counts"),
+        (lambda full: full, "costs nothing"),
+        (lambda full: full + 16, "costs nothing"),
+        (lambda full: full * (1 + 20 * np.log10(255 / 219) / 30), "for every pair"),
+        (lambda full: full * 255 / 219, "is worth"),
+    ],
+    "02.4": [
+        (lambda mses: two_averages(mses)[::-1], "other order"),
+        (lambda mses: (two_averages(mses)[0],) * 2, "the same average"),
+        (lambda mses: (two_averages(mses)[0], 10 * np.log10(255**2 / np.median(mses))), "median"),
+        (lambda mses: [2 * value for value in two_averages(mses)], "not 20"),
+        (lambda mses: two_averages([255**2 * mse for mse in mses]), "from 0 to 1"),
+        (
+            lambda mses: (10 * np.log10(255**2 / sum(mses)), two_averages(mses)[1]),
+            "the mean of the PSNRs is",
+        ),
+        (
+            lambda mses: (two_averages(mses)[0], 10 * np.log10(255**2 / sum(mses))),
+            "the PSNR of the mean MSE is",
+        ),
+    ],
+    "02.5": [
+        (
+            lambda x, y, size=7: structural_similarity(
+                x, y, win_size=size, data_range=255, use_sample_covariance=False
+            ),
+            "n − 1",
+        ),
+        (_padded, "only those inside"),
+        (_one_window, "as large as the image"),
+        (_whole_image, "as large as the image"),
+        (lambda x, y, size=7: metrics.ssim(x / 255, y / 255), "Gaussian"),
+        (_constants(0, 0), "C₂ are missing"),
+        (_constants(0.01 / 255, 0.03 / 255), "C₂ are missing"),
+        (_constants((0.01 / 255) ** 0.5, (0.03 / 255) ** 0.5), "are squares"),
+        (lambda x, y, size=7: ssim_uniform(x, y, 7), "7×7 only"),
+        (lambda x, y, size=7: ssim_uniform(x, x, size), "scikit-image's default gives"),
+        (lambda x, y, size=7: metrics.ssim_map(x / 255, y / 255), "one number"),
+    ],
+    "02.6": [
+        (lambda a, b, reach=3: tuple(-v for v in find_shift(a, b, reach)), "way back"),
+        (lambda a, b, reach=3: find_shift(b, a, reach), "way back"),
+        (lambda a, b, reach=3: find_shift(a, b, reach)[::-1], "down comes first, then right"),
+        (lambda a, b, reach=3: find_shift(b, a, reach)[::-1], "and the signs"),
+        (_search(lambda r: [(i, j) for i in range(-r, r) for j in range(-r, r)]), "reach + 1"),
+        (_search(lambda r: [(0, j) for j in range(-r, r + 1)]), "not by (0"),
+        (lambda a, b, reach=3: (1, -2), "not moved"),
+    ],
+}

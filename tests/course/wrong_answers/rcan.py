@@ -1,0 +1,270 @@
+"""Plausible wrong answers to the exercises of notebook 04, each with a part of the message that
+names the mistake."""
+
+import torch
+import torch.nn.functional as F
+
+from hatlib.course.exercises.rcan import (
+    channel_attention,
+    count_rcan,
+    early_over_late,
+    pixel_shuffle,
+    rcab,
+    transposed_weights,
+)
+
+
+def _gates(x, squeeze, expand):
+    return F.linear(F.linear(x.mean(dim=(2, 3)), *squeeze).relu(), *expand).sigmoid()
+
+
+def _attention_without_relu(x, squeeze, expand):
+    return x * F.linear(F.linear(x.mean(dim=(2, 3)), *squeeze), *expand).sigmoid()[:, :, None, None]
+
+
+def _attention_without_sigmoid(x, squeeze, expand):
+    return x * F.linear(F.linear(x.mean(dim=(2, 3)), *squeeze).relu(), *expand)[:, :, None, None]
+
+
+def _attention_with_softmax(x, squeeze, expand):
+    scores = F.linear(F.linear(x.mean(dim=(2, 3)), *squeeze).relu(), *expand)
+    return x * scores.softmax(dim=1)[:, :, None, None]
+
+
+def _attention_of_the_batch(x, squeeze, expand):
+    means = x.mean(dim=(0, 2, 3))
+    return x * F.linear(F.linear(means, *squeeze).relu(), *expand).sigmoid()[:, None, None]
+
+
+def _body(x, first, second, padding=1):
+    return F.conv2d(F.conv2d(x, *first, padding=padding).relu(), *second, padding=padding)
+
+
+def _rcab_relu_in_the_body(x, first, second, attention):
+    return x + attention(_body(x, first, second).relu())
+
+
+def _rcab_without_relu(x, first, second, attention):
+    return x + attention(F.conv2d(F.conv2d(x, *first, padding=1), *second, padding=1))
+
+
+def _count(
+    groups,
+    blocks,
+    features,
+    reduction,
+    scale,
+    *,
+    ends=True,
+    attention=True,
+    biases=True,
+    steps=None,
+):
+    def convolution(side, channels_in, channels_out):
+        return side * side * channels_in * channels_out + biases * channels_out
+
+    same, squeezed = convolution(3, features, features), features // reduction
+    gates = convolution(1, features, squeezed) + convolution(1, squeezed, features)
+    group = blocks * (2 * same + attention * gates) + ends * same
+    steps = steps or {2: [2], 3: [3], 4: [2, 2]}[scale]
+    tail = sum(convolution(3, features, features * step**2) for step in steps) + convolution(
+        3, features, 3
+    )
+    return convolution(3, 3, features) + groups * group + same + tail
+
+
+def _ratio(early, late_last):
+    """04.1 with other multiply-adds: early(f, n) gives those of the layers, late_last what the last
+    one counts late."""
+
+    def answer(kernels, features, scale):
+        first, second, last = early(kernels, features)
+        return scale**2 * (first + second + last) / (first + second + late_last(scale) * last)
+
+    return answer
+
+
+def _layers(f, n):
+    return f[0] ** 2 * n[0], n[0] * f[1] ** 2 * n[1], n[1] * f[2] ** 2
+
+
+def _of_means(squeezed):
+    """04.3 with something else than the mean in the place of squeezing."""
+
+    def answer(x, squeeze, expand):
+        return (
+            x
+            * F.linear(F.linear(squeezed(x), *squeeze).relu(), *expand).sigmoid()[:, :, None, None]
+        )
+
+    return answer
+
+
+def _attention_without_biases(x, squeeze, expand):
+    return channel_attention(x, (squeeze[0], None), (expand[0], None))
+
+
+def _attention_sigmoid_first(x, squeeze, expand):
+    return (
+        x
+        * F.linear(F.linear(x.mean(dim=(2, 3)), *squeeze).sigmoid(), *expand).relu()[
+            :, :, None, None
+        ]
+    )
+
+
+def _attention_two_relus(x, squeeze, expand):
+    means = x.mean(dim=(2, 3))
+    return (
+        x * F.linear(F.linear(means, *squeeze).relu(), *expand).relu().sigmoid()[:, :, None, None]
+    )
+
+
+def _rcab_relu_last(x, first, second, attention):
+    return x + attention(F.conv2d(F.conv2d(x, *first, padding=1), *second, padding=1).relu())
+
+
+def _rcab_attention_between(x, first, second, attention):
+    return x + F.conv2d(attention(F.conv2d(x, *first, padding=1).relu()), *second, padding=1)
+
+
+def _phases(weight, s):
+    return weight.reshape(weight.shape[0] // s**2, s, s, weight.shape[1], 3, 3)
+
+
+def _joined(phases, order, s):
+    return phases.permute(*order).reshape(phases.shape[3], phases.shape[0], 3 * s, 3 * s)
+
+
+WRONG = {
+    "04.1": [
+        (lambda k, n, s: s**2, "s² outputs where SRCNN has one"),
+        (lambda k, n, s: 1 / early_over_late(k, n, s), "the other way round"),
+        (lambda k, n, s: early_over_late(k, n, s) / s, "not s times"),
+        (lambda k, n, s: early_over_late(k, n, s) / s**2, "that is missing"),
+        (lambda k, n, s: early_over_late((9, 5, 5), (64, 32), 4), "9-1-5 at ×2"),
+        (_ratio(_layers, lambda s: s), "s² outputs, not s"),
+        (
+            _ratio(lambda f, n: (f[0] ** 2 * n[0], f[1] ** 2 * n[1], f[2] ** 2), lambda s: s**2),
+            "channels that come in",
+        ),
+        (
+            _ratio(
+                lambda f, n: [k * m for k, m in zip((3, 1, 3), _layers(f, n), strict=True)],
+                lambda s: s**2,
+            ),
+            "three",
+        ),
+        (
+            _ratio(lambda f, n: (f[0] * n[0], n[0] * f[1] * n[1], n[1] * f[2]), lambda s: s**2),
+            "f · f weights",
+        ),
+    ],
+    "04.2": [
+        (lambda x, s: x.reshape(len(x), -1, x.shape[2] * s, x.shape[3] * s), "takes a permute"),
+        (lambda x, s: pixel_shuffle(x, s).transpose(2, 3), "at ×2 becomes"),
+        (lambda x, s: pixel_shuffle(x.transpose(2, 3), s).transpose(2, 3), "i and j are swapped"),
+        (
+            lambda x, s: x.reshape(2, 3, s, s, 3, 5).permute(0, 1, 2, 4, 3, 5).reshape(2, 3, 6, 10),
+            "interleaved",
+        ),
+        (
+            lambda x, s: x.reshape(2, s, s, 3, 3, 5).permute(0, 3, 4, 1, 5, 2).reshape(2, 3, 6, 10),
+            "slow part",
+        ),
+        (lambda x, s: pixel_shuffle(x, 2), "×3 has to work"),
+    ],
+    "04.3": [
+        (_gates, "these are the gates"),
+        (_attention_without_relu, "ReLU between the two layers"),
+        (_attention_without_sigmoid, "sigmoid is missing"),
+        (_attention_with_softmax, "compete"),
+        (_attention_of_the_batch, "each image has its own gates"),
+        (
+            lambda x, squeeze, expand: x + _gates(x, squeeze, expand)[:, :, None, None],
+            "have to multiply",
+        ),
+        (
+            lambda x, squeeze, expand: x + channel_attention(x, squeeze, expand),
+            "belongs to the residual block",
+        ),
+        (lambda x, squeeze, expand: 0.5, "a tensor was expected"),
+        (lambda x, squeeze, expand: None, "returned nothing"),
+        (_of_means(lambda x: x.amax(dim=(2, 3))), "not its largest value"),
+        (_of_means(lambda x: x.sum(dim=(2, 3))), "not its sum"),
+        (_of_means(lambda x: x.mean(dim=1)), "stopped at `return x * F.linear"),
+        (_attention_without_biases, "have a bias"),
+        (_attention_sigmoid_first, "the sigmoid after the second"),
+        (_attention_two_relus, "above ½"),
+    ],
+    "04.4": [
+        (
+            lambda x, first, second, attention: attention(_body(x, first, second)),
+            "skip connection is missing",
+        ),
+        (
+            lambda x, first, second, attention: attention(x + _body(x, first, second)),
+            "before x is added",
+        ),
+        (lambda x, first, second, attention: x + _body(x, first, second), "attention is missing"),
+        (
+            lambda x, first, second, attention: rcab(x, first, second, attention).relu(),
+            "no ReLU after the sum",
+        ),
+        (
+            lambda x, first, second, attention: attention(_body(x, first, second, padding=0)),
+            "need padding=1",
+        ),
+        (_rcab_relu_in_the_body, "able to subtract"),
+        (_rcab_without_relu, "between the two convolutions"),
+        (_rcab_relu_last, "not after both"),
+        (_rcab_attention_between, "not between them"),
+        (lambda x, first, second, attention: attention(x) + _body(x, first, second), "not x"),
+        (
+            lambda x, first, second, attention: x * attention(_body(x, first, second)),
+            "added, not multiplied",
+        ),
+        (lambda x, first, second, attention: rcab(x, second, first, attention), "swapped"),
+        (
+            lambda x, first, second, attention: x + attention(_body(x.relu(), first, second)),
+            "before the first",
+        ),
+        (
+            lambda x, first, second, attention: rcab(x, first[:1], second[:1], attention),
+            "have biases",
+        ),
+    ],
+    "04.5": [
+        (lambda *size: _count(*size, biases=False), "without the biases"),
+        (lambda *size: _count(*size, attention=False), "1×1 convolutions"),
+        (lambda *size: _count(*size, ends=False), "end of each group is missing"),
+        (lambda *size: _count(*size, steps=[size[-1]]), "two steps of ×2"),
+        (lambda *size: _count(*size, steps=[2]), "twice"),
+        (lambda *size: count_rcan(*size) + 24, "mean shifts"),
+        (lambda *size: count_rcan(*size) - 9 * size[2] * 3 - 3, "the last convolution"),
+        (lambda *size: count_rcan(*size) - 9 * size[2] * 3 - size[2], "the first convolution"),
+        (lambda *size: count_rcan(*size) - 9 * size[2] * 2, "not one"),
+        (
+            lambda *size: count_rcan(*size) - size[0] * size[1] * (9 * size[2] + 1) * size[2],
+            "two 3×3 convolutions",
+        ),
+        (lambda *size: count_rcan(size[0], size[1], size[2], size[3], 4), "not at ×2"),
+        (lambda *size: count_rcan(10, 20, 64, 16, size[-1]), "other sizes"),
+    ],
+    "04.6": [
+        (lambda weight, s: _joined(_phases(weight, s), (3, 0, 4, 1, 5, 2), s), "turned by 180°"),
+        (lambda weight, s: transposed_weights(weight, s).flip(2, 3), "not the whole"),
+        (lambda weight, s: transposed_weights(weight, s).transpose(0, 1), "input channels first"),
+        (
+            lambda weight, s: _joined(_phases(weight, s).flip(4, 5), (3, 0, 4, 2, 5, 1), s),
+            "i and j are swapped",
+        ),
+        (
+            lambda weight, s: _joined(_phases(weight, s).flip(4, 5), (3, 0, 1, 4, 2, 5), s),
+            "vary fastest",
+        ),
+        (lambda weight, s: transposed_weights(weight, s).transpose(2, 3), "rows and columns"),
+        (lambda weight, s: torch.zeros_like(transposed_weights(weight, s)), "different pictures"),
+        (lambda weight, s: transposed_weights(weight, 2), "×3 has to work"),
+    ],
+}

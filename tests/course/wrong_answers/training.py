@@ -1,0 +1,157 @@
+"""Plausible wrong answers to the exercises of notebook 09, each with a part of the message that
+names the mistake."""
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from hatlib.course.exercises.training import (
+    clipped,
+    fitting,
+    follow,
+    learning_rate,
+    paired_difference,
+)
+
+
+def _from_zero(step, steps, peak, warm_up, cooldown):
+    return peak * min(step / warm_up, (steps - step) / (cooldown * steps), 1)
+
+
+def _no_rise(step, steps, peak, warm_up, cooldown):
+    return peak * min(1, (steps - step) / (cooldown * steps))
+
+
+def _no_fall(step, steps, peak, warm_up, cooldown):
+    return peak * min(1, (step + 1) / warm_up)
+
+
+def _to_zero_too_early(step, steps, peak, warm_up, cooldown):
+    return min(
+        learning_rate(step, steps, peak, warm_up, 0.001),
+        peak * (steps - 1 - step) / (cooldown * steps),
+    )
+
+
+def _cosine(step, steps, peak, warm_up, cooldown):
+    left = max(0.0, step - (1 - cooldown) * steps) / (cooldown * steps)
+    return min(peak * (step + 1) / warm_up, peak * (0.5 + 0.5 * math.cos(math.pi * left)))
+
+
+def _in_place(average, weights, step, decay):
+    return average.lerp_(weights, 1 - min(decay, (1 + step) / (10 + step)))
+
+
+def _length(gradients):
+    return math.sqrt(sum(float((g**2).sum()) for g in gradients))
+
+
+def _never_none(gradients, limit):
+    return [g * min(1.0, limit / max(1e-9, _length(gradients))) for g in gradients]
+
+
+def _always_as_long(gradients, limit):
+    return (
+        None
+        if not math.isfinite(_length(gradients))
+        else [g * limit / _length(gradients) for g in gradients]
+    )
+
+
+def _in_parts(
+    zero_first=True, zero_each=False, weigh=lambda some, all_, parts: some / all_, drop_last=False
+):
+    def attempt(network, lr, hr, size):
+        if zero_first:
+            network.zero_grad()
+        pairs = list(zip(lr.split(size), hr.split(size), strict=True))
+        for some_lr, some_hr in pairs[: len(lr) // size] if drop_last else pairs:
+            if zero_each:
+                network.zero_grad()
+            (
+                F.l1_loss(network(some_lr), some_hr) * weigh(len(some_lr), len(lr), len(pairs))
+            ).backward()
+        return [p.grad for p in network.parameters()]
+
+    return attempt
+
+
+def _at_once(network, lr, hr, size):
+    return list(torch.autograd.grad(F.l1_loss(network(lr), hr), list(network.parameters())))
+
+
+def _unpaired(first, second):
+    error = math.sqrt((np.var(first, ddof=1) + np.var(second, ddof=1)) / len(first))
+    return float(np.mean(second) - np.mean(first)), error
+
+
+WRONG = {
+    "09.1": [
+        (_from_zero, "learns nothing"),
+        (lambda *a: learning_rate(*a) / a[2], "the peak is missing"),
+        (_no_rise, "no rise"),
+        (_no_fall, "does not fall"),
+        (_to_zero_too_early, "one after the last"),
+        (_cosine, "straight line"),
+        (lambda step, steps, *rest: learning_rate(step, 100, *rest), "100 steps only"),
+    ],
+    "09.2": [
+        (lambda a, w, step, d: (1 - d) * a + d * w, "stays of the average"),
+        (lambda a, w, step, d: d * a + (1 - d) * w, "no warm-up"),
+        (lambda a, w, step, d: follow(a, w, step + 1, d), "a tenth of the average"),
+        (lambda a, w, step, d: follow(a, w, step, (1 + step) / (10 + step)), "whatever the step"),
+        (_in_place, "return a new tensor"),
+        (
+            lambda a, w, step, d: follow(a, w, step, 0.9 if step < 100 else d),
+            "the smaller of the two",
+        ),
+    ],
+    "09.3": [
+        (lambda gs, limit: [g.clamp(-limit, limit) for g in gs], "changes the direction"),
+        (
+            lambda gs, limit: [g * min(1, limit / float(g.norm())) for g in gs],
+            "by itself; it is the length",
+        ),
+        (
+            lambda gs, limit: [g * limit / sum(float(g.norm()) for g in gs) for g in gs],
+            "do not add up",
+        ),
+        (lambda gs, limit: [g * limit / _length(gs) ** 2 for g in gs], "the root is missing"),
+        (_always_as_long, "stays as it is"),
+        (_never_none, "the answer is None"),
+        (lambda gs, limit: clipped(gs, limit) if _length(gs) else None, "zeros is a valid one"),
+    ],
+    "09.4": [
+        (_at_once, "at once"),
+        (_in_parts(zero_each=True, weigh=lambda some, all_, parts: 1), "only the last part"),
+        (_in_parts(zero_first=False), "step before"),
+        (_in_parts(weigh=lambda some, all_, parts: 1), "added up"),
+        (_in_parts(weigh=lambda some, all_, parts: 1 / parts), "weigh it by its share"),
+        (_in_parts(drop_last=True), "not all images"),
+    ],
+    "09.5": [
+        (lambda s, t: {k: v for k, v in s.items() if k in t}, "does not fit into"),
+        (
+            lambda s, t: {k: v for k, v in s.items() if k not in t or t[k].shape == v.shape},
+            "no weight of that name",
+        ),
+        (lambda s, t: {k: v for k, v in s.items() if k.startswith("body")}, "left out"),
+        (lambda s, t: {k: t[k] for k in fitting(s, t)}, "the source's"),
+        (lambda s, t: {**t, **fitting(s, t)}, "tail.weight is taken along"),
+    ],
+    "09.6": [
+        (lambda a, b: (-paired_difference(a, b)[0], paired_difference(a, b)[1]), "sign"),
+        (_unpaired, "seed by seed"),
+        (lambda a, b: (paired_difference(a, b)[0], float(np.subtract(b, a).std(ddof=1))), "√n"),
+        (
+            lambda a, b: (
+                paired_difference(a, b)[0],
+                float(np.subtract(b, a).std() / len(a) ** 0.5),
+            ),
+            "n − 1",
+        ),
+        (lambda a, b: paired_difference(a, b)[0], "two numbers"),
+    ],
+}

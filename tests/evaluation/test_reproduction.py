@@ -1,0 +1,316 @@
+"""hatlib.evaluation.reproduction: tables that can be trusted, and that an interrupted run finishes
+as if it had not been."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from hatlib import HatlibError, models, plotting
+from hatlib.data import builtin, datasets
+from hatlib.evaluation import protocol, reproduction, results
+from hatlib.imaging import io
+from hatlib.weights import files
+from tests.helpers import ROOT
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("cat", "coffee", "rocket"):
+        io.save_image(folder / f"{name}.png", builtin.builtin_image(name)[100:148, 100:164])
+    return folder
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """A network that differs from bicubic."""
+    torch.manual_seed(0)
+    files.save(models.create("srcnn", 4), tmp_path / "mine.safetensors", "srcnn")
+    return tmp_path / "mine.safetensors"
+
+
+def by_image(folder: Path, model: str) -> list[dict[str, str]]:
+    (file,) = folder.glob(f"*{model}*.csv")
+    return list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
+
+
+def test_the_means_are_those_of_evaluate(photos: Path, weights: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    baseline, mine = reproduction.run([str(weights)], [str(photos)], out)
+    assert (baseline.model, mine.model, mine.images) == ("bicubic", str(weights), 3)
+    pairs = datasets.load(photos)
+    for row, network in ((baseline, models.create("bicubic")), (mine, files.load(weights))):
+        mean = protocol.evaluate(network, pairs).mean(numeric_only=True)
+        assert row.psnr == pytest.approx(mean.psnr, abs=1e-9) and row.ssim == pytest.approx(
+            mean.ssim, abs=1e-9
+        )
+    assert (
+        baseline.gain == 0
+        and mine.gain == pytest.approx(mine.psnr - baseline.psnr)
+        and mine.gain != 0
+    )
+    assert [row["name"] for row in by_image(out, "mine")] == ["cat", "coffee", "rocket"]
+    everything = list(
+        csv.DictReader((out / "reproduce.csv").read_text(encoding="utf-8").splitlines())
+    )
+    assert [(row["image"], row["lr"]) for row in everything] == 2 * [
+        (name, "matlab") for name in pairs.names
+    ]
+    assert np.mean([float(row["gain"]) for row in everything[3:]]) == pytest.approx(mine.gain)
+    assert {row["weights"] for row in everything[:3]} == {""} and everything[3][
+        "weights"
+    ].startswith("sha256:")
+    record = json.loads((out / "reproduce.json").read_text(encoding="utf-8"))
+    assert (
+        record["rows"][1]["psnr"] == mine.psnr and record["machine"]["torch"] == torch.__version__
+    )
+    assert record["weights"]["bicubic"]["tensors_sha256"] == ""
+    assert record["weights"][str(weights)]["tensors_sha256"] == files.fingerprint(
+        files.load(weights)
+    )
+    text = (out / "reproduce.md").read_text(encoding="utf-8")
+    assert (
+        "3 images" in text
+        and protocol.protocol(4) in text
+        and f"| {mine.psnr:.2f} | {mine.ssim:.4f} |" in text
+    )
+
+
+def test_an_interrupted_run_goes_on_and_ends_with_the_same_table(
+    photos: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = reproduction.run([str(weights)], [str(photos)], tmp_path / "whole")
+    out, measured = tmp_path / "out", []
+    evaluate = protocol.evaluate
+
+    def stops(network, pairs, **options):  # at the second image, after bicubic
+        measured.append(pairs[0].name)
+        if len(measured) == 4:
+            raise KeyboardInterrupt
+        return evaluate(network, pairs, **options)
+
+    monkeypatch.setattr(protocol, "evaluate", stops)
+    with pytest.raises(KeyboardInterrupt):
+        reproduction.run([str(weights)], [str(photos)], out)
+    assert not (out / "reproduce.json").exists()
+    first = by_image(out, "mine")
+    assert [len(first), len(by_image(out, "bicubic"))] == [1, 2]
+    with next(out.glob("*mine*.csv")).open("a") as file:
+        file.write("coffee,31.2")  # as much of a line as was written when the power failed
+    again = reproduction.run([str(weights)], [str(photos)], out)
+    assert "cat" not in measured[4:], "what was measured is not measured again"
+    assert by_image(out, "mine")[0] == first[0]
+    for row, expected in zip(again, whole, strict=True):
+        assert (row.psnr, row.ssim, row.gain, row.images) == (
+            expected.psnr,
+            expected.ssim,
+            expected.gain,
+            3,
+        )
+    count = len(measured)
+    assert reproduction.run([str(weights)], [str(photos)], out) == again
+    assert len(measured) == count
+
+
+def test_other_weights_photos_and_precision_are_measured_anew(
+    photos: Path, weights: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    _, before = reproduction.run([str(weights)], [str(photos)], out, limit=1)
+    torch.manual_seed(1)
+    files.save(models.create("srcnn", 4), weights, "srcnn")
+    _, after = reproduction.run([str(weights)], [str(photos)], out, limit=1)
+    assert after.psnr != before.psnr and len(by_image(out, "mine")) == 1
+    io.save_image(photos / "cat.png", builtin.builtin_image("cat")[50:98, 100:164])
+    _, other = reproduction.run([str(weights)], [str(photos)], out, limit=1)
+    assert other.psnr != after.psnr
+    conditions = by_image(out, "mine")[0]["conditions"]
+    reproduction.run([str(weights)], [str(photos)], out, limit=1, precision="bf16")
+    assert by_image(out, "mine")[0]["conditions"] != conditions
+
+
+def test_ucla_is_the_folder_or_a_stand_in_that_is_named(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HATLIB_DATA", str(tmp_path))
+    with pytest.raises(HatlibError, match=r"put them, or photos of another campus, into .*ucla"):
+        datasets.load("ucla")
+    (row,) = reproduction.run(["bicubic"], ["ucla"], tmp_path / "out", limit=1)
+    assert row.data == "stand-in for UCLA (built-in pictures), the beginning" and row.survey is None
+    photos.rename(tmp_path / "ucla")
+    assert datasets.load("ucla").names == ["cat", "coffee", "rocket"]
+    (row,) = reproduction.run(["bicubic"], ["ucla"], tmp_path / "out")
+    assert (row.data, row.images) == ("UCLA", 3)
+
+
+def test_values_of_others_stand_beside_whole_sets_only(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, photos: Path
+) -> None:
+    pairs = datasets.load(photos)
+    monkeypatch.setattr(datasets, "load", lambda name, scale, limit=None, **_: pairs[:limit])
+    monkeypatch.setitem(
+        datasets.CATALOGUE,
+        "urban100",
+        datasets.CATALOGUE["urban100"].__class__(
+            **{**vars(datasets.CATALOGUE["urban100"]), "files": 3}
+        ),
+    )
+    (row,) = reproduction.run(["bicubic"], ["urban100"], tmp_path / "out")
+    assert row.published is not None and (row.published.psnr, row.published.ssim) == (23.14, 0.6577)
+    assert reproduction.cells(row)[5:7] == [
+        "23.14 / 0.6577",
+        f"{row.psnr - 23.14:+.2f} / {row.ssim - 0.6577:+.4f}",
+    ]
+    assert "psnr_bi" in (tmp_path / "out" / "reproduce.md").read_text(encoding="utf-8")
+    (row,) = reproduction.run(["bicubic"], ["urban100"], tmp_path / "out", limit=2)
+    assert row.published is None and row.images == 2 and row.data == "Urban100, the beginning"
+    text = (tmp_path / "out" / "reproduce.md").read_text(encoding="utf-8")
+    assert (
+        "## Urban100, the beginning: 2 images" in text and "papers" not in text
+    )  # a column without values
+    assert reproduction.SURVEY["hat-x4-imagenet", "urban100"].psnr == 28.3642
+
+
+def test_a_part_of_a_set_has_rows_that_the_whole_goes_on_with(photos: Path, tmp_path: Path) -> None:
+    out, said = tmp_path / "out", []
+
+    def count(items, title):
+        said.append((len(items), title))
+        return items
+
+    (part,) = reproduction.run(["bicubic"], [str(photos)], out, every=2, progress=count)
+    assert (part.data, part.images) == (f"{photos}, one image in 2", 2)
+    (whole,) = reproduction.run(["bicubic"], [str(photos)], out, progress=count)
+    assert said == [
+        (2, f"{photos}: 2 of 2 images to measure"),
+        (1, f"{photos}: 1 of 3 images to measure"),
+    ]
+    assert whole.images == 3 and [row["name"] for row in by_image(out, "bicubic")] == [
+        "cat",
+        "rocket",
+        "coffee",
+    ]
+    with pytest.raises(HatlibError, match="every is 1 for all images, 10 for each tenth, got 0"):
+        reproduction.run(["bicubic"], [str(photos)], out, every=0)
+
+
+def test_another_way_to_make_lr_has_files_and_a_protocol_of_its_own(
+    photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    (usual,) = reproduction.run(["bicubic"], [str(photos)], out)
+    (row,) = reproduction.run(["bicubic"], [str(photos)], out, lr="torch")
+    assert "LR torch bicubic as it is" in row.protocol and "LR MATLAB bicubic" in usual.protocol
+    assert row.psnr < usual.psnr, "LR without antialias is full of aliasing"
+    assert (
+        len(list(out.glob("*-lr-torch-bicubic.csv"))) == 1
+        and len(list(out.glob("*-bicubic.csv"))) == 2
+    )
+
+
+def test_rows_of_other_code_do_not_count(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    reproduction.run(["bicubic"], [str(photos)], out, limit=1)
+    conditions = by_image(out, "bicubic")[0]["conditions"]
+    monkeypatch.setattr(reproduction, "_code", lambda: "another")
+    reproduction.run(["bicubic"], [str(photos)], out, limit=1)
+    (row,) = by_image(out, "bicubic")
+    assert row["conditions"] != conditions
+
+
+def test_strips_are_drawn_once_and_again_when_they_are_gone(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    reproduction.run(["bicubic"], [str(photos)], out, draw=plotting.comparison)
+    strips = sorted(out.glob("*.png"))
+    assert len(strips) == 3
+    before = io.load_image(strips[1])
+    strips[1].unlink()
+    times = [path.stat().st_mtime_ns for path in (strips[0], strips[2])]
+    reproduction.run(["bicubic"], [str(photos)], out, draw=plotting.comparison)
+    np.testing.assert_array_equal(io.load_image(strips[1]), before)
+    assert [path.stat().st_mtime_ns for path in (strips[0], strips[2])] == times
+
+
+def test_another_scale_is_refused(tmp_path: Path) -> None:
+    files.save(models.create("srcnn", 2), tmp_path / "two.safetensors", "srcnn")
+    with pytest.raises(HatlibError, match=r"two.safetensors enlarges ×2, and ×4 is measured"):
+        reproduction.run([str(tmp_path / "two.safetensors")], ["builtin"], tmp_path / "out")
+
+
+# --- what is kept in the package ------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def command() -> Any:
+    """experiments/reproduce.py."""
+    spec = importlib.util.spec_from_file_location("reproduce", ROOT / "experiments/reproduce.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_recorded_table_grows_and_what_is_measured_anew_takes_the_place_of_the_old(
+    command: Any, photos: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "PLAN", (((str(photos), "set5"), 1, ("matlab", "torch")),))
+    out = tmp_path / "table.csv"
+
+    def record(models: str) -> pd.DataFrame:
+        command.main(
+            [
+                "--models",
+                models,
+                "--data",
+                str(photos),
+                "--folder",
+                str(tmp_path / "run"),
+                "--out",
+                str(out),
+            ]
+        )
+        return pd.read_csv(out)
+
+    first = record("bicubic")
+    assert list(first.columns) == ["data", "lr", "image", "model", "weights", "psnr", "ssim"]
+    assert list(first.lr) == 3 * ["matlab"] + 3 * ["torch"] and list(first.image) == 2 * [
+        "cat",
+        "coffee",
+        "rocket",
+    ]
+    both = record(str(weights))
+    assert len(both) == 12 and both[both.model == "bicubic"].psnr.tolist() == first.psnr.tolist()
+    io.save_image(photos / "cat.png", builtin.builtin_image("cat")[50:98, 100:164])
+    again = record("bicubic")
+    assert len(again) == 12 and (again.psnr != both.psnr).sum() == 2, (
+        "bicubic's two rows of the cat, and no other"
+    )
+
+
+def test_what_is_recorded_is_the_whole_set_and_the_weights_that_are_in_the_package() -> None:
+    table = results.table("reproduction")
+    whole = table[(table.data == "Urban100") & (table.lr == "matlab")]
+    assert (
+        set(whole.model) >= {"bicubic", *files.trained()}
+        and (whole.groupby("model").size() == 100).all()
+    )
+    assert whole[whole.model == "bicubic"].psnr.mean() == pytest.approx(23.14, abs=0.005)
+    for name in files.trained():
+        (found,) = table[table.model == name].weights.unique()
+        assert found == f"sha256:{files.fingerprint(files.load(name))[:8]}", f"measure {name} again"
+    measured = results.table("trained").query("data == 'urban100'").set_index("name").psnr
+    assert whole.groupby("model").psnr.mean()[measured.index].to_numpy() == pytest.approx(
+        measured.to_numpy(), abs=1e-3
+    )
