@@ -1,4 +1,4 @@
-"""Notebook 00: pictures as arrays and tensors, made small and large by hand."""
+"""Notebook 00: images as arrays and tensors, downsampled and upsampled by hand."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def nearest(image: np.ndarray, scale: int) -> np.ndarray:
     return image.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
-@exercise("00.1", "Enlarge by repeating pixels", difficulty=1, minutes=3, solution=nearest)
+@exercise("00.1", "Upsample by repeating pixels", difficulty=1, minutes=3, solution=nearest)
 def _nearest(attempt: Callable[..., np.ndarray]) -> None:
     image = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
     got = np.asarray(attempt(image.copy(), 2))
@@ -41,7 +41,7 @@ def block_mean(image: np.ndarray, scale: int) -> np.ndarray:
     return blocks.mean(axis=(1, 3))
 
 
-@exercise("00.2", "Make a picture small by averaging", difficulty=2, minutes=8, solution=block_mean)
+@exercise("00.2", "Downsample by averaging", difficulty=2, minutes=8, solution=block_mean)
 def _block_mean(attempt: Callable[..., np.ndarray]) -> None:
     image = np.random.default_rng(0).integers(128, 256, (4, 6, 3), dtype=np.uint8)
     got = np.asarray(attempt(image.copy(), 2))
