@@ -33,7 +33,7 @@ PHOTOS = ("facade-7", "cat", "coffee")  # a façade, fine hair, smooth surfaces
     found="in a crop of 72×72 it reaches {rcan_reach} (RCAN) and {swinir_reach} pixels (SwinIR); 99 % lie within "
     "{rcan} and {swinir}",
     judge=lambda n: graded(max(n.rcan_reach, n.swinir_reach) < 16, max(n.rcan, n.swinir) <= 8),
-    shown=["06 How far does it look?"],
+    shown=["06 How large is the receptive field?"],
     remarks={CORRECTED: "Both can see far; what they were trained to use is near"},
 )
 def spatial_range() -> Numbers:
