@@ -547,7 +547,7 @@ def few_shot() -> Numbers:
     "it is under 95 %, with a correction if under 50 %, which is not slight",
     found="{share:.0%} of it (bicubic {bicubic:.0%})",
     judge=lambda n: graded(0.5 <= n.share < 0.95, n.share < 0.5),
-    shown=["01 Why there is no way back", "11"],
+    shown=["01 Why the problem is ill-posed", "11"],
     remarks={
         CORRECTED: "More than slight, for the course's network; published weights were not at hand"
     },

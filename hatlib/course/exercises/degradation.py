@@ -1,4 +1,4 @@
-"""Notebook 01: kernels, phases, noise, and pictures that share one LR."""
+"""Notebook 01: kernels, phases, noise, and images that share one LR."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from hatlib.imaging.degradation import degrade, gaussian_kernel, jpeg
 from hatlib.imaging.resize import imresize
 
 
-def leaning_gaussian(along: float, across: float, angle: float, size: int) -> np.ndarray:
+def rotated_gaussian(along: float, across: float, angle: float, size: int) -> np.ndarray:
     """An elongated Gaussian kernel of odd `size`: (size, size), peak in the middle, sum 1.
 
     Standard deviations in pixels: `along` the direction `angle`, and `across` it. The angle is
-    in degrees, counter-clockwise from the horizontal, as one sees it: row 0 is at the top.
+    in degrees, counter-clockwise from the horizontal as you see it: row 0 is at the top.
     """
     offset = np.arange(size) - size // 2
     x, y = offset[None, :], -offset[:, None]
@@ -26,9 +26,9 @@ def leaning_gaussian(along: float, across: float, angle: float, size: int) -> np
     return kernel / kernel.sum()
 
 
-@exercise("01.1", "A Gaussian that leans", difficulty=2, minutes=12, solution=leaning_gaussian)
-def _leaning_gaussian(attempt: Callable[..., np.ndarray]) -> None:
-    got, want = np.asarray(attempt(2.0, 1.2, 30, 9)), leaning_gaussian(2.0, 1.2, 30, 9)
+@exercise("01.1", "A rotated Gaussian", difficulty=2, minutes=12, solution=rotated_gaussian)
+def _rotated_gaussian(attempt: Callable[..., np.ndarray]) -> None:
+    got, want = np.asarray(attempt(2.0, 1.2, 30, 9)), rotated_gaussian(2.0, 1.2, 30, 9)
     expect(got.shape == (9, 9), f"a kernel of size 9 has the shape (9, 9), not {got.shape}")
     peak = tuple(map(int, np.unravel_index(int(got.argmax()), got.shape)))
     expect(peak == (4, 4), f"the peak is at {peak}; the middle of 9×9 taps is (4, 4)")
@@ -38,28 +38,27 @@ def _leaning_gaussian(attempt: Callable[..., np.ndarray]) -> None:
     )
     expect(
         abs(got.sum() - 1) < 1e-6,
-        f"the taps sum to {got.sum():.4f}; divide by the sum, or the picture gets "
-        f"brighter or darker",
+        f"the taps sum to {got.sum():.4f}; divide by the sum, or the image gets brighter or darker",
     )
     expect(
-        not close(got, leaning_gaussian(2.0, 1.2, -30, 9)),
-        "it leans the wrong way: row numbers grow downwards, angles turn counter-clockwise",
+        not close(got, rotated_gaussian(2.0, 1.2, -30, 9)),
+        "it is rotated the wrong way: row numbers grow downwards, angles turn counter-clockwise",
     )
     expect(
-        not close(got, leaning_gaussian(2.0, 1.2, 120, 9)),
+        not close(got, rotated_gaussian(2.0, 1.2, 120, 9)),
         "the two standard deviations are swapped",
     )
     expect(
-        not close(got, leaning_gaussian(2.0, 1.2, float(np.degrees(30)), 9)),
+        not close(got, rotated_gaussian(2.0, 1.2, float(np.degrees(30)), 9)),
         "the angle is in degrees; np.cos and np.sin want radians",
     )
-    expect(not close(got, leaning_gaussian(2.0, 1.2, 0, 9)), "the angle does nothing")
+    expect(not close(got, rotated_gaussian(2.0, 1.2, 0, 9)), "the angle does nothing")
     expect(
-        not close(got, leaning_gaussian(2.0 / 2**0.5, 1.2 / 2**0.5, 30, 9)),
+        not close(got, rotated_gaussian(2.0 / 2**0.5, 1.2 / 2**0.5, 30, 9)),
         "too narrow: the 2 of exp(−u²/(2σ²)) is missing",
     )
     expect(
-        not close(got, leaning_gaussian(2.0**0.5, 1.2**0.5, 30, 9)),
+        not close(got, rotated_gaussian(2.0**0.5, 1.2**0.5, 30, 9)),
         "too narrow: σ is a standard deviation and stands squared, 2σ²",
     )
     expect(
@@ -236,7 +235,7 @@ def _add_noise(attempt: Callable[..., np.ndarray]) -> None:
 
 
 def same_lr(image: np.ndarray, detail: np.ndarray, scale: int) -> np.ndarray:
-    """`image` plus as much of `detail` as LR can't see; floats (H, W).
+    """`image` plus as much of `detail` as LR cannot see; floats (H, W).
 
     LR is the mean of each block of scale × scale pixels.
     """
@@ -246,7 +245,7 @@ def same_lr(image: np.ndarray, detail: np.ndarray, scale: int) -> np.ndarray:
     return image + detail - means
 
 
-@exercise("01.5", "Two pictures, one LR", difficulty=2, minutes=12, solution=same_lr)
+@exercise("01.5", "Two images, one LR", difficulty=2, minutes=12, solution=same_lr)
 def _same_lr(attempt: Callable[..., np.ndarray]) -> None:
     rng = np.random.default_rng(0)
     image, detail = rng.random((24, 16)), rng.random((24, 16))
@@ -268,7 +267,7 @@ def _same_lr(attempt: Callable[..., np.ndarray]) -> None:
     )
     expect(
         not close(got, image + detail - detail.mean()),
-        "one mean for the whole picture was taken off; each block has to lose its own",
+        "one mean was subtracted for the whole image; subtract each block's own",
     )
     expect(
         not close(got, image + detail),
@@ -283,7 +282,7 @@ def _same_lr(attempt: Callable[..., np.ndarray]) -> None:
 
 
 def two_orders(hr: np.ndarray, scale: int, quality: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two uint8 LR of one HR: JPEG, then made small by bicubic; and made small, then JPEG."""
+    """Two uint8 LR of one HR: JPEG, then bicubic downsampling; and downsampling, then JPEG."""
     first = degrade(jpeg(hr, quality), scale=scale)
     second = jpeg(degrade(hr, scale=scale), quality)
     return first, second
@@ -294,7 +293,7 @@ def _two_orders(attempt: Callable[..., tuple[np.ndarray, np.ndarray]]) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (96, 64, 3), dtype=np.uint8)
     hr = degrade(noise, gaussian_kernel(1.5), 1)
     answer = attempt(hr.copy(), 4, 20)
-    expect(isinstance(answer, tuple) and len(answer) == 2, "return two pictures: first, second")
+    expect(isinstance(answer, tuple) and len(answer) == 2, "return two images: first, second")
     first, second = (np.asarray(x) for x in answer)
     expect(
         first.shape == second.shape == (24, 16, 3),
@@ -307,7 +306,7 @@ def _two_orders(attempt: Callable[..., tuple[np.ndarray, np.ndarray]]) -> None:
     )
     expect(
         not np.array_equal(first, second),
-        "both are the same picture: change the order, not only the names",
+        "both are the same image: change the order, not only the names",
     )
     plain = degrade(hr, scale=4)
     expect(not close(first, plain) and not close(second, plain), "one of them has seen no JPEG")

@@ -5,9 +5,9 @@ import numpy as np
 
 from hatlib.course.exercises.degradation import (
     add_noise,
-    leaning_gaussian,
     matrix,
     position,
+    rotated_gaussian,
     same_lr,
     two_orders,
 )
@@ -16,12 +16,12 @@ from hatlib.imaging.degradation import degrade, jpeg
 
 def _from_the_corner(along, across, angle, size):
     return np.roll(
-        leaning_gaussian(along, across, angle, size), (-(size // 2), -(size // 2)), axis=(0, 1)
+        rotated_gaussian(along, across, angle, size), (-(size // 2), -(size // 2)), axis=(0, 1)
     )
 
 
 def _peak_of_one(along, across, angle, size):
-    kernel = leaning_gaussian(along, across, angle, size)
+    kernel = rotated_gaussian(along, across, angle, size)
     return kernel / kernel.max()
 
 
@@ -71,22 +71,22 @@ def _cut_off(image, sigma, rng):
 WRONG = {
     "01.1": [
         (_peak_of_one, "sum of all taps that has to be 1"),
-        (lambda a, b, angle, size: leaning_gaussian(a, b, angle, size) * 1.1, "sum to 1.1"),
-        (lambda a, b, angle, size: leaning_gaussian(a, b, -angle, size), "leans the wrong way"),
-        (lambda a, b, angle, size: leaning_gaussian(b, a, angle, size), "swapped"),
-        (lambda a, b, angle, size: leaning_gaussian(a, b, np.degrees(angle), size), "radians"),
-        (lambda a, b, angle, size: leaning_gaussian(a, b, 0, size), "the angle does nothing"),
+        (lambda a, b, angle, size: rotated_gaussian(a, b, angle, size) * 1.1, "sum to 1.1"),
+        (lambda a, b, angle, size: rotated_gaussian(a, b, -angle, size), "rotated the wrong way"),
+        (lambda a, b, angle, size: rotated_gaussian(b, a, angle, size), "swapped"),
+        (lambda a, b, angle, size: rotated_gaussian(a, b, np.degrees(angle), size), "radians"),
+        (lambda a, b, angle, size: rotated_gaussian(a, b, 0, size), "the angle does nothing"),
         (
-            lambda a, b, angle, size: leaning_gaussian(a / 2**0.5, b / 2**0.5, angle, size),
+            lambda a, b, angle, size: rotated_gaussian(a / 2**0.5, b / 2**0.5, angle, size),
             "the 2 of",
         ),
-        (lambda a, b, angle, size: leaning_gaussian(a**0.5, b**0.5, angle, size), "stands squared"),
+        (lambda a, b, angle, size: rotated_gaussian(a**0.5, b**0.5, angle, size), "stands squared"),
         (
-            lambda a, b, angle, size: leaning_gaussian(a, b, angle, size)[size // 2],
+            lambda a, b, angle, size: rotated_gaussian(a, b, angle, size)[size // 2],
             "has the shape (9, 9)",
         ),
         (
-            lambda a, b, angle, size: leaning_gaussian(a, a, angle, size),
+            lambda a, b, angle, size: rotated_gaussian(a, a, angle, size),
             "not those of this Gaussian",
         ),
         (_from_the_corner, "the peak is at (0, 0)"),
@@ -135,7 +135,7 @@ WRONG = {
     ],
     "01.5": [
         (lambda x, d, s: x + d, "block means have to be taken off"),
-        (lambda x, d, s: x + d - d.mean(), "one mean for the whole picture"),
+        (lambda x, d, s: x + d - d.mean(), "one mean was subtracted for the whole image"),
         (lambda x, d, s: d - _large(_block_means(d, s), s), "add it to the image"),
         (
             lambda x, d, s: d - _large(_block_means(d, s), s) + _large(_block_means(x, s), s),
