@@ -22,7 +22,6 @@ from hatlib import HatlibError
 from hatlib.cli import app
 from hatlib.course import kernel, pages, runner, widget_images
 from hatlib.course.runner import Result
-from hatlib.system import devices
 
 pytest.importorskip("nbclient", reason="the course needs the extra `notebooks`")
 pytest.importorskip("latex2mathml", reason="the course needs the extra `notebooks`")
@@ -456,7 +455,7 @@ def test_not_a_notebook(tmp_path: Path) -> None:
 
 
 def test_installed_as_a_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "checkout", lambda: None)
+    monkeypatch.setattr(paths, "checkout", lambda: None)
     with pytest.raises(HatlibError, match="run this in a checkout"):
         runner.find_notebooks()
 

@@ -5,10 +5,11 @@ explorer is a plain function of numbers that returns a picture and a caption, wh
 such; `explorer` adds the controls.
 """
 
+from hatlib.course.widgets.base import choice, explorer, float_slider, int_slider, stops, switch
+from hatlib.course.widgets.before_after import wipe
 from hatlib.course.widgets.bias import bias_explorer
 from hatlib.course.widgets.conv_scale import conv_scale_explorer
 from hatlib.course.widgets.degradation import degradation_explorer
-from hatlib.course.widgets.frame import choice, explorer, float_slider, int_slider, stops, switch
 from hatlib.course.widgets.gates import gates_explorer
 from hatlib.course.widgets.hat_cost import hat_cost_explorer
 from hatlib.course.widgets.lam import lam_explorer
@@ -16,9 +17,8 @@ from hatlib.course.widgets.metrics import metrics_explorer
 from hatlib.course.widgets.overlap import overlap_explorer
 from hatlib.course.widgets.query import query_explorer
 from hatlib.course.widgets.srcnn import srcnn_explorer
-from hatlib.course.widgets.uploading import Photo, ask_on_colab, upload_button, uploaded, your_photo
+from hatlib.course.widgets.upload import Photo, ask_on_colab, upload_button, uploaded, your_photo
 from hatlib.course.widgets.windows import windows_explorer
-from hatlib.course.widgets.wiping import wipe
 
 __all__ = [
     "Photo",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import nn
 
-from hatlib.course.widgets import drawing, frame
+from hatlib.course.widgets import base, drawing, inputs
 from hatlib.course.widgets.drawing import GOLD, HEAT, INK, SIGNED
 from hatlib.errors import HatlibError
 from hatlib.models import Network
@@ -97,22 +97,22 @@ def bias_view(layer: Layer, head: int = 0, query: int = 0) -> tuple[np.ndarray, 
     reach = np.zeros((window + side - 1, window + side - 1), bool)
     reach[window - 1 - y : window - 1 - y + side, window - 1 - x : window - 1 - x + side] = True
     panels = [
-        drawing.titled(
-            _cells(drawing.signed(bias_by_offset(rows), limit), reach),
+        drawing.add_title(
+            _cells(drawing.colour_signed(bias_by_offset(rows), limit), reach),
             "1  the head's table, by offset\n(frame: what the query takes)",
         ),
-        drawing.titled(
-            _cells(drawing.signed(row.reshape(side, side), limit), here),
+        drawing.add_title(
+            _cells(drawing.colour_signed(row.reshape(side, side), limit), here),
             f"2  bias of query {query} (frame)\nto each of {side}×{side} keys",
         ),
-        drawing.titled(drawing.scale_bar(PANEL, -limit, limit, SIGNED), "\nbias"),
-        drawing.titled(
-            _cells(drawing.coloured(weights.reshape(side, side), 0, weights.max()), here),
+        drawing.add_title(drawing.scale_bar(PANEL, -limit, limit, SIGNED), "\nbias"),
+        drawing.add_title(
+            _cells(drawing.apply_colours(weights.reshape(side, side), 0, weights.max()), here),
             "3  softmax of 2: the weights, if\nall keys had the same q·k",
         ),
-        drawing.titled(drawing.scale_bar(PANEL, 0, float(weights.max()), HEAT), "\nweight"),
+        drawing.add_title(drawing.scale_bar(PANEL, 0, float(weights.max()), HEAT), "\nweight"),
     ]
-    return drawing.beside(panels, WIDTH, HEIGHT), (
+    return drawing.place_side_by_side(panels, WIDTH, HEIGHT), (
         f"Head {head} of {layer.heads}: a table of ({window} + {side} − 1)² = {(window + side - 1) ** 2} offsets; bias "
         f"from {rows.min():z.2f} to {rows.max():z.2f}: it multiplies a key's weight by {np.exp(rows.min()):.2f} to "
         f"{np.exp(rows.max()):.2f} before the sum is made 1.<br><b>Query {query}</b> (row {y}, column {x}): bias "
@@ -125,10 +125,10 @@ def _cells(colours: np.ndarray, framed: np.ndarray) -> np.ndarray:
     """Square cells that fill a panel as far as whole pixels do, some of them framed: (PANEL, PANEL,
     3)."""
     cell = max(1, PANEL // len(colours))
-    picture = drawing.enlarged(colours, cell)
+    picture = drawing.repeat_pixels(colours, cell)
     drawing.draw_borders(picture, np.ones(framed.shape), cell, INK)
     drawing.draw_borders(picture, framed, cell, GOLD, 3)
-    return drawing.padded(picture, PANEL, PANEL)
+    return drawing.pad(picture, PANEL, PANEL)
 
 
 def bias_explorer(model: Network | str | None = None) -> ipywidgets.VBox:
@@ -137,11 +137,11 @@ def bias_explorer(model: Network | str | None = None) -> ipywidgets.VBox:
     Args:
         model: a network with windows, its name or its file; the course's hat-nano-x4 by default.
     """
-    layers = attention_layers(frame.network(model, "hat-nano-x4"))
+    layers = attention_layers(inputs.load_network(model, "hat-nano-x4"))
     first = next(iter(layers.values()))
-    layer = frame.choice("layer", list(layers))
-    head = frame.int_slider("head (number)", 0, 0, first.heads - 1)
-    query = frame.int_slider("query token (number, reading order)", 0, 0, 0)
+    layer = base.choice("layer", list(layers))
+    head = base.int_slider("head (number)", 0, 0, first.heads - 1)
+    query = base.int_slider("query token (number, reading order)", 0, 0, 0)
 
     def limit(_: object) -> None:
         head.max = layers[layer.value].heads - 1
@@ -154,4 +154,4 @@ def bias_explorer(model: Network | str | None = None) -> ipywidgets.VBox:
     def render(layer: str, head: int, query: int) -> tuple[np.ndarray, str]:
         return bias_view(layers[layer], head, query)
 
-    return frame.explorer(render, {"layer": layer, "head": head, "query": query}, WIDTH)
+    return base.explorer(render, {"layer": layer, "head": head, "query": query}, WIDTH)

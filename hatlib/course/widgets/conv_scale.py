@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hatlib.course.widgets import drawing, frame, marks, networks
+from hatlib.course.widgets import base, drawing, hooks, inputs, overlays
 from hatlib.errors import HatlibError
 from hatlib.imaging.convert import crop_to_multiple, to_image
 from hatlib.imaging.metrics import psnr
@@ -50,7 +50,7 @@ def trained_scale(model: Network) -> float:
     scales = {float(block.conv_scale) for block in model.modules() if isinstance(block, HAB)}
     if not scales:
         raise HatlibError(
-            f"{networks.kind_of(model)} has no convolution branch beside its attention; HAT has"
+            f"{hooks.class_name(model)} has no convolution branch beside its attention; HAT has"
         )
     if len(scales) > 1:
         raise HatlibError(
@@ -87,16 +87,18 @@ def conv_scale_view(
     limit = float(
         np.quantile(np.abs(difference), 0.99) or np.abs(difference).max() or 1.0
     )  # a few pixels go beyond
-    times = marks.factor_for(hr, SIDE)
+    times = overlays.zoom_factor(hr, SIDE)
     parts = {
         "HR": hr,
         f"α = {trained:g}, as trained": before,
         f"α = {alpha:g}": after,
-        "difference of the two": drawing.signed(difference, limit),
+        "difference of the two": drawing.colour_signed(difference, limit),
     }
-    panels = [marks.panel(drawing.enlarged(image, times), title) for title, image in parts.items()]
+    panels = [
+        overlays.panel(drawing.repeat_pixels(image, times), title) for title, image in parts.items()
+    ]
     bar = drawing.scale_bar(times * hr.shape[0], -limit, limit, drawing.SIGNED)
-    return drawing.beside([*panels, marks.panel(bar, "levels")]), _caption(
+    return drawing.place_side_by_side([*panels, overlays.panel(bar, "levels")]), _caption(
         hr, scale, (before, after), (trained, alpha)
     )
 
@@ -132,22 +134,22 @@ def conv_scale_explorer(
         HatlibError: a network with no convolution branch, an image smaller than 3 pixels times the
             scale.
     """
-    network = copy.deepcopy(frame.network(model, "hat-nano-x4")).eval()
+    network = copy.deepcopy(inputs.load_network(model, "hat-nano-x4")).eval()
     trained, scale = trained_scale(network), network.scale
-    hr = frame.photo(image, SIDE, "facade-5")
-    networks.check_pixels(hr, 3 * scale, f"PSNR at ×{scale}")
+    hr = inputs.photo(image, SIDE, "facade-5")
+    inputs.check_size(hr, 3 * scale, f"PSNR at ×{scale}")
     hr = np.ascontiguousarray(crop_to_multiple(hr, scale))
     lr = imresize(hr, 1 / scale)
 
     @lru_cache(maxsize=32)
     def sr_of(alpha: float) -> np.ndarray:
-        return to_image(networks.run(with_scale(network, alpha), lr))
+        return to_image(hooks.run(with_scale(network, alpha), lr))
 
     labels = [
         (f"{alpha:g}{' (as trained)' if alpha == trained else ''}", alpha)
         for alpha in sorted({*STOPS, trained})
     ]
-    controls = {"alpha": frame.stops("α of all blocks", labels, 0.0 if trained else STOPS[-1])}
-    return frame.explorer(
+    controls = {"alpha": base.stops("α of all blocks", labels, 0.0 if trained else STOPS[-1])}
+    return base.explorer(
         partial(conv_scale_view, hr, scale, sr_of, trained), controls, WIDTH, slow=True
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hatlib.course.widgets import frame
+from hatlib.course.widgets import base, inputs
 from hatlib.imaging.degradation import bicubic_kernel, degrade, gaussian_kernel, jpeg, motion_kernel
 from hatlib.imaging.resize import imresize
 
@@ -98,18 +98,18 @@ def degradation_explorer(image: np.ndarray | None = None) -> ipywidgets.VBox:
         image: uint8 (H, W, 3) or (H, W); the middle 512×512 pixels of a larger one. A built-in
             photograph by default.
     """
-    hr = frame.photo(image)
+    hr = inputs.photo(image)
     most = min(8, *hr.shape[:2])
     controls = {
-        "kernel": frame.choice("kernel k", list(KERNELS)),
-        "width": frame.float_slider(
+        "kernel": base.choice("kernel k", list(KERNELS)),
+        "width": base.float_slider(
             "width: σ, or length of the motion (HR pixels)", 2.0, 0.0, 8.0, 0.25
         ),
-        "ratio": frame.float_slider("narrow / wide side of the Gaussian", 1.0, 0.1, 1.0, 0.05),
-        "angle": frame.int_slider("angle (degrees)", 30, 0, 180, 5),
-        "scale": frame.int_slider("scale s", min(4, most), 1, most),
-        "noise": frame.int_slider("noise σ (grey levels of 255)", 0, 0, 50),
-        "quality": frame.int_slider("JPEG quality (100: no JPEG)", 100, 5, 100, 5),
-        "enlarged": frame.choice("LR enlarged by", list(ENLARGED)),
+        "ratio": base.float_slider("narrow / wide side of the Gaussian", 1.0, 0.1, 1.0, 0.05),
+        "angle": base.int_slider("angle (degrees)", 30, 0, 180, 5),
+        "scale": base.int_slider("scale s", min(4, most), 1, most),
+        "noise": base.int_slider("noise σ (grey levels of 255)", 0, 0, 50),
+        "quality": base.int_slider("JPEG quality (100: no JPEG)", 100, 5, 100, 5),
+        "enlarged": base.choice("LR enlarged by", list(ENLARGED)),
     }
-    return frame.explorer(partial(degradation_view, hr), controls, width=2 * hr.shape[1] + 8)
+    return base.explorer(partial(degradation_view, hr), controls, width=2 * hr.shape[1] + 8)

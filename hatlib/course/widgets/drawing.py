@@ -39,12 +39,14 @@ HEAT = np.array(
 )
 
 
-def enlarged(image: np.ndarray, cell: int) -> np.ndarray:
+def repeat_pixels(image: np.ndarray, cell: int) -> np.ndarray:
     """(H, W, …) → (cell·H, cell·W, …): every pixel becomes a square."""
     return image.repeat(cell, axis=0).repeat(cell, axis=1)
 
 
-def coloured(values: np.ndarray, low: float, high: float, colours: np.ndarray = HEAT) -> np.ndarray:
+def apply_colours(
+    values: np.ndarray, low: float, high: float, colours: np.ndarray = HEAT
+) -> np.ndarray:
     """Numbers of any shape (…) → uint8 (…, 3): the first colour at `low`, the last at `high`,
     beyond them the same."""
     place = np.clip((values - low) / ((high - low) or 1.0), 0, 1) * 255
@@ -53,31 +55,31 @@ def coloured(values: np.ndarray, low: float, high: float, colours: np.ndarray = 
     return table.round().astype(np.uint8)[place.round().astype(np.uint8)]
 
 
-def signed(values: np.ndarray, limit: float | None = None) -> np.ndarray:
+def colour_signed(values: np.ndarray, limit: float | None = None) -> np.ndarray:
     """Numbers (…) → uint8 (…, 3): blue below zero, white at zero, red above; the full colours at
     ±limit."""
     limit = limit or float(np.abs(values).max()) or 1.0
-    return coloured(values, -limit, limit, SIGNED)
+    return apply_colours(values, -limit, limit, SIGNED)
 
 
-def gray(values: np.ndarray, low: float = 0.0, high: float = 1.0) -> np.ndarray:
+def colour_gray(values: np.ndarray, low: float = 0.0, high: float = 1.0) -> np.ndarray:
     """Numbers (…) → uint8 (…, 3): black at `low`, white at `high`."""
-    return coloured(values, low, high, np.array([(0, 0, 0), (255, 255, 255)]))
+    return apply_colours(values, low, high, np.array([(0, 0, 0), (255, 255, 255)]))
 
 
-def mixed(image: np.ndarray, colour: Colour, share: float | np.ndarray) -> np.ndarray:
+def blend(image: np.ndarray, colour: Colour, share: float | np.ndarray) -> np.ndarray:
     """The image (H, W, 3) with a share of a colour in it, 0 to 1, one for all or one a pixel (H,
     W)."""
     part = np.asarray(share, np.float32)[..., None] if np.ndim(share) else share
     return (image * (1 - part) + np.array(colour, np.float32) * part).round().astype(np.uint8)
 
 
-def hatched(image: np.ndarray, cells: np.ndarray, cell: int) -> np.ndarray:
+def hatch(image: np.ndarray, cells: np.ndarray, cell: int) -> np.ndarray:
     """Covers the cells that are True, (H, W), of an enlarged image (cell·H, cell·W, 3) with
     slanting lines."""
     y, x = np.indices(image.shape[:2])
     lines = np.where((x + y) % 8 < 2, 120, 235).astype(np.uint8)[..., None]
-    return np.where(enlarged(cells, cell)[..., None], lines, image)
+    return np.where(repeat_pixels(cells, cell)[..., None], lines, image)
 
 
 def draw_borders(
@@ -122,7 +124,7 @@ def font(size: int = TITLE) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.truetype(str(path), size) if path.is_file() else ImageFont.load_default(size)
 
 
-def titled(image: np.ndarray, title: str, size: int = TITLE) -> np.ndarray:
+def add_title(image: np.ndarray, title: str, size: int = TITLE) -> np.ndarray:
     """The image (H, W, 3) under its title, white around it; as wide as the wider of the two."""
     if not title:
         return image
@@ -134,10 +136,10 @@ def titled(image: np.ndarray, title: str, size: int = TITLE) -> np.ndarray:
     ) + 4  # whatever letters it has, so that panels are level
     band = PillowImage.new("RGB", (max(image.shape[1], int(box[2]) + 2), height), WHITE)
     ImageDraw.Draw(band).multiline_text((0, 0), title, INK, font(size), spacing=2)
-    return np.concatenate([np.asarray(band), padded(image, image.shape[0], band.width)])
+    return np.concatenate([np.asarray(band), pad(image, image.shape[0], band.width)])
 
 
-def padded(image: np.ndarray, height: int, width: int) -> np.ndarray:
+def pad(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """The image at the top left of a white (height, width, 3)."""
     canvas = np.full((height, width, 3), WHITE, np.uint8)
     canvas[: image.shape[0], : image.shape[1]] = image
@@ -152,7 +154,9 @@ def scale_bar(height: int, low: float, high: float, colours: np.ndarray) -> np.n
         f"{level:{'.2g' if abs(level) < 99.5 else '.0f'}}".replace("-", "−") for level in levels
     ]
     image = PillowImage.new("RGB", (BAR, height), WHITE)
-    steps = coloured(np.linspace(high, low, height)[:, None].repeat(16, axis=1), low, high, colours)
+    steps = apply_colours(
+        np.linspace(high, low, height)[:, None].repeat(16, axis=1), low, high, colours
+    )
     image.paste(PillowImage.fromarray(steps), (0, 0))
     for label, y, anchor in zip(
         labels, (0, height // 2, height - 1), ("la", "lm", "ld"), strict=True
@@ -161,7 +165,7 @@ def scale_bar(height: int, low: float, high: float, colours: np.ndarray) -> np.n
     return np.asarray(image)
 
 
-def beside(
+def place_side_by_side(
     panels: Mapping[str, np.ndarray] | Sequence[np.ndarray], width: int = 0, height: int = 0
 ) -> np.ndarray:
     """Panels (H, W, 3) from left to right, each under its title, with white between and around
@@ -174,7 +178,7 @@ def beside(
             alike.
     """
     parts = (
-        [titled(image, title) for title, image in panels.items()]
+        [add_title(image, title) for title, image in panels.items()]
         if isinstance(panels, Mapping)
         else list(panels)
     )

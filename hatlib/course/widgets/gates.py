@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from hatlib.course.widgets import drawing, frame, marks, networks
+from hatlib.course.widgets import base, drawing, hooks, inputs, overlays
 from hatlib.errors import HatlibError, unknown
 from hatlib.imaging.convert import check_image
+from hatlib.imaging.resize import imresize
 from hatlib.models import Network
 from hatlib.models.layers import ChannelAttention
 
@@ -38,10 +39,10 @@ def blocks(model: Network) -> dict[str, ChannelAttention]:
     Raises:
         HatlibError: a network that has none.
     """
-    places = networks.by_place(model, ChannelAttention)
+    places = hooks.modules_by_place(model, ChannelAttention)
     if not places:
         raise HatlibError(
-            f"{networks.kind_of(model)} has no channel attention to show; RCAN and HAT have"
+            f"{hooks.class_name(model)} has no channel attention to show; RCAN and HAT have"
         )
     return {f"group {group}, block {number}": module for (group, number), module in places.items()}
 
@@ -57,15 +58,15 @@ def gated(model: Network, attention: ChannelAttention, lr: np.ndarray) -> Gated:
     """
     kept: list[np.ndarray] = []
 
-    def keep(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-        kept.append(networks.arrays(inputs[0][0]))
+    def keep(_: torch.nn.Module, given: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        kept.append(hooks.to_numpy(given[0][0]))
 
     def keep_gates(
-        _: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor
+        _: torch.nn.Module, given: tuple[torch.Tensor, ...], output: torch.Tensor
     ) -> None:
-        kept.append(networks.arrays(output[0, :, 0, 0]))
+        kept.append(hooks.to_numpy(output[0, :, 0, 0]))
 
-    networks.run_recorded(model, lr, {attention: keep, attention[-1]: keep_gates})
+    hooks.run_with_hooks(model, lr, {attention: keep, attention[-1]: keep_gates})
     gates, before = kept  # the sigmoid is done before the product is
     return before, gates
 
@@ -98,26 +99,26 @@ def gates_view(
         ORDERS[2]: gates[1] - gates[0],
     }
     ordered = np.argsort(keys[order], kind="stable")
-    chart = marks.bars(
+    chart = overlays.bar_chart(
         [(row[ordered], colour) for row, colour in zip(gates, COLOURS, strict=True)],
         INNER,
         BARS,
         int(np.flatnonzero(ordered == channel)[0]),
     )
     maps = {name: before[channel] for name, (before, _) in results.items()}
-    picture = marks.stacked(
-        drawing.beside([_titled(chart, list(pictures), gates.shape[1], order)]),
-        drawing.beside(_maps(pictures, maps, gates[:, channel], channel)),
+    picture = overlays.stack_rows(
+        drawing.place_side_by_side([_titled(chart, list(pictures), gates.shape[1], order)]),
+        drawing.place_side_by_side(_maps(pictures, maps, gates[:, channel], channel)),
     )
     return picture, _caption(list(pictures), gates, maps, channel)
 
 
 def _titled(chart: np.ndarray, names: list[str], channels: int, order: str) -> np.ndarray:
     """The bars with a title that says which colour is which picture."""
-    chart = marks.panel(chart, f"gates of the {channels} channels, by {order}")
+    chart = overlays.panel(chart, f"gates of the {channels} channels, by {order}")
     for name, colour, column in zip(names, COLOURS, (INNER // 2, 3 * INNER // 4), strict=True):
-        text, size = marks.fitting(f"■ {name}", INNER // 4 - 8)
-        chart = marks.written(chart, text, (drawing.TITLE + 3, column), size, colour, "ld")
+        text, size = overlays.fit_text(f"■ {name}", INNER // 4 - 8)
+        chart = overlays.draw_text(chart, text, (drawing.TITLE + 3, column), size, colour, "ld")
     return chart
 
 
@@ -128,11 +129,13 @@ def _maps(
     largest = max(float(np.abs(one).max()) for one in maps.values())
     panels = []
     for name, gate in zip(pictures, gates, strict=True):
-        before = drawing.signed(maps[name], largest), f"channel {channel}, before"
-        after = drawing.signed(gate * maps[name], largest), f"after: times {gate:.3f}"
+        before = drawing.colour_signed(maps[name], largest), f"channel {channel}, before"
+        after = drawing.colour_signed(gate * maps[name], largest), f"after: times {gate:.3f}"
         for image, title in ((pictures[name], name), before, after):
             panels.append(
-                marks.panel(drawing.enlarged(image, marks.factor_for(image, SIDE)), title, SIDE)
+                overlays.panel(
+                    drawing.repeat_pixels(image, overlays.zoom_factor(image, SIDE)), title, SIDE
+                )
             )
     return panels
 
@@ -175,7 +178,7 @@ def gates_explorer(
         HatlibError: a network without channel attention, a block or channel that it does not have,
             another number of images than two.
     """
-    network = networks.in_eval(frame.network(model, "rcan-nano-x4"))
+    network = hooks.in_eval_mode(inputs.load_network(model, "rcan-nano-x4"))
     modules, pictures = blocks(network), _two(images)
     first = next(iter(modules)) if block is None else block
     if first not in modules:
@@ -189,11 +192,11 @@ def gates_explorer(
     if not 0 <= channel < channels:
         raise HatlibError(f"channel is {channel}; {first} has channels 0 to {channels - 1}")
     controls: dict[str, Any] = {
-        "block": frame.choice("block", list(modules), first),
-        "channel": frame.int_slider("channel", channel, 0, channels - 1),
-        "order": frame.choice("bars by", list(ORDERS)),
+        "block": base.choice("block", list(modules), first),
+        "channel": base.int_slider("channel", channel, 0, channels - 1),
+        "order": base.choice("bars by", list(ORDERS)),
     }
-    return frame.explorer(partial(gates_view, pictures, gated_of), controls, width=WIDTH)
+    return base.explorer(partial(gates_view, pictures, gated_of), controls, width=WIDTH)
 
 
 def _two(images: Mapping[str, np.ndarray] | None) -> dict[str, np.ndarray]:
@@ -202,12 +205,9 @@ def _two(images: Mapping[str, np.ndarray] | None) -> dict[str, np.ndarray]:
         from hatlib.data.builtin import builtin_image
 
         face = builtin_image("astronaut")[:256, 96:352]
-        return {
-            "façade": networks.lr_picture(None, "facade-5"),
-            "face": networks.imresize(face, 1 / 4),
-        }
+        return {"façade": inputs.lr_picture(None, "facade-5"), "face": imresize(face, 1 / 4)}
     if len(images) != 2:
         raise HatlibError(f"gates are compared on two images by name, got {len(images)}")
     for image in images.values():
         check_image(image)
-    return {name: frame.photo(image, networks.SIDE) for name, image in images.items()}
+    return {name: inputs.photo(image, inputs.LR_SIDE) for name, image in images.items()}

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image as PillowImage
 from PIL import ImageDraw
 
-from hatlib.course.widgets import drawing, frame
+from hatlib.course.widgets import base, drawing
 from hatlib.course.widgets.drawing import BLUE, GOLD, INK, PALE, RED, WHITE
 from hatlib.models.hat import PRESETS, HATConfig
 
@@ -110,7 +110,7 @@ def hat_cost_view(
         "float32, kept for an LR pixel in a HAB and the OCAB, in kB": _chart(bytes_, shades, 1e3),
     }
     scores = LR * max(bytes_[1]["scores of a HAB"], bytes_[1]["scores of the OCAB"]) / 1e6
-    return drawing.beside(panels), (
+    return drawing.place_side_by_side(panels), (
         f"<b>w = {window}, γ = {ratio:g}, β = {compress}</b>{'' if cab else ', no CAB'}{'' if ocab else ', no OCAB'}: "
         f"{groups} groups take {groups * LR * second / 1e9:.1f} G multiply-adds for a 64×64 LR image, as published "
         f"{groups * LR * first / 1e9:.1f} G: <b>{second / first:.2f} times</b>.<br>Scores kept whole would take "
@@ -161,12 +161,12 @@ def hat_cost_explorer(config: HATConfig = PRESETS["hat"]) -> ipywidgets.VBox:
         config: the sizes to compare with; HAT's by default.
     """
     controls = {
-        "window": frame.stops("window w (tokens)", list(WINDOWS), config.window_size),
-        "ratio": frame.stops("overlap ratio γ", list(RATIOS), config.overlap_ratio),
-        "compress": frame.stops(
+        "window": base.stops("window w (tokens)", list(WINDOWS), config.window_size),
+        "ratio": base.stops("overlap ratio γ", list(RATIOS), config.overlap_ratio),
+        "compress": base.stops(
             "β: channels / those inside a CAB", list(RATES), config.compress_ratio
         ),
-        "cab": frame.switch("CAB beside each attention"),
-        "ocab": frame.switch("OCAB at the end of each group"),
+        "cab": base.switch("CAB beside each attention"),
+        "ocab": base.switch("OCAB at the end of each group"),
     }
-    return frame.explorer(partial(hat_cost_view, config), controls, 2 * WIDTH + 3 * drawing.GAP)
+    return base.explorer(partial(hat_cost_view, config), controls, 2 * WIDTH + 3 * drawing.GAP)

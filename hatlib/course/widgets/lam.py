@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hatlib import attribution
-from hatlib.course.widgets import drawing, frame, marks, networks
+from hatlib.course.widgets import base, drawing, hooks, inputs, overlays
 from hatlib.errors import HatlibError
 from hatlib.models import Network
 
@@ -26,7 +26,7 @@ LR_SIDE = 48  # LR pixels: a map of them takes a second or two with a nano netwo
 STEPS = (5, 10, 20, 50)  # 50 is the paper's, with the gradient at the end of each step
 DEFAULT_STEPS = 5  # few, for speed; the caption says what they miss
 SHOWN = 288  # pixels: side of each of the three panels
-WIDTH = 3 * (SHOWN + 2 * marks.MARGIN) + 4 * drawing.GAP
+WIDTH = 3 * (SHOWN + 2 * overlays.MARGIN) + 4 * drawing.GAP
 NEAR = 96  # SR pixels: side of what is shown around the window
 SMALLEST, LARGEST = 4, 64  # SR pixels: side of the window
 Attribute = Callable[[str, attribution.Window, int], attribution.Attribution]
@@ -54,9 +54,9 @@ def lam_view(
         uint8 (H, W, 3) and an HTML caption.
     """
     found = attribute(network, (row, column, size), steps)
-    times, scale = marks.factor_for(lr, SHOWN), found.sr.shape[0] // lr.shape[0]
-    large = drawing.enlarged(lr, times)
-    used = marks.painted(large, drawing.enlarged(np.sqrt(found.map), times))
+    times, scale = overlays.zoom_factor(lr, SHOWN), found.sr.shape[0] // lr.shape[0]
+    large = drawing.repeat_pixels(lr, times)
+    used = overlays.tint(large, drawing.repeat_pixels(np.sqrt(found.map), times))
     box = (
         row * times // scale,
         column * times // scale,
@@ -64,16 +64,20 @@ def lam_view(
         size * times // scale,
     )
     parts = {
-        f"LR, {lr.shape[0]}×{lr.shape[1]}, and the window": marks.with_frames(
-            large, 1, [(box, marks.ORANGE)]
+        f"LR, {lr.shape[0]}×{lr.shape[1]}, and the window": overlays.draw_frames(
+            large, 1, [(box, overlays.ORANGE)]
         ),
-        "√ of each LR pixel's attribution, in red": marks.with_frames(
-            used, 1, [(box, marks.ORANGE)]
+        "√ of each LR pixel's attribution, in red": overlays.draw_frames(
+            used, 1, [(box, overlays.ORANGE)]
         ),
         f"SR by {network}": _near(found.sr, (row, column, size)),
     }
-    panels = [marks.panel(image, title, SHOWN + 2 * marks.MARGIN) for title, image in parts.items()]
-    return drawing.beside(panels), _caption(found, html.escape(network), (row, column, size), steps)
+    panels = [
+        overlays.panel(image, title, SHOWN + 2 * overlays.MARGIN) for title, image in parts.items()
+    ]
+    return drawing.place_side_by_side(panels), _caption(
+        found, html.escape(network), (row, column, size), steps
+    )
 
 
 def _near(sr: np.ndarray, window: attribution.Window) -> np.ndarray:
@@ -85,9 +89,11 @@ def _near(sr: np.ndarray, window: attribution.Window) -> np.ndarray:
         for at, length in zip((row, column), sr.shape[:2], strict=True)
     )
     crop = sr[top : top + side, left : left + side]
-    times = marks.factor_for(crop, SHOWN)
+    times = overlays.zoom_factor(crop, SHOWN)
     frame_of = (row - top, column - left, size, size)
-    return marks.with_frames(drawing.enlarged(crop, times), times, [(frame_of, marks.ORANGE)])
+    return overlays.draw_frames(
+        drawing.repeat_pixels(crop, times), times, [(frame_of, overlays.ORANGE)]
+    )
 
 
 def _caption(
@@ -119,11 +125,11 @@ def lam_explorer(
         HatlibError: no network, networks of different scales, an image smaller than the window.
     """
     chosen = _named(models)
-    lr = networks.lr_picture(image, "facade-5", LR_SIDE)
+    lr = inputs.lr_picture(image, "facade-5", LR_SIDE)
     scale = next(iter(chosen.values())).scale
     height, width = (scale * side for side in lr.shape[:2])
     most = min(LARGEST, height, width)
-    networks.check_pixels(lr, -(-SMALLEST // scale), f"a window of {SMALLEST}×{SMALLEST} SR pixels")
+    inputs.check_size(lr, -(-SMALLEST // scale), f"a window of {SMALLEST}×{SMALLEST} SR pixels")
 
     @lru_cache(maxsize=64)
     def attribute(name: str, window: attribution.Window, steps: int) -> attribution.Attribution:
@@ -131,17 +137,17 @@ def lam_explorer(
 
     side = min(16, most)
     controls: dict[str, Any] = {
-        "network": frame.choice("network", list(chosen)),
-        "size": frame.int_slider(
+        "network": base.choice("network", list(chosen)),
+        "size": base.int_slider(
             "side of the window (SR pixels)", side, min(SMALLEST, most), most, 4
         ),
-        "row": frame.int_slider(
+        "row": base.int_slider(
             "upper edge of the window (SR pixels)", (height - side) // 2, 0, height - side, 4
         ),
-        "column": frame.int_slider(
+        "column": base.int_slider(
             "left edge of the window (SR pixels)", (width - side) // 2, 0, width - side, 4
         ),
-        "steps": frame.stops("steps of the path", list(STEPS), DEFAULT_STEPS),
+        "steps": base.stops("steps of the path", list(STEPS), DEFAULT_STEPS),
     }
 
     def keep_inside(_: Any) -> None:
@@ -151,15 +157,15 @@ def lam_explorer(
         )
 
     controls["size"].observe(keep_inside, names="value")
-    return frame.explorer(partial(lam_view, lr, attribute), controls, WIDTH, slow=True)
+    return base.explorer(partial(lam_view, lr, attribute), controls, WIDTH, slow=True)
 
 
 def _named(models: Mapping[str, Network] | Network | None) -> dict[str, Network]:
     """The networks by name; all of one scale, so that a window means the same to each."""
     if models is None:
-        models = {name: frame.network(name, name) for name in NETWORKS}
+        models = {name: inputs.load_network(name, name) for name in NETWORKS}
     elif isinstance(models, Network):
-        models = {networks.kind_of(models): models}
+        models = {hooks.class_name(models): models}
     if not models:
         raise HatlibError("LAM needs at least one network")
     scales = {name: model.scale for name, model in models.items()}

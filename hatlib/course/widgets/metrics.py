@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from hatlib.course.widgets import frame
+from hatlib.course.widgets import base, inputs
 from hatlib.errors import HatlibError
 from hatlib.imaging.convert import round_to_uint8
 from hatlib.imaging.degradation import jpeg
@@ -111,7 +111,7 @@ def metrics_explorer(image: np.ndarray | None = None) -> ipywidgets.VBox:
         image: uint8 (H, W, 3) or (H, W), at least 11×11; the middle 512×512 pixels of a larger one.
             A built-in photograph by default.
     """
-    hr = frame.photo(image)
+    hr = inputs.photo(image)
     side = min(hr.shape[:2])
     most = (side - 11) // 2
     if side < 11:
@@ -119,9 +119,9 @@ def metrics_explorer(image: np.ndarray | None = None) -> ipywidgets.VBox:
             f"SSIM needs an image of at least 11×11 pixels, got {hr.shape[0]}×{hr.shape[1]}"
         )
     controls = {
-        "kind": frame.choice("distortion", list(DISTORTIONS)),
-        "strength": frame.float_slider("strength", 0.5, 0.0, 1.0, 0.02),
-        "channel": frame.choice("channel", [("Y (luma, 16–235)", "y"), ("RGB", "rgb")], "y"),
-        "shave": frame.int_slider("shave (pixels at each border)", min(4, most), 0, min(32, most)),
+        "kind": base.choice("distortion", list(DISTORTIONS)),
+        "strength": base.float_slider("strength", 0.5, 0.0, 1.0, 0.02),
+        "channel": base.choice("channel", [("Y (luma, 16–235)", "y"), ("RGB", "rgb")], "y"),
+        "shave": base.int_slider("shave (pixels at each border)", min(4, most), 0, min(32, most)),
     }
-    return frame.explorer(partial(metrics_view, hr), controls, width=2 * hr.shape[1] + 8)
+    return base.explorer(partial(metrics_view, hr), controls, width=2 * hr.shape[1] + 8)

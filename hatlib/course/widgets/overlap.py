@@ -14,7 +14,7 @@ import torch
 from PIL import Image as PillowImage
 from PIL import ImageDraw
 
-from hatlib.course.widgets import drawing, frame
+from hatlib.course.widgets import base, drawing, inputs
 from hatlib.course.widgets.drawing import BLUE, GOLD, INK, PALE, WHITE
 from hatlib.course.widgets.windows import window_numbers
 from hatlib.errors import HatlibError
@@ -112,7 +112,7 @@ def overlap_view(
         if outside.any()
         else "all of these keys lie on the map"
     )
-    return drawing.beside(panels, WIDTH, HEIGHT), (
+    return drawing.place_side_by_side(panels, WIDTH, HEIGHT), (
         f"<b>γ = {ratio:g}</b>: T = {window}·{window} = {window**2} queries, S = {side}·{side} = {side**2} keys, "
         f"(1 + γ)² = {(1 + ratio) ** 2:g} times as many; {zeros}.<br>Multiply-adds of a token with C = {channels}: "
         f"4·C² = {linear:,} in the linear layers (grey), <b>2·S·C = {attention:,}</b> in scores and weighted sum; "
@@ -124,9 +124,9 @@ def overlap_view(
 def _map(tokens: np.ndarray, window: int, side: int, row: int, column: int) -> np.ndarray:
     """The map with the zeros that the largest windows need around it, query windows, and one key
     window."""
-    image = np.pad(drawing.mixed(tokens, WHITE, 0.35), ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)))
+    image = np.pad(drawing.blend(tokens, WHITE, 0.35), ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)))
     numbers = np.pad(window_numbers(len(tokens), window) + 1, MARGIN)
-    picture = drawing.hatched(drawing.enlarged(image, CELL), numbers == 0, CELL)
+    picture = drawing.hatch(drawing.repeat_pixels(image, CELL), numbers == 0, CELL)
     drawing.draw_borders(picture, numbers, CELL, INK)
     y, x = (np.arange(len(numbers)) - MARGIN - window * place for place in (row, column))
     for margin, colour in (((side - window) // 2, BLUE), (0, GOLD)):
@@ -140,7 +140,7 @@ def _key_window(keys: np.ndarray, outside: np.ndarray, window: int) -> np.ndarra
     in it."""
     side = len(keys)
     cell = PANEL // side
-    picture = drawing.hatched(drawing.enlarged(keys, cell), outside, cell)
+    picture = drawing.hatch(drawing.repeat_pixels(keys, cell), outside, cell)
     drawing.draw_borders(picture, np.arange(side**2).reshape(side, side) + 1, cell, (128, 128, 128))
     inside = np.abs(np.arange(side) - (side - 1) / 2) < window / 2
     drawing.draw_borders(picture, np.ones((side, side)), cell, BLUE, 3)
@@ -181,16 +181,16 @@ def overlap_explorer(image: np.ndarray | None = None, channels: int = 180) -> ip
         image: uint8 (H, W, 3) or (H, W), shown with 48×48 pixels, one a token. A façade by default.
         channels: C, for the cost; HAT has 180, hat-nano 48.
     """
-    window = frame.stops("query window w (tokens)", list(WINDOWS), 16)
-    row = frame.int_slider("row of the query window", 0, 0, SIDE // 16 - 1)
-    column = frame.int_slider("column of the query window", 1, 0, SIDE // 16 - 1)
+    window = base.stops("query window w (tokens)", list(WINDOWS), 16)
+    row = base.int_slider("row of the query window", 0, 0, SIDE // 16 - 1)
+    column = base.int_slider("column of the query window", 1, 0, SIDE // 16 - 1)
 
     def limit(_: object) -> None:
         row.max = column.max = SIDE // window.value - 1
 
     window.observe(limit, names="value")
-    ratio = frame.stops("overlap ratio γ", list(RATIOS), 0.5)
+    ratio = base.stops("overlap ratio γ", list(RATIOS), 0.5)
     controls = {"window": window, "ratio": ratio, "row": row, "column": column}
-    return frame.explorer(
-        partial(overlap_view, frame.token_map(image, SIDE), channels=channels), controls, WIDTH
+    return base.explorer(
+        partial(overlap_view, inputs.token_map(image, SIDE), channels=channels), controls, WIDTH
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import torch
 
-from hatlib.course.widgets import drawing, frame, marks, networks
+from hatlib.course.widgets import base, drawing, hooks, inputs, overlays
 from hatlib.errors import HatlibError
 from hatlib.imaging.convert import crop_to_multiple
 from hatlib.models import Network
@@ -33,8 +33,8 @@ BOTH = "q·k and position, as in the network"
 SCORES = {BOTH: (True, True), "q·k only": (True, False), "position only": (False, True)}
 MEAN = 0  # the number of the head that stands for the mean of all
 SHOWN = 320  # pixels: side of each of the three panels, at most
-WIDTH = 3 * SHOWN + 2 * marks.MARGIN + drawing.BAR + 5 * drawing.GAP
-HEIGHT = SHOWN + 2 * marks.MARGIN + marks.BAND + 2 * drawing.GAP
+WIDTH = 3 * SHOWN + 2 * overlays.MARGIN + drawing.BAR + 5 * drawing.GAP
+HEIGHT = SHOWN + 2 * overlays.MARGIN + overlays.BAND + 2 * drawing.GAP
 
 Attention = WindowAttention | OverlappingAttention
 
@@ -61,13 +61,15 @@ def record(model: Network, lr: np.ndarray) -> Recorded:
     Raises:
         HatlibError: a network without window attention, an image smaller than a window.
     """
-    places = cast("dict[tuple[int, int], Attention]", networks.by_place(model, BiasedAttention))
+    places = cast(
+        "dict[tuple[int, int], Attention]", hooks.modules_by_place(model, BiasedAttention)
+    )
     if not places:
         raise HatlibError(
-            f"{networks.kind_of(model)} has no window attention to show; SwinIR, HAT and DRCT have"
+            f"{hooks.class_name(model)} has no window attention to show; SwinIR, HAT and DRCT have"
         )
     window = max(attention.window for attention in places.values())
-    networks.check_pixels(lr, window, f"attention in windows of {window}×{window}")
+    inputs.check_size(lr, window, f"attention in windows of {window}×{window}")
     lr = np.ascontiguousarray(crop_to_multiple(lr, window))
     names: dict[torch.nn.Module, str] = {
         attention: _name(place, attention) for place, attention in places.items()
@@ -75,22 +77,22 @@ def record(model: Network, lr: np.ndarray) -> Recorded:
     maps: dict[str, torch.Tensor] = {}
 
     def keep_input(
-        attention: torch.nn.Module, inputs: tuple[torch.Tensor, ...], _: torch.Tensor
+        attention: torch.nn.Module, given: tuple[torch.Tensor, ...], _: torch.Tensor
     ) -> None:
-        maps[names[attention]] = inputs[0][0].clone()
+        maps[names[attention]] = given[0][0].clone()
 
     def keep_output(
-        attention: OverlappingAttention, _: object, inputs: object, output: torch.Tensor
+        attention: OverlappingAttention, _: object, given: object, output: torch.Tensor
     ) -> None:
         maps[names[attention]] = output[0].clone()
 
-    hooks: dict[torch.nn.Module, Callable[..., None]] = {}
+    keepers: dict[torch.nn.Module, Callable[..., None]] = {}
     for attention in places.values():
         if isinstance(attention, OCAB):  # it is called with the map before the norm
-            hooks[attention.norm1] = partial(keep_output, attention)
+            keepers[attention.norm1] = partial(keep_output, attention)
         else:
-            hooks[attention] = keep_input
-    networks.run_recorded(model, lr, hooks)
+            keepers[attention] = keep_input
+    hooks.run_with_hooks(model, lr, keepers)
     return Recorded(
         lr, {names[attention]: (attention, maps[names[attention]]) for attention in places.values()}
     )
@@ -136,7 +138,7 @@ def weights(
     else:
         q, k, bias, box = _in_window(attention, x, row, column)
     scores = content * (q * k).sum(-1) * q.shape[-1] ** -0.5 + position * bias  # (h, S)
-    return networks.arrays(scores.softmax(-1)).reshape(-1, *box[2:]), box
+    return hooks.to_numpy(scores.softmax(-1)).reshape(-1, *box[2:]), box
 
 
 Parts = tuple[torch.Tensor, torch.Tensor, torch.Tensor, tuple[int, int, int, int]]
@@ -218,12 +220,12 @@ def query_view(
         _over_picture(recorded.lr, shown, box, window, query),
         *_keys_window(recorded.lr, shown, box, query),
     )
-    return drawing.beside(panels, WIDTH, HEIGHT), _caption(
+    return drawing.place_side_by_side(panels, WIDTH, HEIGHT), _caption(
         shown, box, recorded.lr.shape[:2], window, query
     )
 
 
-def _inside(shown: np.ndarray, box: marks.Box, size: tuple[int, ...]) -> np.ndarray:
+def _inside(shown: np.ndarray, box: overlays.Box, size: tuple[int, ...]) -> np.ndarray:
     """The weights on the map (H, W), zero outside the keys' window; what lies outside the map is
     cut off."""
     whole = np.zeros((size[0] + 2 * box[2], size[1] + 2 * box[3]), np.float32)
@@ -232,55 +234,58 @@ def _inside(shown: np.ndarray, box: marks.Box, size: tuple[int, ...]) -> np.ndar
 
 
 def _over_picture(
-    lr: np.ndarray, shown: np.ndarray, box: marks.Box, window: int, query: tuple[int, int]
+    lr: np.ndarray, shown: np.ndarray, box: overlays.Box, window: int, query: tuple[int, int]
 ) -> np.ndarray:
     """The left panel: the picture in gray, weights in red, the windows' and the query's
     outlines."""
-    size, times = lr.shape[:2], marks.factor_for(lr, SHOWN)
+    size, times = lr.shape[:2], overlays.zoom_factor(lr, SHOWN)
     strength = _inside(shown, box, size) / shown.max()
-    image = marks.painted(drawing.enlarged(lr, times), drawing.enlarged(strength, times))
-    frames: list[tuple[marks.Box, drawing.Colour]] = [
+    image = overlays.tint(drawing.repeat_pixels(lr, times), drawing.repeat_pixels(strength, times))
+    frames: list[tuple[overlays.Box, drawing.Colour]] = [
         (box, drawing.INK),
         ((*query, 1, 1), drawing.BLUE),
     ]
     if max(box[2:]) > window:
         own = (query[0] // window * window, query[1] // window * window, window, window)
-        frames.insert(1, (own, marks.ORANGE))
-    return marks.panel(
-        marks.with_frames(image, times, frames), f"{size[0]}×{size[1]} LR pixels, weights in red"
+        frames.insert(1, (own, overlays.ORANGE))
+    return overlays.panel(
+        overlays.draw_frames(image, times, frames), f"{size[0]}×{size[1]} LR pixels, weights in red"
     )
 
 
 def _keys_window(
-    lr: np.ndarray, shown: np.ndarray, box: marks.Box, query: tuple[int, int]
+    lr: np.ndarray, shown: np.ndarray, box: overlays.Box, query: tuple[int, int]
 ) -> list[np.ndarray]:
     """The other panels: the keys' pixels, black outside the picture, and their weights."""
     top, left, height, width = box
-    times, (rows, columns) = marks.factor_for(shown, SHOWN), lr.shape[:2]
+    times, (rows, columns) = overlays.zoom_factor(shown, SHOWN), lr.shape[:2]
     padded = np.pad(lr, ((height, height), (width, width), (0, 0)))
     pixels = padded[top + height :][:height, left + width :][:, :width]
     largest, images = float(shown.max()), []
-    for image in (pixels, drawing.coloured(shown, 0, largest)):
-        image = drawing.enlarged(image, times)
+    for image in (pixels, drawing.apply_colours(shown, 0, largest)):
+        image = drawing.repeat_pixels(image, times)
         if top < 0 or left < 0 or top + height > rows or left + width > columns:
-            image = marks.framed(
-                image, marks.times((-top, -left, rows, columns), times), marks.GRAY
+            image = overlays.draw_frame(
+                image, overlays.scale_box((-top, -left, rows, columns), times), overlays.GRAY
             )
         images.append(
-            marks.framed(
-                image, marks.times((query[0] - top, query[1] - left, 1, 1), times), drawing.BLUE, 3
+            overlays.draw_frame(
+                image,
+                overlays.scale_box((query[0] - top, query[1] - left, 1, 1), times),
+                drawing.BLUE,
+                3,
             )
         )
     bar = drawing.scale_bar(len(images[1]), 0, 100 * largest, drawing.HEAT)
     weighed = np.concatenate([images[1], np.full_like(bar[:, :6], 255), bar], axis=1)
     return [
-        marks.panel(images[0], f"the {height}×{width} keys", SHOWN),
-        marks.panel(weighed, "weight of each key (%)"),
+        overlays.panel(images[0], f"the {height}×{width} keys", SHOWN),
+        overlays.panel(weighed, "weight of each key (%)"),
     ]
 
 
 def _caption(
-    shown: np.ndarray, box: marks.Box, size: tuple[int, ...], window: int, query: tuple[int, int]
+    shown: np.ndarray, box: overlays.Box, size: tuple[int, ...], window: int, query: tuple[int, int]
 ) -> str:
     p = shown[shown > 0]
     effective = float(np.exp(-(p * np.log(p)).sum()))
@@ -288,7 +293,7 @@ def _caption(
     down, right = int(y) + box[0] - query[0], int(x) + box[1] - query[1]
     outside = 1 - float(_inside(shown, box, size).sum())
     beyond = (
-        f"; <b>{networks.percent(outside)}</b> of the weight falls on zeros outside the picture (beyond the "
+        f"; <b>{base.percent(outside)}</b> of the weight falls on zeros outside the picture (beyond the "
         "gray line)"
         if outside > 5e-4
         else ""
@@ -297,7 +302,7 @@ def _caption(
     return (
         f"query (blue) at row {query[0]}, column {query[1]}; keys (black) in rows {box[0]} to "
         f"{box[0] + box[2] - 1}, columns {box[1]} to {box[1] + box[3] - 1}{own}<br>"
-        f"largest weight {networks.percent(float(shown.max()))}, {_offset(down, right)}; as spread out as "
+        f"largest weight {base.percent(float(shown.max()))}, {_offset(down, right)}; as spread out as "
         f"<b>{effective:.0f} of {shown.size}</b> equal weights (exp of the entropy){beyond}"
     )
 
@@ -325,19 +330,19 @@ def query_explorer(
     Raises:
         HatlibError: a network without window attention, an image smaller than a window.
     """
-    network = networks.in_eval(frame.network(model, "hat-nano-x4"))
-    recorded = record(network, networks.lr_picture(image, "facade-5"))
+    network = hooks.in_eval_mode(inputs.load_network(model, "hat-nano-x4"))
+    recorded = record(network, inputs.lr_picture(image, "facade-5"))
     height, width = recorded.lr.shape[:2]
     heads = min(
         attention.heads for attention, _ in recorded.blocks.values()
     )  # DRCT's blocks differ
     controls = {
-        "block": frame.choice("block", list(recorded.blocks)),
-        "head": frame.choice(
+        "block": base.choice("block", list(recorded.blocks)),
+        "head": base.choice(
             "head", [("mean of all", MEAN), *[(str(head), head) for head in range(1, heads + 1)]]
         ),
-        "row": frame.int_slider("row of the query (LR pixels)", height // 2 - 3, 0, height - 1),
-        "column": frame.int_slider("column of the query (LR pixels)", width // 2 - 3, 0, width - 1),
-        "scores": frame.choice("softmax of", list(SCORES)),
+        "row": base.int_slider("row of the query (LR pixels)", height // 2 - 3, 0, height - 1),
+        "column": base.int_slider("column of the query (LR pixels)", width // 2 - 3, 0, width - 1),
+        "scores": base.choice("softmax of", list(SCORES)),
     }
-    return frame.explorer(partial(query_view, recorded), controls, width=WIDTH)
+    return base.explorer(partial(query_view, recorded), controls, width=WIDTH)

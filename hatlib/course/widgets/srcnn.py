@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from hatlib.course.widgets import drawing, frame
+from hatlib.course.widgets import base, drawing, inputs
 from hatlib.course.widgets.drawing import GOLD, SIGNED
 from hatlib.errors import HatlibError
 from hatlib.imaging.convert import crop_to_multiple, luma, to_tensor
@@ -83,13 +83,15 @@ def srcnn_view(
         else "what the network\nadds to it"
     )
     panels = [
-        drawing.titled(_sheet(filters, chosen), titles[layer]),
-        drawing.titled(
-            drawing.enlarged(drawing.gray(bicubic), cell),
+        drawing.add_title(_sheet(filters, chosen), titles[layer]),
+        drawing.add_title(
+            drawing.repeat_pixels(drawing.colour_gray(bicubic), cell),
             "2  the input: luma of the\nbicubic enlargement",
         ),
-        drawing.titled(drawing.enlarged(drawing.signed(found, limit), cell), f"3  {shown}"),
-        drawing.titled(
+        drawing.add_title(
+            drawing.repeat_pixels(drawing.colour_signed(found, limit), cell), f"3  {shown}"
+        ),
+        drawing.add_title(
             drawing.scale_bar(bicubic.shape[0] * cell, -limit, limit, SIGNED), "\nvalue"
         ),
     ]
@@ -98,7 +100,7 @@ def srcnn_view(
         if layer < 3
         else f"red brightens, blue darkens, by {255 * np.abs(found).mean():.1f} of 255 grey levels on average"
     )
-    return drawing.beside(panels, WIDTH, HEIGHT), (
+    return drawing.place_side_by_side(panels, WIDTH, HEIGHT), (
         f"<b>Layer {layer}, {LAYERS[layer - 1]}</b>: {sources} → {count} feature{'s' * (count > 1)}, weights from "
         f"{filters.min():.2g} to {filters.max():.2g}; each filter is drawn on its own scale, red above 0, blue below."
         f"<br>In 3 {passed}."
@@ -117,8 +119,10 @@ def _sheet(filters: np.ndarray, chosen: int | None) -> np.ndarray:
         top, left = k // columns * pitch + 2, k % columns * pitch + 2
         if k == chosen:
             sheet[top - 2 : top + tile + 2, left - 2 : left + tile + 2] = GOLD
-        sheet[top : top + tile, left : left + tile] = drawing.enlarged(drawing.signed(one), cell)
-    return drawing.padded(sheet, PANEL, PANEL)
+        sheet[top : top + tile, left : left + tile] = drawing.repeat_pixels(
+            drawing.colour_signed(one), cell
+        )
+    return drawing.pad(sheet, PANEL, PANEL)
 
 
 def srcnn_explorer(
@@ -133,27 +137,27 @@ def srcnn_explorer(
     Raises:
         HatlibError: another network.
     """
-    network = frame.network(model, "srcnn-x4")
+    network = inputs.load_network(model, "srcnn-x4")
     if not isinstance(network, SRCNN):
         raise HatlibError(
             f"this explorer shows SRCNN's filters; it was given {type(network).__name__}"
         )
-    hr = crop_to_multiple(frame.photo(image, PHOTO, "cat"), network.scale)
+    hr = crop_to_multiple(inputs.photo(image, PHOTO, "cat"), network.scale)
     lr = to_tensor(luma(hr, full_range=True) / 255)
     bicubic = imresize(imresize(lr, 1 / network.scale), network.scale).clamp(0, 1)
     maps = feature_maps(network, bicubic)
-    layer = frame.choice(
+    layer = base.choice(
         "layer",
         [
             (f"{k}: {name}, {len(found)} feature{'s' * (len(found) > 1)}", k)
             for k, (name, found) in enumerate(zip(LAYERS, maps, strict=True), 1)
         ],
     )
-    feature = frame.int_slider("feature (number)", 0, 0, len(maps[0]) - 1)
+    feature = base.int_slider("feature (number)", 0, 0, len(maps[0]) - 1)
 
     def limit(_: object) -> None:
         feature.max = len(maps[layer.value - 1]) - 1
 
     layer.observe(limit, names="value")
     view = partial(srcnn_view, network, bicubic[0, 0].numpy(), maps)
-    return frame.explorer(view, {"layer": layer, "feature": feature}, WIDTH)
+    return base.explorer(view, {"layer": layer, "feature": feature}, WIDTH)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hatlib.course.widgets import drawing, frame
+from hatlib.course.widgets import base, drawing, inputs
 from hatlib.course.widgets.drawing import BLUE, GOLD, INK, RED, WHITE
 from hatlib.models.window_attention import attention_mask
 
@@ -84,7 +84,7 @@ def windows_view(
         if masked
         else "the mask is off: tokens from opposite sides of the map see each other"
     )
-    return drawing.beside(panels, WIDTH, HEIGHT), (
+    return drawing.place_side_by_side(panels, WIDTH, HEIGHT), (
         f"{len(mask)} windows of T = {window}·{window} = {count} tokens. Blue, red and purple: what the roll takes to "
         f"the opposite side.<br>Window {chosen} (red frame) holds tokens of {parts} part{'s' * (parts > 1)} of the map"
         f"; {said}.<br><b>Query {query}</b> (gold; row {y}, column {x} of the map) sees "
@@ -94,15 +94,15 @@ def windows_view(
 
 def _wrapped(tokens: np.ndarray, shift: int) -> np.ndarray:
     """The map, paler, with colour where the cyclic shift takes tokens to the other side."""
-    image = drawing.mixed(tokens, WHITE, 0.35)
-    image[:shift] = drawing.mixed(image[:shift], BLUE, 0.45)
-    image[:, :shift] = drawing.mixed(image[:, :shift], RED, 0.45)
+    image = drawing.blend(tokens, WHITE, 0.35)
+    image[:shift] = drawing.blend(image[:shift], BLUE, 0.45)
+    image[:, :shift] = drawing.blend(image[:, :shift], RED, 0.45)
     return image
 
 
 def _map(tokens: np.ndarray, numbers: np.ndarray, chosen: int, query: np.ndarray) -> np.ndarray:
     """A map with its windows' borders, one window framed, and one token marked."""
-    picture = drawing.enlarged(tokens, CELL)
+    picture = drawing.repeat_pixels(tokens, CELL)
     drawing.draw_borders(picture, numbers + 1, CELL, INK)
     drawing.draw_borders(picture, numbers == chosen, CELL, RED, 3)
     top, left = query * CELL
@@ -115,8 +115,8 @@ def _seen(tokens: np.ndarray, seen: np.ndarray, part: np.ndarray, query: int) ->
     part of the map."""
     window = round(len(tokens) ** 0.5)
     cell = SIDE * CELL // window
-    picture = drawing.enlarged(tokens.reshape(window, window, 3), cell)
-    picture = drawing.hatched(picture, ~seen.reshape(window, window), cell)
+    picture = drawing.repeat_pixels(tokens.reshape(window, window, 3), cell)
+    picture = drawing.hatch(picture, ~seen.reshape(window, window), cell)
     drawing.draw_borders(
         picture, np.arange(len(tokens)).reshape(window, window) + 1, cell, (128, 128, 128)
     )
@@ -134,7 +134,7 @@ def _mask(may_look: np.ndarray, query: int) -> np.ndarray:
     picture = np.where(may_look[..., None], np.array(WHITE, np.uint8), np.array(INK, np.uint8))
     row = np.zeros(may_look.shape)
     row[query] = 0.6
-    picture = drawing.enlarged(drawing.mixed(picture, GOLD, row), cell)
+    picture = drawing.repeat_pixels(drawing.blend(picture, GOLD, row), cell)
     drawing.draw_borders(picture, np.ones_like(may_look), cell, INK)
     return picture
 
@@ -145,11 +145,11 @@ def windows_explorer(image: np.ndarray | None = None) -> ipywidgets.VBox:
     Args:
         image: uint8 (H, W, 3) or (H, W), shown with 48×48 pixels, one a token. A façade by default.
     """
-    tokens = frame.token_map(image, SIDE)
-    window = frame.stops("window side w (tokens)", list(WINDOWS), 8)
-    shift = frame.int_slider("cyclic shift (tokens)", 4, 0, 7)
-    chosen = frame.int_slider("window (number, reading order)", 35, 0, 35)
-    query = frame.int_slider("query token (number in its window)", 18, 0, 63)
+    tokens = inputs.token_map(image, SIDE)
+    window = base.stops("window side w (tokens)", list(WINDOWS), 8)
+    shift = base.int_slider("cyclic shift (tokens)", 4, 0, 7)
+    chosen = base.int_slider("window (number, reading order)", 35, 0, 35)
+    query = base.int_slider("query token (number in its window)", 18, 0, 63)
 
     def limit(_: object) -> None:
         w = window.value
@@ -161,6 +161,6 @@ def windows_explorer(image: np.ndarray | None = None) -> ipywidgets.VBox:
         "shift": shift,
         "chosen": chosen,
         "query": query,
-        "masked": frame.switch("mask: keep apart what was not together"),
+        "masked": base.switch("mask: keep apart what was not together"),
     }
-    return frame.explorer(partial(windows_view, tokens), controls, WIDTH)
+    return base.explorer(partial(windows_view, tokens), controls, WIDTH)

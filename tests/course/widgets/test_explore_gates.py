@@ -94,13 +94,13 @@ def test_gates_view_says_what_it_shows() -> None:
 @pytest.mark.parametrize("order", ORDERS)
 def test_bars_are_ordered_as_asked(order: str, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[Any] = []
-    bars = gates.marks.bars
+    bars = gates.overlays.bar_chart
 
     def spy(groups: Any, width: int, height: int, chosen: int) -> np.ndarray:
         drawn.append((*[values for values, _ in groups], chosen))
         return bars(groups, width, height, chosen)
 
-    monkeypatch.setattr(gates.marks, "bars", spy)
+    monkeypatch.setattr(gates.overlays, "bar_chart", spy)
     gates_view(PICTURES, of_network, "group 1, block 2", 7, order)
     ((first, second, chosen),) = drawn
     one, two = (of_network("group 1, block 2", name)[1] for name in PICTURES)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hatlib import attribution, models
-from hatlib.course.widgets import lam, marks
+from hatlib.course.widgets import lam, overlays
 from hatlib.course.widgets.lam import lam_explorer, lam_view
 from hatlib.data.builtin import builtin_image
 from hatlib.errors import HatlibError
@@ -49,7 +49,7 @@ def test_lam_view_paints_the_map_where_it_is() -> None:
     middle = picture[:, lam.WIDTH // 3 : 2 * lam.WIDTH // 3]
     red = (middle == (176, 0, 32)).all(axis=2)
     assert red.sum() == 12**2  # one LR pixel, twelve times as large
-    orange = (picture == marks.ORANGE).all(axis=2)
+    orange = (picture == overlays.ORANGE).all(axis=2)
     assert orange.any(axis=0).sum() == 2 * (24 + 4) + 8 * 3 + 4  # in LR twice, and in SR
     assert "add up to all of the detail" in caption and "1 of 480 LR pixels" in caption
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from hatlib.course.widgets.frame import png
+from hatlib.course.widgets.base import png
 from hatlib.course.widgets.metrics import DISTORTIONS, NEGATIVE, metrics_explorer, metrics_view
 from hatlib.data.builtin import builtin_image
 from hatlib.errors import HatlibError

@@ -111,12 +111,12 @@ def test_bias_view_shows_the_row_and_its_softmax(hat: models.Network) -> None:
     cells = picture[
         top + 10 : top + 252 : 21, left + 10 : left + 252 : 21
     ]  # 12×12 cells of 21 pixels
-    np.testing.assert_array_equal(cells, drawing.signed(row.numpy().reshape(12, 12), limit))
+    np.testing.assert_array_equal(cells, drawing.colour_signed(row.numpy().reshape(12, 12), limit))
     weights = row.softmax(0).numpy()
     left += bias.PANEL + 2 * drawing.GAP + drawing.BAR
     cells = picture[top + 10 : top + 252 : 21, left + 10 : left + 252 : 21]
     np.testing.assert_array_equal(
-        cells, drawing.coloured(weights.reshape(12, 12), 0, weights.max())
+        cells, drawing.apply_colours(weights.reshape(12, 12), 0, weights.max())
     )
     assert (
         f"largest weight would be {weights.max():.2%}" in caption and "row 1, column 3" in caption
@@ -162,9 +162,9 @@ def test_srcnn_view_shows_filters_and_maps(small_srcnn: SRCNN) -> None:
         picture, caption = srcnn.srcnn_view(small_srcnn, bicubic, maps, layer, feature)
         values = maps[layer - 1][feature] - (bicubic if layer == 3 else 0)
         shown = picture[top : top + 320 : 10, left + 332 : left + 652 : 10]
-        np.testing.assert_array_equal(shown, drawing.signed(values))
+        np.testing.assert_array_equal(shown, drawing.colour_signed(values))
         np.testing.assert_array_equal(
-            picture[top : top + 320 : 10, left : left + 320 : 10], drawing.gray(bicubic)
+            picture[top : top + 320 : 10, left : left + 320 : 10], drawing.colour_gray(bicubic)
         )
         if layer < 3:
             assert f"blue is cut to 0 ({(values <= 0).mean():.0%} of the pixels)" in caption
@@ -174,7 +174,7 @@ def test_srcnn_view_shows_filters_and_maps(small_srcnn: SRCNN) -> None:
     picture = srcnn.srcnn_view(small_srcnn, bicubic, maps, 1, 5)[0][
         top + 108 :, drawing.GAP + 2 * 106 + 2 :
     ]
-    np.testing.assert_array_equal(picture[5:99:11, 5:99:11], drawing.signed(first))
+    np.testing.assert_array_equal(picture[5:99:11, 5:99:11], drawing.colour_signed(first))
     last = srcnn.srcnn_view(small_srcnn, bicubic, maps, 2, 99)  # one too large is the last
     np.testing.assert_array_equal(last[0], srcnn.srcnn_view(small_srcnn, bicubic, maps, 2, 3)[0])
 

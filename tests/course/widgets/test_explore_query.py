@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from hatlib import models
-from hatlib.course.widgets import networks, query
+from hatlib.course.widgets import base, query
 from hatlib.course.widgets.query import query_explorer, query_view, record, weights
 from hatlib.data.builtin import builtin_image
 from hatlib.errors import HatlibError
@@ -130,7 +130,7 @@ def test_what_falls_outside_the_picture_is_said() -> None:
     outside = 1 - shares[1, 2:, 2:].sum()
     assert outside > 0.01
     _, caption = query_view(recorded, block, 2, 0, 0)
-    assert f"<b>{networks.percent(outside)}</b> of the weight falls on zeros outside" in caption
+    assert f"<b>{base.percent(outside)}</b> of the weight falls on zeros outside" in caption
     assert "own window in orange" in caption and "rows -2 to 9" in caption
     assert "outside" not in query_view(recorded, block, 2, 12, 12)[1]
 
@@ -141,7 +141,7 @@ def test_query_view_paints_the_weights_on_the_picture() -> None:
     picture, caption = query_view(recorded, block, 1, 10, 20)
     assert picture.dtype == np.uint8 and picture.shape[1] == query.WIDTH
     largest = weights(*recorded.blocks[block], 10, 20)[0][0].max()
-    assert f"largest weight {networks.percent(largest)}," in caption
+    assert f"largest weight {base.percent(largest)}," in caption
     assert "of 64" in caption and "row 10, column 20" in caption
     others = [
         query_view(recorded, *settings)[0]
@@ -158,7 +158,7 @@ def test_query_view_paints_the_weights_on_the_picture() -> None:
 
 
 def test_shares_in_words() -> None:
-    assert [networks.percent(share) for share in (0, 0.0042, 0.0999, 0.1, 0.374, 1)] == [
+    assert [base.percent(share) for share in (0, 0.0042, 0.0999, 0.1, 0.374, 1)] == [
         "0 %",
         "0.4 %",
         "10.0 %",

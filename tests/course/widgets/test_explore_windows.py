@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from hatlib.course.widgets import drawing, frame, overlap, windows
+from hatlib.course.widgets import drawing, inputs, overlap, windows
 from hatlib.errors import HatlibError
 from hatlib.models.window_attention import (
     OverlappingAttention,
@@ -19,7 +19,7 @@ from hatlib.models.window_attention import (
 )
 from tests.helpers.shown import is_opaque_and_pale, move_everything
 
-TOKENS = frame.token_map(None, windows.SIDE)
+TOKENS = inputs.token_map(None, windows.SIDE)
 MAP = windows.SIDE * windows.CELL
 TOP = drawing.GAP + 38  # where the panels begin, below two lines of title
 

@@ -1,4 +1,4 @@
-"""hatlib.course.widgets.uploading: a photo by path, from the browser, or asked for on Colab. Runs
+"""hatlib.course.widgets.upload: a photo by path, from the browser, or asked for on Colab. Runs
 under ipywidgets 7 too."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""hatlib.course.widgets.wiping: what lies to the left and to the right of the line."""
+"""hatlib.course.widgets.before_after: what lies to the left and to the right of the line."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import time
 import numpy as np
 import pytest
 
-from hatlib.course.widgets import marks, wipe
-from hatlib.course.widgets.frame import png
-from hatlib.course.widgets.wiping import wipe_view
+from hatlib.course.widgets import overlays, wipe
+from hatlib.course.widgets.base import png
+from hatlib.course.widgets.before_after import wipe_view
 from hatlib.data.builtin import builtin_image
 from hatlib.errors import HatlibError
 from tests.helpers.shown import move_everything
@@ -27,7 +27,7 @@ def test_wipe_view_shows_each_on_its_side(position: int) -> None:
     left, right = above[::2, : max(0, cut - 2) : 2], above[::2, cut + 2 :: 2]
     np.testing.assert_array_equal(left, HR[:180, : left.shape[1]])
     np.testing.assert_array_equal(right, 255 - HR[:180, 320 - right.shape[1] :])
-    lines = (above == marks.ORANGE).all(axis=(0, 2))
+    lines = (above == overlays.ORANGE).all(axis=(0, 2))
     assert lines.sum() == (0 if position in (0, 100) else 2) and not lines[: max(0, cut - 2)].any()
     assert "<b>HR</b>" in caption and "<b>&lt;inverse&gt;</b>" in caption and "2×2" in caption
     named = (picture[-30:] == 255).all(axis=2).any(axis=0)

@@ -1,4 +1,4 @@
-"""hatlib.course.widgets.frame: what all explorers share."""
+"""hatlib.course.widgets.base: what all explorers share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image as PillowImage
 
 from hatlib import models
 from hatlib.course import widgets
-from hatlib.course.widgets import frame
+from hatlib.course.widgets import base, inputs
 from hatlib.errors import HatlibError
 
 
@@ -24,8 +24,8 @@ def gray(level: int, kind: str) -> tuple[np.ndarray, str]:
 
 def controls() -> dict[str, Any]:
     return {
-        "level": frame.int_slider("level", 5, 0, 20),
-        "kind": frame.choice("kind", ["one", "two", "three"]),
+        "level": base.int_slider("level", 5, 0, 20),
+        "kind": base.choice("kind", ["one", "two", "three"]),
     }
 
 
@@ -34,7 +34,7 @@ def pixel(picture: Any) -> int:
 
 
 def test_an_error_becomes_the_caption_and_the_next_picture_is_drawn() -> None:
-    panel, picture, caption = frame.explorer(gray, controls()).children
+    panel, picture, caption = base.explorer(gray, controls()).children
     level, kind, reset = panel.children
     level.value = 13
     assert caption.value.endswith(
@@ -51,9 +51,9 @@ def test_an_error_becomes_the_caption_and_the_next_picture_is_drawn() -> None:
 
 def test_an_error_at_the_first_values_is_raised() -> None:
     with pytest.raises(HatlibError, match="13 is <unlucky>"):
-        frame.explorer(
+        base.explorer(
             gray,
-            {"level": frame.int_slider("level", 13, 0, 20), "kind": frame.choice("kind", ["one"])},
+            {"level": base.int_slider("level", 13, 0, 20), "kind": base.choice("kind", ["one"])},
         )
 
 
@@ -64,11 +64,11 @@ def test_a_picture_is_drawn_once_a_change_and_once_a_reset() -> None:
         drawn.append((first, second))
         return np.zeros((2, 2, 3), np.uint8), ""
 
-    first, second = frame.int_slider("first", 4, 0, 9), frame.int_slider("second", 3, 0, 4)
+    first, second = base.int_slider("first", 4, 0, 9), base.int_slider("second", 3, 0, 4)
     first.observe(
         lambda change: setattr(second, "max", change["new"]), names="value"
     )  # one limits the other
-    box = frame.explorer(render, {"first": first, "second": second})
+    box = base.explorer(render, {"first": first, "second": second})
     first.value = 1
     assert drawn == [(4, 3), (1, 1)]
     box.children[0].children[-1].click()
@@ -77,8 +77,8 @@ def test_a_picture_is_drawn_once_a_change_and_once_a_reset() -> None:
 
 def test_a_slow_explorer_says_so_and_waits_until_a_slider_is_let_go() -> None:
     captions = []
-    slider, kind = frame.int_slider("level", 5, 0, 20), frame.choice("kind", ["one", "two"])
-    caption = frame.explorer(gray, {"level": slider, "kind": kind}, slow=True).children[2]
+    slider, kind = base.int_slider("level", 5, 0, 20), base.choice("kind", ["one", "two"])
+    caption = base.explorer(gray, {"level": slider, "kind": kind}, slow=True).children[2]
     caption.observe(lambda change: captions.append(change["new"]), names="value")
     kind.value = "two"
     assert captions == ["computing …", "second"]
@@ -86,28 +86,28 @@ def test_a_slow_explorer_says_so_and_waits_until_a_slider_is_let_go() -> None:
 
 
 def test_choice_and_switch() -> None:
-    assert frame.choice("kind", [("a long label", 3), ("another", 4)]).value == 3
-    assert frame.choice("kind", ["one", "two"], "two").value == "two"
-    assert frame.switch("mask").value is True
-    assert frame.switch("mask", False).value is False
+    assert base.choice("kind", [("a long label", 3), ("another", 4)]).value == 3
+    assert base.choice("kind", ["one", "two"], "two").value == "two"
+    assert base.switch("mask").value is True
+    assert base.switch("mask", False).value is False
 
 
 def test_photo_takes_the_middle_of_gray_float_and_large_pictures() -> None:
     picture = np.arange(60, dtype=np.uint8).reshape(6, 10)
     np.testing.assert_array_equal(
-        frame.photo(picture, side=4), picture[1:5, 3:7, None].repeat(3, axis=2)
+        inputs.photo(picture, side=4), picture[1:5, 3:7, None].repeat(3, axis=2)
     )
-    np.testing.assert_array_equal(frame.photo(picture / 255), picture[..., None].repeat(3, axis=2))
-    assert frame.photo(None, side=64, name="coffee").shape == (64, 64, 3)
+    np.testing.assert_array_equal(inputs.photo(picture / 255), picture[..., None].repeat(3, axis=2))
+    assert inputs.photo(None, side=64, name="coffee").shape == (64, 64, 3)
     with pytest.raises(HatlibError, match=r"got \(2, 2, 2\)"):
-        frame.photo(np.zeros((2, 2, 2), np.uint8))
+        inputs.photo(np.zeros((2, 2, 2), np.uint8))
 
 
 def test_network_is_taken_as_given_or_loaded() -> None:
     model = models.create("rcan-nano", 2)
-    assert frame.network(model, "bicubic") is model
-    assert isinstance(frame.network(None, "bicubic"), models.interpolation.Bicubic)
-    assert isinstance(frame.network("nearest", "bicubic"), models.interpolation.Nearest)
+    assert inputs.load_network(model, "bicubic") is model
+    assert isinstance(inputs.load_network(None, "bicubic"), models.interpolation.Bicubic)
+    assert isinstance(inputs.load_network("nearest", "bicubic"), models.interpolation.Nearest)
 
 
 def test_every_public_name_is_an_explorer_or_a_part_of_one() -> None:

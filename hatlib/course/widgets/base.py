@@ -1,6 +1,6 @@
-"""What every explorer is made of: a picture and a caption that follow some controls.
+"""The base of every explorer: controls, and a picture and a caption that follow them.
 
-It uses only what ipywidgets 7.7 (Colab) and 8 (JupyterLab) both have.
+This file uses only what ipywidgets 7.7 (Colab) and 8 (JupyterLab) both have.
 """
 
 from __future__ import annotations
@@ -15,21 +15,17 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from hatlib.errors import HatlibError
-from hatlib.imaging.convert import check_image, round_to_uint8
-from hatlib.imaging.resize import imresize
-from hatlib.models import Network
-from hatlib.weights import files
 
 if TYPE_CHECKING:
     import ipywidgets
 
-WITHIN = "calc(100% - 4px)"  # the page's width less the margins of a widget, so that no column of pixels is cut off
+# The page's width less the margins of a widget, so that no column of pixels is cut off.
+MAX_WIDTH = "calc(100% - 4px)"
 Render = Callable[..., tuple[np.ndarray, str]]
 
 
 def png(image: np.ndarray) -> bytes:
-    """A uint8 image as PNG bytes; light compression, because speed matters more than size on a
-    slider."""
+    """A uint8 image as PNG bytes, lightly compressed: under a slider, speed matters, not size."""
     buffer = io.BytesIO()
     PillowImage.fromarray(image).save(
         buffer, format="png", compress_level=1, compress_type=zlib.Z_RLE
@@ -40,57 +36,55 @@ def png(image: np.ndarray) -> bytes:
 def explorer(
     render: Render, controls: dict[str, Any], width: int = 720, slow: bool = False
 ) -> ipywidgets.VBox:
-    """Controls, a reset button, a picture and a line of text that follow the controls.
+    """Controls with a reset button; a picture and a caption that follow them.
 
-    An error at the first values is raised, as it is in any cell. Later there is no cell to show it,
-    so it becomes the caption, and the picture stays that of the values before.
+    An error at the first values is raised, as in any cell. Later there is no cell to show it: it
+    becomes the caption, and the last picture stays.
 
     Args:
         render: takes the controls' values by name; returns a uint8 image and an HTML caption.
         controls: parameter name → ipywidgets control, with its label and unit as description. A
             control that sets the limits of others comes before them.
         width: of the picture on the page, in pixels.
-        slow: a network runs: a slider acts when it is let go, and the caption says that something
-            is being computed.
+        slow: whether a network runs. A slider then acts when it is released, and the caption says
+            that something is being computed.
     Returns:
-        A box whose children are (controls, picture, caption); nothing is stored besides the
-        controls' values.
+        A box whose children are (controls, picture, caption). It stores nothing but the controls'
+        values.
     """
     import ipywidgets as widgets
 
     picture = widgets.Image(
-        format="png", layout=widgets.Layout(width=f"{width}px", max_width=WITHIN)
+        format="png", layout=widgets.Layout(width=f"{width}px", max_width=MAX_WIDTH)
     )
     caption = widgets.HTML()
-    reset = widgets.Button(description="Reset", tooltip="back to the first values")
+    reset = widgets.Button(description="Reset", tooltip="Back to the first values")
     defaults = {name: control.value for name, control in controls.items()}
     shown: dict[str, Any] = {}
     quiet = False
 
     def draw() -> None:
         values = {name: control.value for name, control in controls.items()}
-        if (
-            quiet or values == shown
-        ):  # where one control changes the limits of another, both report a change
+        # Where one control changes the limits of another, both report the change: draw once.
+        if quiet or values == shown:
             return
         if slow:
             caption.value = "computing …"
         image, text = render(**values)
-        picture.value, caption.value = png(image), text
+        picture.value = png(image)
+        caption.value = text
         shown.update(values)
 
     def redraw(_: Any = None) -> None:
         try:
             draw()
-        except (
-            Exception
-        ) as error:  # there is nobody to raise it to: Jupyter drops what a callback raises
+        except Exception as error:  # Jupyter drops what a callback raises
             caption.value = error_line(error)
             shown.clear()
 
     def restore(_: Any) -> None:
         nonlocal quiet
-        quiet = True  # one picture at the end instead of one a control
+        quiet = True  # one picture at the end instead of one per control
         for name, control in controls.items():
             control.value = defaults[name]
         quiet = False
@@ -108,13 +102,19 @@ def explorer(
 
 
 def error_line(error: Exception) -> str:
-    """One line of HTML for an error: ours as they are, others with their kind."""
+    """One line of HTML for an error: our own as they are, others with their type."""
     kind = "" if isinstance(error, HatlibError) else f"{type(error).__name__}: "
-    return f"<b style='color:#d1495b'>not drawn:</b> {html.escape(kind + ' '.join(str(error).split()))}"
+    message = html.escape(kind + " ".join(str(error).split()))
+    return f"<b style='color:#d1495b'>not drawn:</b> {message}"
+
+
+def percent(share: float) -> str:
+    """A share as a percentage: 0 %, 0.4 %, 37 %."""
+    return f"{100 * share:.0f} %" if share >= 0.1 or share == 0 else f"{100 * share:.1f} %"
 
 
 def _wide() -> ipywidgets.Layout:
-    """Room for a label that can be read, and no more than the page has."""
+    """Room for a readable label, within the page's width."""
     import ipywidgets as widgets
 
     return widgets.Layout(width="460px", max_width="100%")
@@ -141,15 +141,14 @@ def int_slider(label: str, value: int, low: int, high: int, step: int = 1) -> ip
 
 
 def stops(label: str, options: list[Any], value: Any) -> ipywidgets.SelectionSlider:
-    """A slider that stops at certain values only, such as the divisors of a side."""
+    """A slider over a list of values, such as the divisors of a side."""
     import ipywidgets as widgets
 
     return widgets.SelectionSlider(options=options, value=value, description=label, layout=_wide())
 
 
 def choice(label: str, options: list[Any], value: Any = None) -> ipywidgets.Dropdown:
-    """A drop-down list of strings, or of (label, value); the first of them where no value is
-    given."""
+    """A drop-down list of strings or of (label, value); the first one is chosen by default."""
     import ipywidgets as widgets
 
     first = options[0][1] if isinstance(options[0], tuple) else options[0]
@@ -159,34 +158,7 @@ def choice(label: str, options: list[Any], value: Any = None) -> ipywidgets.Drop
 
 
 def switch(label: str, value: bool = True) -> ipywidgets.Checkbox:
-    """On or off."""
+    """A checkbox."""
     import ipywidgets as widgets
 
     return widgets.Checkbox(value=value, description=label, indent=False, layout=_wide())
-
-
-def photo(image: np.ndarray | None, side: int = 512, name: str = "astronaut") -> np.ndarray:
-    """What an explorer shows, uint8 (H, W, 3): the middle side×side pixels of an image, or of a
-    built-in photo."""
-    if image is None:
-        from hatlib.data.builtin import builtin_image
-
-        image = builtin_image(name)
-    check_image(image)
-    image = image if image.dtype == np.uint8 else round_to_uint8(image * 255)
-    top, left = (max(0, (length - side) // 2) for length in image.shape[:2])
-    image = image[top : top + side, left : left + side]
-    return np.ascontiguousarray(image if image.ndim == 3 else image[..., None].repeat(3, axis=2))
-
-
-def token_map(image: np.ndarray | None, side: int, name: str = "facade-1") -> np.ndarray:
-    """A picture with as many pixels as a map has tokens, uint8 (side, side, 3): an image's middle
-    square, resized."""
-    square = photo(image, 512, name)
-    square = photo(square, min(square.shape[:2]))
-    return square if len(square) == side else imresize(square, size=(side, side))
-
-
-def network(model: Network | str | None, default: str) -> Network:
-    """The network of an explorer: as it is given, by name or from a file, or the course's own."""
-    return model if isinstance(model, Network) else files.load(model or default)

@@ -23,19 +23,19 @@ BAND = drawing.TITLE + 7  # above a picture with a title, pixels
 MARGIN = 3  # around a picture with frames, pixels
 
 
-def factor_for(image: np.ndarray, side: int) -> int:
+def zoom_factor(image: np.ndarray, side: int) -> int:
     """How many times a picture can be enlarged so that its longer side stays within `side` pixels;
     1 at least."""
     return max(1, side // max(image.shape[:2]))
 
 
-def times(box: Box, factor: int, margin: int = 0) -> Box:
+def scale_box(box: Box, factor: int, margin: int = 0) -> Box:
     """The box in an enlarged picture with a margin around it."""
     top, left, height, width = (side * factor for side in box)
     return top + margin, left + margin, height, width
 
 
-def framed(image: np.ndarray, box: Box, colour: Colour, width: int = 2) -> np.ndarray:
+def draw_frame(image: np.ndarray, box: Box, colour: Colour, width: int = 2) -> np.ndarray:
     """A copy with a frame around a box; what of it lies beyond the picture is left out.
 
     A white line around the frame keeps it apart from dark pictures.
@@ -51,7 +51,7 @@ def framed(image: np.ndarray, box: Box, colour: Colour, width: int = 2) -> np.nd
     return picture
 
 
-def with_frames(image: np.ndarray, factor: int, frames: Sequence[tuple[Box, Colour]]) -> np.ndarray:
+def draw_frames(image: np.ndarray, factor: int, frames: Sequence[tuple[Box, Colour]]) -> np.ndarray:
     """An enlarged picture with frames, in a white margin that shows those which lie at its edge.
 
     Args:
@@ -61,7 +61,7 @@ def with_frames(image: np.ndarray, factor: int, frames: Sequence[tuple[Box, Colo
     """
     image = np.pad(image, ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)), constant_values=255)
     for box, colour in frames:
-        image = framed(image, times(box, factor, MARGIN), colour)
+        image = draw_frame(image, scale_box(box, factor, MARGIN), colour)
     return image
 
 
@@ -70,7 +70,7 @@ def _within(top: int, left: int, bottom: int, right: int) -> tuple[slice, slice]
     return slice(max(0, top), max(0, bottom)), slice(max(0, left), max(0, right))
 
 
-def painted(image: np.ndarray, strength: np.ndarray, colour: Colour = (176, 0, 32)) -> np.ndarray:
+def tint(image: np.ndarray, strength: np.ndarray, colour: Colour = (176, 0, 32)) -> np.ndarray:
     """A colour laid over a picture, which is made gray and pale for it.
 
     Args:
@@ -78,10 +78,10 @@ def painted(image: np.ndarray, strength: np.ndarray, colour: Colour = (176, 0, 3
         strength: (H, W) in [0, 1]: nothing of the colour to nothing of the picture.
     """
     pale = round_to_uint8(90 + 0.6 * (image @ np.array(LUMA)))[..., None].repeat(3, axis=2)
-    return drawing.mixed(pale, colour, np.clip(strength, 0, 1))
+    return drawing.blend(pale, colour, np.clip(strength, 0, 1))
 
 
-def written(
+def draw_text(
     image: np.ndarray,
     text: str,
     at: tuple[int, int],
@@ -107,19 +107,19 @@ def written(
     return np.array(canvas)  # a copy that can be written to
 
 
-def length(text: str, size: int) -> int:
+def text_width(text: str, size: int) -> int:
     """How long a line of text is, in pixels."""
     return int(np.ceil(drawing.font(size).getlength(text)))
 
 
-def fitting(text: str, width: int, size: int = drawing.TITLE) -> tuple[str, int]:
+def fit_text(text: str, width: int, size: int = drawing.TITLE) -> tuple[str, int]:
     """A line of text and the size of its font so that it fits into `width` pixels: smaller, then
     shorter."""
-    while size > TINIEST and length(text, size) > width:
+    while size > TINIEST and text_width(text, size) > width:
         size -= 1
-    if length(text, size) <= width:
+    if text_width(text, size) <= width:
         return text, size
-    while text and length(text + "…", size) > width:
+    while text and text_width(text + "…", size) > width:
         text = text[:-1]
     return text + "…", size
 
@@ -128,23 +128,23 @@ def panel(image: np.ndarray, title: str, width: int = 0) -> np.ndarray:
     """A picture under a line of title, which takes no more than the picture's width, or `width`
     where that is more."""
     width = max(width, image.shape[1])
-    text, size = fitting(title, width)
+    text, size = fit_text(title, width)
     band = np.full((BAND, width, 3), drawing.WHITE, np.uint8)
     return np.concatenate(
         [
-            written(band, text, (drawing.TITLE + 3, 0), size, anchor="ld"),
-            drawing.padded(image, image.shape[0], width),
+            draw_text(band, text, (drawing.TITLE + 3, 0), size, anchor="ld"),
+            drawing.pad(image, image.shape[0], width),
         ]
     )
 
 
-def stacked(*rows: np.ndarray) -> np.ndarray:
+def stack_rows(*rows: np.ndarray) -> np.ndarray:
     """Pictures one above the other, white beside the narrower ones."""
     width = max(row.shape[1] for row in rows)
-    return np.concatenate([drawing.padded(row, row.shape[0], width) for row in rows])
+    return np.concatenate([drawing.pad(row, row.shape[0], width) for row in rows])
 
 
-def bars(
+def bar_chart(
     groups: Sequence[tuple[np.ndarray, Colour]], width: int, height: int, chosen: int
 ) -> np.ndarray:
     """Bars from 0 to 1, those of a place side by side, with lines at 0, ½ and 1 and one place
@@ -162,7 +162,7 @@ def bars(
     for level in (0.0, 0.5, 1.0):
         row = top + round(height * (1 - level))
         picture[row, margin:] = drawing.PALE
-        picture = written(picture, f"{level:g}", (row, margin - 6), anchor="rm")
+        picture = draw_text(picture, f"{level:g}", (row, margin - 6), anchor="rm")
     for place in range(count):
         edges = (
             np.linspace(left[place], left[place + 1] - (step >= 4), len(groups) + 1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hatlib.course.widgets import drawing, frame, marks
+from hatlib.course.widgets import base, drawing, inputs, overlays
 from hatlib.errors import HatlibError, unknown
 from hatlib.imaging.convert import check_image
 
@@ -33,12 +33,14 @@ def wipe_view(
         uint8 (k·H, k·W, 3), k a whole number, and an HTML caption.
     """
     first, second = images[left], images[right]
-    times = marks.factor_for(first, SHOWN)
+    times = overlays.zoom_factor(first, SHOWN)
     cut = round(first.shape[1] * position / 100)
-    picture = drawing.enlarged(np.concatenate([first[:, :cut], second[:, cut:]], axis=1), times)
+    picture = drawing.repeat_pixels(
+        np.concatenate([first[:, :cut], second[:, cut:]], axis=1), times
+    )
     line = slice(max(0, times * cut - 1), times * cut + 1)
     if 0 < cut < first.shape[1]:
-        picture[:, line] = marks.ORANGE
+        picture[:, line] = overlays.ORANGE
     picture = _labelled(picture, left if cut else "", right if cut < first.shape[1] else "")
     large = f", each pixel shown {times}×{times}" if times > 1 else ""
     apart = np.abs(first.astype(np.int16) - second).mean()
@@ -55,8 +57,8 @@ def _labelled(picture: np.ndarray, left: str, right: str) -> np.ndarray:
     height, width = picture.shape[:2]
     for text, column, anchor in ((left, 8, "ld"), (right, width - 8, "rd")):
         if text:
-            text, size = marks.fitting(text, width // 2 - 16)
-            picture = marks.written(
+            text, size = overlays.fit_text(text, width // 2 - 16)
+            picture = overlays.draw_text(
                 picture, text, (height - 8, column), size, anchor=anchor, plate=True
             )
     return picture
@@ -88,13 +90,15 @@ def wipe(
     if not 0 <= position <= 100:
         raise HatlibError(f"position is {position}; it is a share of the width, 0 to 100 %")
     controls = {
-        "left": frame.choice("left of the line", names, left or names[0]),
-        "right": frame.choice("right of the line", names, right or names[-1]),
-        "position": frame.int_slider("position of the line (% of the width)", position, 0, 100),
+        "left": base.choice("left of the line", names, left or names[0]),
+        "right": base.choice("right of the line", names, right or names[-1]),
+        "position": base.int_slider("position of the line (% of the width)", position, 0, 100),
     }
     first = shown[names[0]]
-    return frame.explorer(
-        partial(wipe_view, shown), controls, width=marks.factor_for(first, SHOWN) * first.shape[1]
+    return base.explorer(
+        partial(wipe_view, shown),
+        controls,
+        width=overlays.zoom_factor(first, SHOWN) * first.shape[1],
     )
 
 
@@ -108,17 +112,17 @@ def _alike(images: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     if len(set(sizes.values())) > 1:
         listed = ", ".join(f"{name} {height}×{width}" for name, (height, width) in sizes.items())
         raise HatlibError(f"a wipe needs images of one size, got {listed}")
-    return {name: frame.photo(image, LARGEST) for name, image in images.items()}
+    return {name: inputs.photo(image, LARGEST) for name, image in images.items()}
 
 
 def _example() -> dict[str, np.ndarray]:
     """What costs no network: a façade, and what interpolation makes of a quarter of its size."""
     from hatlib.imaging.resize import imresize
 
-    hr = frame.photo(None, 320, "facade-5")
+    hr = inputs.photo(None, 320, "facade-5")
     lr = imresize(hr, 1 / 4)
     return {
-        "LR, pixels repeated": drawing.enlarged(lr, 4),
+        "LR, pixels repeated": drawing.repeat_pixels(lr, 4),
         "LR, bicubic ×4": imresize(lr, 4),
         "HR": hr,
     }
