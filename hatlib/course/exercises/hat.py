@@ -312,7 +312,7 @@ def attention_cost(channels: int, window: int, overlap_ratio: float) -> int:
     return 4 * channels**2 + 2 * keys * channels
 
 
-@exercise("08.5", "The price of looking further", difficulty=2, minutes=10, solution=attention_cost)
+@exercise("08.5", "The price of a larger window", difficulty=2, minutes=10, solution=attention_cost)
 def _attention_cost(attempt: Callable[..., int]) -> None:
     got, want = attempt(180, 16, 0.5), attention_cost(180, 16, 0.5)
     expect(
