@@ -120,7 +120,7 @@ def real_degradation() -> Numbers:
     test="one bicubic façade, scored in the eight ways that are in use; holds if they agree to 0.1 dB",
     found="{least:.2f} to {most:.2f} dB, by the protocol of the papers {protocol:.2f} dB",
     judge=lambda n: graded(n.most - n.least < 0.1, n.least < n.protocol < n.most),
-    shown=["02 The same picture, scored eight ways"],
+    shown=["02 The same image, scored eight ways"],
     remarks={CORRECTED: "Which colour, over which range and how near the border has to be said"},
 )
 def psnr_choices() -> Numbers:
@@ -155,7 +155,7 @@ def ssim_range() -> Numbers:
     judge=lambda n: graded(
         abs(n.psnr_brighter - n.psnr_noisy) < 0.05 and n.brighter - n.noisy > 0.1
     ),
-    shown=["02 Seven pictures of exactly the same PSNR", "02 SSIM by hand"],
+    shown=["02 Seven images of exactly the same PSNR", "02 SSIM by hand"],
 )
 def ssim_structure() -> Numbers:
     photo = (

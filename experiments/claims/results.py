@@ -181,7 +181,7 @@ def cab_ocab_here() -> Numbers:
     test="the published values of SwinIR-M; holds if they are these",
     found="{df2k:.2f} dB and {df2k_ssim:.4f} trained on DF2K, {div2k:.2f} dB and {div2k_ssim:.4f} on DIV2K",
     judge=lambda n: graded((round(n.df2k, 2), round(n.df2k_ssim, 4)) == (32.92, 0.9044)),
-    shown=["02 The same picture, scored eight ways"],
+    shown=["02 The same image, scored eight ways"],
 )
 def set5_swinir() -> Numbers:
     return {
@@ -226,7 +226,7 @@ def only_size() -> Numbers:
     test="published PSNR and SSIM on Set5 ×4, less SwinIR-M's (DF2K). Holds if all gain at least 0.05 dB",
     found="{gains} dB; on Urban100 the least is {urban:+.2f} dB",
     judge=lambda n: graded(n.least >= 0.05),
-    shown=["02 The same picture, scored eight ways", "10"],
+    shown=["02 The same image, scored eight ways", "10"],
     remarks={FAILS: "Not HAT-S on Set5"},
 )
 def every_model() -> Numbers:

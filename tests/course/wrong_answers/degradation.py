@@ -160,6 +160,6 @@ WRONG = {
             lambda hr, s, q: (two_orders(hr, s, q)[0], jpeg(degrade(hr, scale=s), 75)),
             "the second one is wrong",
         ),
-        (lambda hr, s, q: two_orders(hr, s, q)[0], "two pictures"),
+        (lambda hr, s, q: two_orders(hr, s, q)[0], "two images"),
     ],
 }
