@@ -16,7 +16,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadscope
 NOTEBOOKS := --nbval-lax --nbval-current-env --nbval-cell-timeout 180 --nbval-kernel-startup-timeout 120
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lab notebooks clean
+.PHONY: help run test check lint lab notebooks clean
 
 help: ## print this help
 	@echo "hatlib: a course on super-resolution, from the degradation model to HAT"
@@ -30,16 +30,18 @@ help: ## print this help
 run: $(READY) ## the whole course: runs every notebook, writes build/index.html
 	@$(BIN)/python -m hatlib course
 
-test: $(READY) $(WIDGETS_7) ## all tests: ruff, mypy, the unit tests, every notebook
-	@echo "ruff:" && $(BIN)/python -m ruff check .
-	@echo "mypy:" && $(BIN)/python -m mypy
+test: lint $(WIDGETS_7) ## all tests: the linters, the unit tests, every notebook
 	@echo "pytest, tests/ and notebooks/ (about 10 minutes on two cores):"
 	@HATLIB_PROFILE=quick $(PYTEST) tests notebooks $(NOTEBOOKS)
 
-check: $(READY) $(WIDGETS_7) ## the quick part of the tests: all but the notebooks
+check: lint $(WIDGETS_7) ## the quick part of the tests: all but the notebooks
+	@$(PYTEST) tests
+
+lint: $(READY) ## the linters: ruff, mypy, import-linter, codespell
 	@echo "ruff:" && $(BIN)/python -m ruff check .
 	@echo "mypy:" && $(BIN)/python -m mypy
-	@$(PYTEST) tests
+	@echo "import-linter:" && $(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m codespell_lib
 
 lab: $(READY) ## open the notebooks in JupyterLab
 	@$(BIN)/python -m jupyterlab notebooks/00_start_here.ipynb
@@ -48,8 +50,8 @@ notebooks: $(READY) ## run every notebook and store its outputs in notebooks/
 	@$(BIN)/python -m hatlib course --store
 
 clean: ## remove build/ and caches; keeps .venv and the downloads in data/
-	@rm -rf build dist hatlib.egg-info .pytest_cache .mypy_cache .ruff_cache
-	@find hatlib tests benchmarks notebooks \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} + 2>/dev/null || true
+	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	@find hatlib tests experiments benchmarks notebooks \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} + 2>/dev/null || true
 	@echo "removed build/ and caches"
 
 # The environment: made once, and again when what it should hold has changed.
@@ -61,7 +63,8 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 	@echo ".venv is ready"
 
-# Colab's ipywidgets, beside the environment and not in it, for tests/widgets. Without it one test is skipped.
+# Colab's ipywidgets, beside the environment and not in it, for tests/course/widgets. Without it
+# one test is skipped.
 $(WIDGETS_7): $(READY) .github/colab.txt
 	@{ $(BIN)/python -m pip install -qq --upgrade --no-deps --target $(@D) -c .github/colab.txt \
 	    ipywidgets ipython_genutils && touch $@; } || echo "ipywidgets 7 could not be installed: its test is skipped"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from hatlib.errors import HatlibError
 from hatlib.system import devices, machine, paths
-from hatlib.system.machine import INSTALL_NOTEBOOKS, _version, facts, missing_notebook_packages
+from hatlib.system.machine import INSTALL_NOTEBOOKS, facts, missing_notebook_packages, package_version
 
 LOW_SPACE = 0.5e9  # bytes; all public sets together take 0.25 GB
 
@@ -39,7 +39,7 @@ def examine() -> list[Finding]:
     )
     return [
         *(Finding(name, value) for name, value in facts().items()),
-        Finding("packages", ", ".join(f"{name} {_version(name)}" for name in others)),
+        Finding("packages", ", ".join(f"{name} {package_version(name)}" for name in others)),
         _guarded("precision", _precision),
         _guarded("profile", lambda: Finding("profile", machine.profile())),
         _guarded("data folder", _data_folder),
@@ -102,5 +102,5 @@ def _notebooks() -> Finding:
     if missing:
         return Finding("notebooks", where, f"{', '.join(missing)} missing: {INSTALL_NOTEBOOKS}")
     return Finding(
-        "notebooks", f"{where}; nbclient {_version('nbclient')}, ipykernel {_version('ipykernel')}"
+        "notebooks", f"{where}; nbclient {package_version('nbclient')}, ipykernel {package_version('ipykernel')}"
     )

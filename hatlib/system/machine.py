@@ -12,8 +12,11 @@ from pathlib import Path
 from hatlib.errors import HatlibError
 from hatlib.system import devices
 from hatlib.system.devices import device
+from hatlib.version import __version__
 
 PROFILES = ("quick", "full")
+DISTRIBUTION = "hatlib-sr"  # what pip calls this package; its `hatlib` is another project's
+OUR_ADDRESS = "github.com/hatlib/hatlib"
 
 
 def profile() -> str:
@@ -36,27 +39,38 @@ def hardware() -> str:
 
 
 def hello() -> None:
-    """Prints one line: version, device and profile. The first cell of every notebook ends with
-    it."""
+    """Prints one line: version, device and profile. The first cell of every notebook ends with it.
+
+    A second line follows where another project called hatlib is installed beside this one.
+    """
     import torch
 
-    import hatlib
+    print(f"hatlib {__version__}, torch {torch.__version__}, {hardware()}, profile {profile()}")
+    if warning := stranger():
+        print(warning)
 
-    print(
-        f"hatlib {hatlib.__version__}, torch {torch.__version__}, {hardware()}, profile {profile()}"
+
+def stranger() -> str:
+    """What to do about a distribution `hatlib` that is not ours; "" where there is none.
+
+    Its files lie in the same folder as ours, so whichever was installed last has overwritten parts
+    of the other.
+    """
+    try:
+        other = importlib.metadata.metadata("hatlib")
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+    if OUR_ADDRESS in str(other):
+        return ""  # our own, installed under its old name
+    return (
+        f"another project called hatlib ({other['Version']}) is installed as well: "
+        f"pip uninstall hatlib {DISTRIBUTION}, then install {DISTRIBUTION} again"
     )
 
 
-NOTEBOOK_PACKAGES = (
-    "nbclient",
-    "nbconvert",
-    "nbformat",
-    "ipykernel",
-    "latex2mathml",
-)  # of the extra `notebooks`
-
-
-INSTALL_NOTEBOOKS = 'pip install "hatlib[notebooks]"'
+# of the extra `notebooks`
+NOTEBOOK_PACKAGES = ("nbclient", "nbconvert", "nbformat", "ipykernel", "latex2mathml")
+INSTALL_NOTEBOOKS = f'pip install "{DISTRIBUTION}[notebooks]"'
 
 
 def facts() -> dict[str, str]:
@@ -64,25 +78,17 @@ def facts() -> dict[str, str]:
     import numpy
     import torch
 
-    import hatlib
-
-    where = devices.device()
-    gpu = (
-        torch.cuda.get_device_name()
-        if where.type == "cuda"
-        else "none"
-        if where.type == "cpu"
-        else where.type
-    )
+    kind = devices.device().type
+    gpu = {"cpu": "none", "cuda": "", "mps": "Apple, through MPS"}[kind]
     threads = torch.get_num_threads()
     return {
-        "hatlib": hatlib.__version__,
+        "hatlib": __version__,
         "Python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": numpy.__version__,
         "system": f"{platform.system()} {platform.machine()}",
         "CPU": f"{processor()}, {os.cpu_count()} logical cores, {threads} thread{'s' * (threads != 1)}",
-        "GPU": gpu,
+        "GPU": gpu or torch.cuda.get_device_name(),
     }
 
 
@@ -100,7 +106,8 @@ def missing_notebook_packages() -> list[str]:
     return [name for name in NOTEBOOK_PACKAGES if importlib.util.find_spec(name) is None]
 
 
-def _version(package: str) -> str:
+def package_version(package: str) -> str:
+    """The installed version, or "missing"."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

@@ -92,7 +92,7 @@ def test_a_notebook_alone_installs_hatlib_and_runs(colab: Path, tmp_path: Path) 
     notebook.cells.append(nbformat.v4.new_code_cell(PROBE))
     nbformat.write(notebook, alone / "02_metrics.ipynb")
 
-    runner = Path(__file__).with_name("run_in_kernel.py")
+    runner = ROOT / "tests" / "helpers" / "run_in_kernel.py"
     command = [sys.executable, str(runner), str(colab), str(alone / "02_metrics.ipynb")]
     done = subprocess.run(
         command, cwd=alone, env=environment(tmp_path), capture_output=True, text=True, timeout=300
