@@ -36,7 +36,7 @@ def receptive_field(kernels: Sequence[int]) -> int:
     return 1 + sum(kernel - 1 for kernel in kernels)
 
 
-@exercise("03.2", "How far does it see?", difficulty=1, minutes=5, solution=receptive_field)
+@exercise("03.2", "The receptive field", difficulty=1, minutes=5, solution=receptive_field)
 def _receptive_field(attempt: Callable[..., int]) -> None:
     got = attempt((9, 5, 5))
     expect(got != 19, "a second layer adds f − 1, not f: its first tap is the pixel itself")
