@@ -1,5 +1,4 @@
-"""One notebook in a fresh kernel of the running Python: executed, and cleaned for keeping. Used by
-`course`."""
+"""Runs one notebook in a fresh kernel of the running Python, and cleans it for storing."""
 
 from __future__ import annotations
 
@@ -32,8 +31,7 @@ KEPT_CELL_METADATA = ("tags", "jupyter")
 
 
 def read(path: Path) -> NotebookNode:
-    """A notebook in the current format, without outputs: nothing stale can pass for a result of
-    this run."""
+    """A notebook in the current format, without outputs: no stale one can pass for a new one."""
     import nbformat
 
     try:
@@ -47,13 +45,10 @@ def read(path: Path) -> NotebookNode:
 
 
 def environment(store: bool = False) -> dict[str, str]:
-    """The kernels' environment variables: ours, with folders made absolute because kernels run
-    elsewhere."""
-    variables = {
-        **os.environ,
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-    }  # a warning of the debugger, on every start
-    variables.pop("MPLBACKEND", None)  # figures belong into the notebook
+    """The kernels' environment variables: ours, with absolute paths, as kernels run elsewhere."""
+    # Without the second entry the debugger writes a warning on every start.
+    variables = {**os.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    variables.pop("MPLBACKEND", None)  # figures belong in the notebook
     for name in ("HATLIB_DATA", "HATLIB_MIRROR"):
         if variables.get(name):
             variables[name] = str(Path(variables[name]).expanduser().absolute())
@@ -63,13 +58,12 @@ def environment(store: bool = False) -> dict[str, str]:
         )
     if store:
         variables["HATLIB_PROFILE"] = "quick"
-        variables["HATLIB_PROGRESS"] = "off"  # what is stored is nobody's progress
+        variables["HATLIB_PROGRESS"] = "off"  # the stored outputs belong to no learner
     return variables
 
 
 def new_client(notebook: NotebookNode, timeout: float | None) -> Any:
-    """An nbclient for a kernel of the running interpreter, whatever the kernel registered as
-    python3 may be."""
+    """An nbclient whose kernel is the running interpreter, whatever is registered as python3."""
     from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
     from jupyter_client.manager import AsyncKernelManager
     from nbclient import NotebookClient
@@ -94,13 +88,11 @@ def new_client(notebook: NotebookNode, timeout: float | None) -> Any:
 
 @contextlib.contextmanager
 def kernel(client: Any, folder: Path, variables: dict[str, str]) -> Iterator[None]:
-    """Starts the client's kernel in a folder, quietly, and ends it in every case: at once if
-    something went wrong."""
+    """Starts the client's kernel in a folder and always ends it: at once after an error."""
     from jupyter_core.utils import run_sync
 
-    with (
-        tempfile.TemporaryFile() as log
-    ):  # what the process itself prints, such as "Killed"; cells are not in it
+    # The log takes what the process itself prints, such as "Killed"; cells do not write to it.
+    with tempfile.TemporaryFile() as log:
         try:
             with client.setup_kernel(
                 cwd=str(folder), env=variables, stdout=log, stderr=log, cleanup_kc=True
@@ -122,9 +114,9 @@ def execute(
     timeout: float | None,
     finished_cell: Callable[[], None],
 ) -> str:
-    """Runs all cells in place. Returns "" or the last line of the error at which it stopped.
+    """Runs all cells in place. Returns "" or the last line of the error that stopped it.
 
-    An error that left no output (a dead kernel, a timeout) is added to its cell, so that the page
+    An error without an output (a dead kernel, a timeout) is added to its cell, so that the page
     shows it.
     """
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
@@ -156,7 +148,7 @@ def execute(
 
 
 def drop_progress(notebook: NotebookNode) -> None:
-    """Takes out what finished progress bars leave behind."""
+    """Removes what finished progress bars leave behind."""
     state = widget_images.widget_state(notebook)
     for cell in notebook.cells:
         if cell.cell_type == "code":
@@ -169,11 +161,10 @@ def drop_progress(notebook: NotebookNode) -> None:
 
 
 def clean(notebook: NotebookNode) -> NotebookNode:
-    """A copy to keep: no widget state, timestamps or interpreter version, so that two runs differ
-    in little.
+    """A copy for storing, without widget state, timestamps and interpreter version.
 
-    A widget's view, which nothing can show without its kernel, becomes the picture that it showed
-    first.
+    Two runs then differ as little as possible. A widget's view, which needs its kernel, becomes the
+    first picture that it showed.
     """
     tidy = copy.deepcopy(notebook)
     state = widget_images.widget_state(notebook)
@@ -189,19 +180,17 @@ def clean(notebook: NotebookNode) -> NotebookNode:
     return tidy
 
 
-def shrink_pictures(notebook: NotebookNode) -> None:
-    """Packs the PNG pictures of the outputs more tightly, about a tenth, without changing a
-    pixel."""
+def compress_pictures(notebook: NotebookNode) -> None:
+    """Makes the outputs' PNG files about a tenth smaller, without changing a pixel."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if text := output.get("data", {}).get("image/png"):
-                packed = base64.b64encode(pack_png(base64.b64decode(text))).decode()
+                packed = base64.b64encode(recompress_png(base64.b64decode(text))).decode()
                 output.data["image/png"] = min(text, packed, key=len)
 
 
-def pack_png(content: bytes) -> bytes:
-    """The same picture in fewer bytes: no alpha channel where nothing is transparent, the slowest
-    compression."""
+def recompress_png(content: bytes) -> bytes:
+    """The same picture in fewer bytes: slowest compression, no alpha channel if it is opaque."""
     import numpy as np
     from PIL import Image
 
@@ -214,7 +203,7 @@ def pack_png(content: bytes) -> bytes:
 
 
 def stderr_lines(notebook: NotebookNode) -> list[str]:
-    """The first line of what each cell wrote to stderr: worth a look, and nothing to store."""
+    """The first line of what each cell wrote to stderr: worth reading, not worth storing."""
     texts = [
         output.text
         for cell in notebook.cells
@@ -225,7 +214,7 @@ def stderr_lines(notebook: NotebookNode) -> list[str]:
 
 
 def as_text(notebook: NotebookNode) -> str:
-    """The notebook as it is stored in a file."""
+    """The notebook as text, as its file has it."""
     import nbformat
 
     return nbformat.writes(notebook) + "\n"

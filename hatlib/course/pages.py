@@ -1,8 +1,7 @@
 """The pages that `hatlib course` writes: each executed notebook as HTML, and an index of them.
 
-They need no network: formulas are MathML, scripts and web fonts are left out, a badge from another
-site becomes its text, and explorers, which need a kernel, show the picture and the settings they
-started with.
+They work offline: formulas are MathML, scripts and web fonts are left out, and a badge from another
+site becomes its text. Explorers, which need a kernel, show their first picture and settings.
 """
 
 from __future__ import annotations
@@ -19,12 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hatlib.course import progress, widget_images
+from hatlib.course.result import Result
 
 if TYPE_CHECKING:
     from nbconvert import HTMLExporter
     from nbformat import NotebookNode
-
-    from hatlib.course.runner import Result
 
 TEMPLATE = """\
 {%- extends 'lab/index.html.j2' -%}
@@ -154,13 +152,13 @@ def new_exporter() -> HTMLExporter:
 
 
 def notebook_page(notebook: NotebookNode, path: Path, results: Sequence[Result], out: Path) -> str:
-    """An executed notebook as a page that stands alone.
+    """An executed notebook as a self-contained page.
 
     Args:
         notebook: with its outputs and widget state; it is not changed.
-        path: where the notebook comes from; links and pictures in its text are relative to that.
+        path: the notebook's file; links and pictures in its text are relative to it.
         results: of the whole course, for the links to the previous and the next notebook.
-        out: the folder that the page will lie in.
+        out: the folder that the page will be written to.
     """
     state = widget_images.widget_state(notebook)
     shown = copy.deepcopy(notebook)
@@ -182,7 +180,7 @@ def notebook_page(notebook: NotebookNode, path: Path, results: Sequence[Result],
 
 
 def _navigation(results: Sequence[Result], number: int) -> str:
-    """Links to the index and to the neighbours; only a title where a neighbour has no page."""
+    """Links to the index and the neighbours; a neighbour without a page is only named."""
 
     def link(k: int, text: str) -> str:
         if not 0 <= k < len(results):
@@ -198,8 +196,7 @@ def _navigation(results: Sequence[Result], number: int) -> str:
 
 
 def local_links(page: str, path: Path, course: Sequence[str], out: Path) -> str:
-    """Makes a page at home in `out`: links to notebooks lead to their pages, links to other files
-    to those files.
+    """Rewrites a page's links for the folder `out`: to the notebooks' pages, and to other files.
 
     Pictures from other sites (badges) become their alternative text.
     """
@@ -214,12 +211,12 @@ def local_links(page: str, path: Path, course: Sequence[str], out: Path) -> str:
         script.decompose()
     for element in soup.select("main .jp-Cell a[href], main .jp-Cell img[src]"):
         key = "href" if element.name == "a" else "src"
-        element[key] = _at_home(str(element[key]), path, course, out)
+        element[key] = _relocate(str(element[key]), path, course, out)
     return str(soup)
 
 
-def _at_home(address: str, path: Path, course: Sequence[str], out: Path) -> str:
-    """One link, as seen from the output folder."""
+def _relocate(address: str, path: Path, course: Sequence[str], out: Path) -> str:
+    """One link, relative to the output folder."""
     if re.match(r"[a-z][a-z+.-]*:|#|/", address, re.IGNORECASE):
         return address
     target, mark, anchor = address.partition("#")
@@ -241,13 +238,13 @@ def stylesheet() -> str:
 
 
 def plain(markdown: str) -> str:
-    """A line of Markdown as text: links become their words, emphasis and code marks go."""
+    """A line of Markdown as plain text: links become their words, emphasis and code marks go."""
     text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", markdown)
     return re.sub(r"(\*\*|\*|`|(?<!\w)_|_(?!\w))", "", text)
 
 
 def line(markdown: str) -> str:
-    """A line of Markdown as HTML: text, with its formulas."""
+    """A line of Markdown as HTML: plain text and its formulas."""
     parts = re.split(r"(?<!\\)\$([^$]+)\$", markdown)
     return "".join(
         mathml(part) if k % 2 else html.escape(plain(part)) for k, part in enumerate(parts)
@@ -255,8 +252,8 @@ def line(markdown: str) -> str:
 
 
 def summary(results: Sequence[Result]) -> str:
-    """One line on how the course went."""
-    ran = [r for r in results if r.state in ("passed", "failed")]
+    """The whole run in one line."""
+    ran = [r for r in results if r.ran]
     failed = [r for r in ran if r.state == "failed"]
     left = len(results) - len(ran)
     how = (
@@ -269,8 +266,7 @@ def summary(results: Sequence[Result]) -> str:
 
 
 def index_page(results: Sequence[Result], facts: Mapping[str, str]) -> str:
-    """The course at a glance: title, promise, state and minutes of each notebook; machine, versions
-    and date."""
+    """The index: each notebook's title, promise, state and minutes; machine, versions and date."""
     rows = "\n".join(_row(r) for r in results)
     facts_html = "\n".join(
         f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in facts.items()
@@ -288,10 +284,9 @@ def index_page(results: Sequence[Result], facts: Mapping[str, str]) -> str:
 
 
 def _row(result: Result) -> str:
-    ran = result.state in ("passed", "failed")
     title = line(result.title)
-    details = f"{result.minutes:.1f} min" if ran else ""
-    if ran:
+    details = f"{result.minutes:.1f} min" if result.ran else ""
+    if result.ran:
         title = f'<a href="{result.name}.html">{title}</a>'
         details += (
             f' · {result.done} of {result.cells} cells · <a href="{result.name}.ipynb">notebook</a>'
@@ -307,6 +302,6 @@ def _row(result: Result) -> str:
         number=result.name[:2],
         title=title,
         promise=line(result.promise),
-        label=result.state if ran else "not run",
+        label=result.state if result.ran else "not run",
         details=details,
     )

@@ -1,8 +1,7 @@
-"""Which exercises the learner has passed: a small file in the data folder, on this machine only.
+"""The exercises that the learner has passed: a small file in the data folder, on this machine only.
 
-`exercises.check` writes it, `exercises.progress` and the index page of the course read it. It is
-JSON, number of the exercise → when it was first passed (UTC). A file that is missing or damaged
-counts as empty.
+`exercises.check` writes it; `exercises.progress` and the course's index page read it. It is JSON:
+the exercise's number → when it was first passed (UTC). A missing or damaged file counts as empty.
 """
 
 from __future__ import annotations
@@ -19,31 +18,29 @@ OFF = "off"
 
 
 def path() -> Path | None:
-    """The file: `HATLIB_PROGRESS`, else progress.json in the data folder; None where that variable
-    says "off"."""
-    chosen = os.environ.get("HATLIB_PROGRESS")
-    if chosen == OFF:
+    """The file: `HATLIB_PROGRESS`, else progress.json in the data folder; None if it is "off"."""
+    setting = os.environ.get("HATLIB_PROGRESS")
+    if setting == OFF:
         return None
-    return Path(chosen).expanduser() if chosen else paths.data_folder() / "progress.json"
+    return Path(setting).expanduser() if setting else paths.data_folder() / "progress.json"
 
 
 def passed() -> dict[str, str]:
-    """Number of each passed exercise → when it was first passed; empty where nothing is recorded or
-    can be read."""
+    """Number of each passed exercise → when it was first passed; {} if nothing can be read."""
     file = path()
     try:
-        found = json.loads(file.read_text(encoding="utf-8")) if file else {}
+        record = json.loads(file.read_text(encoding="utf-8")) if file else {}
     except (OSError, ValueError):
         return {}
-    if not isinstance(found, dict):
+    if not isinstance(record, dict):
         return {}
-    return {id: when for id, when in found.items() if isinstance(when, str)}
+    return {id: when for id, when in record.items() if isinstance(when, str)}
 
 
-def remember(id: str) -> None:
-    """Records a pass. The first one counts; a place that can't be written to is no reason to
-    disturb the learner."""
-    file, known = path(), passed()
+def record_pass(id: str) -> None:
+    """Records a pass; only the first one counts. A file that cannot be written is no error."""
+    file = path()
+    known = passed()
     if file is None or id in known:
         return
     when = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M}"

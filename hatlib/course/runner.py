@@ -1,9 +1,8 @@
-"""Runs the course: every notebook in order, each in a fresh kernel of this very Python, and keeps
-what came out.
+"""Runs the course: every notebook in order, each in a fresh kernel of the running Python.
 
-`hatlib course` writes the executed notebooks, the same as HTML, an index page and `course.json` to
-a folder. With `--store` the outputs also go back into `notebooks/`: the one way in which stored
-outputs are made. One notebook is run by `execution`; the pages are drawn by `pages`.
+`hatlib course` writes the executed notebooks, their HTML pages, an index page and `course.json` to
+a folder. With `--store` the outputs also go back into `notebooks/`; stored outputs are made in no
+other way. `kernel` runs one notebook, `pages` draws the pages.
 """
 
 from __future__ import annotations
@@ -14,11 +13,12 @@ import json
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hatlib.course import kernel, pages
+from hatlib.course.result import Result
 from hatlib.errors import HatlibError, unknown
 from hatlib.system import console, machine, paths
 from hatlib.system.atomic import write_text
@@ -29,59 +29,35 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-QUICK_CELL_TIMEOUT = 900  # seconds; a cell that hangs must not hold up the notebooks after it
-
-
-@dataclass
-class Result:
-    """How one notebook went. `seconds` is wall time, the kernel's start included."""
-
-    name: str  # file name without suffix, 03_srcnn
-    title: str
-    promise: str  # the notebook's first paragraph, as Markdown
-    cells: int  # code cells that are not empty
-    state: str = "waiting"  # waiting, running, passed, failed, or absent: neither asked for nor there from before
-    done: int = 0
-    seconds: float = 0.0
-    error: str = ""  # the last line of what went wrong
-    date: str = ""  # when it ended, UTC
-    warnings: list[str] = field(default_factory=list)  # first lines of what cells wrote to stderr
-
-    @property
-    def minutes(self) -> float:
-        return self.seconds / 60
-
-    def count(self) -> None:
-        """Another cell is done."""
-        self.done += 1
+QUICK_CELL_TIMEOUT = 900  # seconds; one cell that hangs must not block the notebooks after it
 
 
 # ---- what to run ---------------------------------------------------------------------------------
 
 
 def need_notebook_packages() -> None:
-    """Raises HatlibError unless everything that runs notebooks is installed."""
+    """Raises HatlibError if a package that runs notebooks is missing."""
     if missing := machine.missing_notebook_packages():
         raise HatlibError(f"the course needs {', '.join(missing)}: {machine.INSTALL_NOTEBOOKS}")
 
 
 def find_notebooks(folder: str | Path | None = None) -> list[Path]:
-    """The course's notebooks, NN_*.ipynb, in order; from the checkout unless a folder is named."""
+    """The course's notebooks, NN_*.ipynb, in order: those of the checkout, or of `folder`."""
     root = paths.checkout()
     if folder is None and root is None:
         raise HatlibError(
             "the notebooks are not installed with the package: run this in a checkout of the "
             "repository, or name their folder with --notebooks"
         )
-    place = Path(folder) if folder is not None else root / "notebooks" if root else Path()
-    found = sorted(place.glob("[0-9][0-9]_*.ipynb"))
-    if not found:
-        raise HatlibError(f"no notebooks named NN_name.ipynb in {place}")
-    return found
+    source = Path(folder) if folder is not None else root / "notebooks" if root else Path()
+    notebooks = sorted(source.glob("[0-9][0-9]_*.ipynb"))
+    if not notebooks:
+        raise HatlibError(f"no notebooks named NN_name.ipynb in {source}")
+    return notebooks
 
 
 def select(notebooks: Sequence[Path], only: Iterable[str]) -> list[Path]:
-    """Those whose number (03) or name (03_srcnn) is in `only`; all of them if it is empty."""
+    """The notebooks whose number (03) or name (03_srcnn) is in `only`; all if it is empty."""
     wanted = [re.sub(r"\.ipynb$", "", Path(name).name) for name in only]
     known = {key: path for path in notebooks for key in (path.stem, path.stem[:2])}
     for name in wanted:
@@ -92,16 +68,13 @@ def select(notebooks: Sequence[Path], only: Iterable[str]) -> list[Path]:
 
 
 def describe(path: Path, notebook: NotebookNode) -> Result:
-    """The notebook's title and promise, from its first Markdown cell, and its number of code
-    cells."""
+    """The title and promise from the notebook's first Markdown cell, and its count of code cells."""
     text = next((cell.source for cell in notebook.cells if cell.cell_type == "markdown"), "")
     paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", text)]
     heading = next((p for p in paragraphs if p.startswith("#")), path.stem)
     promise = next((p for p in paragraphs if p and p[0] not in "#[!<|-"), "")
     cells = sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in notebook.cells)
-    title = re.split(r"\s*\[?!\[", heading.lstrip("# "))[
-        0
-    ]  # a badge may stand right under the title
+    title = re.split(r"\s*\[?!\[", heading.lstrip("# "))[0]  # a badge may follow the title
     return Result(path.stem, title, promise, cells)
 
 
@@ -109,11 +82,11 @@ def describe(path: Path, notebook: NotebookNode) -> Result:
 
 
 class Board:
-    """The progress of all notebooks: a table that follows on a terminal, plain lines anywhere
-    else."""
+    """The progress of all notebooks: a live table on a terminal, plain lines elsewhere."""
 
     def __init__(self, console: Console, results: Sequence[Result]) -> None:
-        self.console, self.results = console, results
+        self.console = console
+        self.results = results
         self.started: dict[str, float] = {}
 
     def seconds(self, result: Result) -> float:
@@ -149,19 +122,21 @@ class Board:
 
     def start(self, result: Result) -> None:
         self.started[result.name] = time.monotonic()
-        result.state, result.done = "running", 0  # an earlier run may have left its count
+        result.state = "running"
+        result.done = 0  # an earlier run may have left its count
         if not self.console.is_terminal:
             self.console.print(f"{result.name} …", markup=False, highlight=False)
 
     def finish(self, result: Result, error: str) -> None:
         result.seconds = round(time.monotonic() - self.started[result.name], 1)
-        result.state, result.error = ("failed", error) if error else ("passed", "")
+        result.state = "failed" if error else "passed"
+        result.error = error
         result.date = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M}"
         if not self.console.is_terminal:
-            line = f"{result.name} {result.state}: {result.done}/{result.cells} cells, {result.minutes:.1f} min"
-            self.console.print(
-                f"{line}; {error}" if error else line, markup=False, highlight=False, soft_wrap=True
-            )
+            cells = f"{result.done}/{result.cells} cells"
+            line = f"{result.name} {result.state}: {cells}, {result.minutes:.1f} min"
+            line += f"; {error}" if error else ""
+            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 # ---- the whole course ----------------------------------------------------------------------------
@@ -175,40 +150,39 @@ def run(
     timeout: float | None = None,
     console: Console | None = None,
 ) -> list[Result]:
-    """Runs the notebooks and writes NAME.ipynb, NAME.html, index.html and course.json to `out`,
-    each file whole.
+    """Runs the notebooks and writes NAME.ipynb, NAME.html, index.html and course.json to `out`.
 
-    A notebook that fails does not stop the rest. Ctrl-C ends the running kernel; what was finished
-    stays.
+    Each file is written whole. A notebook that fails does not stop the rest. Ctrl-C ends the
+    running kernel and keeps what has finished.
 
     Args:
-        out: folder to write to; made if needed.
+        out: folder to write to; created if needed.
         only: numbers or names (03, 03_srcnn) of the notebooks to run; all by default.
-        store: also write the outputs back into the notebooks, if all of them passed; implies the
-            quick profile.
-        notebooks: folder of the notebooks, by default the checkout's.
-        timeout: seconds a cell may run; by default 900 in the quick profile, without limit in the
-            full one.
+        store: whether to write the outputs back into the notebooks if all of them passed; implies
+            the quick profile.
+        notebooks: folder of the notebooks; the checkout's by default.
+        timeout: seconds that one cell may run; by default 900 in the quick profile, no limit in
+            the full one.
     Returns:
         A Result for each notebook that was run.
     Raises:
-        HatlibError: notebook packages or notebooks are missing, a name is unknown, `out` can't be
-            written.
+        HatlibError: notebook packages or notebooks are missing, a name is unknown, or `out` cannot
+            be written.
     """
     from rich.console import Console
 
     need_notebook_packages()
-    everything = find_notebooks(notebooks)
-    chosen = select(everything, only)
-    loaded = {path: kernel.read(path) for path in everything}
-    results = {path: describe(path, loaded[path]) for path in everything}
+    available = find_notebooks(notebooks)
+    chosen = select(available, only)
+    loaded = {path: kernel.read(path) for path in available}
+    results = {path: describe(path, loaded[path]) for path in available}
     variables = kernel.environment(store)
     profile = variables.get("HATLIB_PROFILE") or machine.profile()
     timeout = timeout or (QUICK_CELL_TIMEOUT if profile == "quick" else None)
     folder = Path(out).expanduser()
     make_folder(folder)
-    remember(results.values(), folder)
-    for path in everything:
+    restore_earlier(results.values(), folder)
+    for path in available:
         if path not in chosen and results[path].state == "waiting":
             results[path].state = "absent"
     facts = {**machine.facts(), "profile": profile}
@@ -218,30 +192,32 @@ def run(
         for path in chosen:
             result, notebook = results[path], loaded[path]
             board.start(result)
-            board.finish(
-                result,
-                kernel.execute(notebook, path.parent.absolute(), variables, timeout, result.count),
-            )
+            place = path.parent.absolute()
+            error = kernel.execute(notebook, place, variables, timeout, result.count)
+            board.finish(result, error)
             result.warnings = kernel.stderr_lines(notebook)
             tidy[path] = kernel.clean(notebook)
-            keep(path, notebook, tidy[path], list(results.values()), facts, folder)
+            write_files(path, notebook, tidy[path], list(results.values()), facts, folder)
     if store and all(results[path].state == "passed" for path in chosen):
         store_outputs(tidy)
     return [results[path] for path in chosen]
 
 
 def store_outputs(notebooks: dict[Path, NotebookNode]) -> None:
-    """Writes executed notebooks over those they came from, once all of them are ready to be
-    written."""
+    """Writes executed notebooks over their sources, once all of them are ready to be written."""
     for notebook in notebooks.values():
-        kernel.shrink_pictures(notebook)
-    for path, text in [(path, kernel.as_text(notebook)) for path, notebook in notebooks.items()]:
+        kernel.compress_pictures(notebook)
+    # Every text exists before the first file changes: an error leaves all notebooks as they were.
+    texts = {path: kernel.as_text(notebook) for path, notebook in notebooks.items()}
+    for path, text in texts.items():
         write_text(path, text)
 
 
-def remember(results: Iterable[Result], folder: Path) -> None:
-    """Fills in results of an earlier run whose page is still there, so that `--only 03` keeps the
-    others listed."""
+def restore_earlier(results: Iterable[Result], folder: Path) -> None:
+    """Fills in the results of an earlier run: with `--only 03`, the index still lists the others.
+
+    Only results whose page still exists count.
+    """
     try:
         text = (folder / "course.json").read_text(encoding="utf-8")
         earlier = {record["name"]: record for record in json.loads(text)["notebooks"]}
@@ -257,7 +233,7 @@ def remember(results: Iterable[Result], folder: Path) -> None:
             vars(result).update({key: record[key] for key in names & record.keys()})
 
 
-def keep(
+def write_files(
     path: Path,
     notebook: NotebookNode,
     tidy: NotebookNode,
@@ -265,7 +241,7 @@ def keep(
     facts: dict[str, str],
     folder: Path,
 ) -> None:
-    """Writes one notebook's files, then the record and the index that list it."""
+    """Writes one notebook's files, then the record and the index, which list it."""
     write_text(folder / path.name, kernel.as_text(tidy))
     write_text(folder / f"{path.stem}.html", pages.notebook_page(notebook, path, results, folder))
     record = {

@@ -1,5 +1,4 @@
-"""Widgets without a kernel: what an explorer showed first, as HTML for the pages and as a picture
-for storing."""
+"""Widgets without a kernel: an explorer's first view, as HTML for pages, as a picture to store."""
 
 from __future__ import annotations
 
@@ -12,6 +11,7 @@ if TYPE_CHECKING:
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 STATE = "application/vnd.jupyter.widget-state+json"
+ALT = "the explorer's first picture"
 
 
 def widget_state(notebook: NotebookNode) -> dict[str, Any]:
@@ -20,42 +20,45 @@ def widget_state(notebook: NotebookNode) -> dict[str, Any]:
 
 
 def _family(model_id: str, state: Mapping[str, Any]) -> list[Any]:
-    """A widget's model and those of everything inside it, in reading order."""
+    """The models of a widget and of everything inside it, in reading order."""
     model = state.get(model_id)
     if not model:
         return []
     inside = [child.removeprefix("IPY_MODEL_") for child in model["state"].get("children", [])]
-    return [model, *(found for child in inside for found in _family(child, state))]
+    return [model, *(part for child in inside for part in _family(child, state))]
 
 
 def _picture(model: Mapping[str, Any]) -> str | None:
     """The bytes of an Image widget in base64."""
-    found = [buffer["data"] for buffer in model.get("buffers", []) if buffer["path"] == ["value"]]
-    return found[0] if found and model["state"]["_model_name"] == "ImageModel" else None
+    if model["state"]["_model_name"] != "ImageModel":
+        return None
+    buffers = model.get("buffers", [])
+    return next((buffer["data"] for buffer in buffers if buffer["path"] == ["value"]), None)
 
 
 def is_progress(model_id: str, state: Mapping[str, Any]) -> bool:
-    """Whether a widget is a progress bar, or one that was closed: nothing to show once the cell is
-    done."""
+    """Whether a widget is a progress bar or closed: nothing to show once the cell has finished."""
     kinds = [model["state"]["_model_name"] for model in _family(model_id, state)]
     return not kinds or any(kind.endswith("ProgressModel") for kind in kinds)
 
 
 def as_html(model_id: str, state: Mapping[str, Any]) -> str:
-    """A still view of a widget: its controls with their values, its pictures, its text."""
+    """A static view of a widget: its controls with their values, its pictures, its text."""
     parts = [part for model in _family(model_id, state) if (part := _still(model))]
-    note = '<p class="note">A still picture: open the notebook and run the cell to use the controls.</p>'
+    note = "A still picture: open the notebook and run the cell to use the controls."
+    note = f'<p class="note">{note}</p>'
     return f'<div class="still">{"".join(parts)}{note}</div>'
 
 
 def _still(model: Mapping[str, Any]) -> str:
-    """One widget as HTML; nothing for boxes, layouts and buttons."""
-    values, kind = model["state"], model["state"]["_model_name"]
+    """One widget as HTML; "" for boxes, layouts and buttons."""
+    values = model["state"]
+    kind = values["_model_name"]
     label = html.escape(values.get("description", ""))
     if picture := _picture(model):
         width = (values.get("width") or "").removesuffix("px")
         size = f' width="{width}"' if width.isdigit() else ""
-        return f'<img src="data:image/{values["format"]};base64,{picture}"{size} alt="the explorer\'s first picture">'
+        return f'<img src="data:image/{values["format"]};base64,{picture}"{size} alt="{ALT}">'
     if kind == "FileUploadModel":
         return f"<button disabled>{label}</button>"
     if kind in ("HTMLModel", "HTMLMathModel", "LabelModel"):
@@ -83,15 +86,14 @@ def _output(output: Mapping[str, Any]) -> str:
     """One output of an Output widget."""
     data = output.get("data", {})
     if "image/png" in data:
-        return f'<img src="data:image/png;base64,{data["image/png"]}" alt="the explorer\'s first picture">'
+        return f'<img src="data:image/png;base64,{data["image/png"]}" alt="{ALT}">'
     if "text/html" in data:
         return str(data["text/html"])
     return f"<pre>{html.escape(data.get('text/plain', output.get('text', '')))}</pre>"
 
 
 def fallback(model_id: str, state: Mapping[str, Any]) -> dict[str, str]:
-    """What is stored in a notebook in a widget's place: its first picture, if it has one, and a
-    line of text."""
+    """What a stored notebook has in a widget's place: its first picture, if any, and a line."""
     explorer = "explorer: run the cell to use its controls"
     for model in _family(model_id, state):
         if picture := _picture(model):

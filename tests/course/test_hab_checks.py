@@ -99,10 +99,7 @@ MISTAKES: dict[int, list[list[tuple[str, str]]]] = {
         [("shifts=(shift, shift), dims=(1, 2))  # 8", "shifts=(-shift, -shift), dims=(1, 2))")],
     ],
     9: [
-        [
-            ("conv_scale=0.01, mlp_ratio=2, drop_path=0.0)", "conv_scale=0.01, mlp_ratio=2)"),
-            ("DropPath(drop_path)", "DropPath(0.0)"),
-        ],
+        [("        drop_path=0.0,\n", ""), ("DropPath(drop_path)", "DropPath(0.0)")],
         [
             (
                 "self.drop_path(attn_x) + self.conv_scale * conv_x",
@@ -117,7 +114,7 @@ MISTAKES: dict[int, list[list[tuple[str, str]]]] = {
         [("window_size=16", "window_size=7")],
         [("CAB(dim, compress_ratio, squeeze_factor)", "CAB(dim)")],
         [
-            ("compress_ratio=3, squeeze_factor=30, ", ""),
+            ("        compress_ratio=3,\n        squeeze_factor=30,\n", ""),
             ("CAB(dim, compress_ratio, squeeze_factor)", "CAB(dim)"),
         ],
     ],

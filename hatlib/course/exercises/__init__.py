@@ -1,11 +1,9 @@
-"""Exercises: each has a check that takes the learner's function, and a worked solution that passes
-it.
+"""Exercises: each has a check for the learner's function, and a solution that passes it.
 
-In a notebook the learner fills in a stub and calls `exercises.check("01.1", my_function)`. The
-check prints one line:
-passed, not done yet, or what is wrong. One module a notebook (`start`, `degradation`, `metrics`,
-`srcnn` …) holds the solutions and the checks; a check is a function that takes an attempt and
-raises `Wrong` with the mistake it recognised.
+In a notebook the learner fills in a stub and calls `exercises.check("01.1", my_function)`, which
+prints one line: passed, not done yet, or what is wrong. One module per notebook (`start`,
+`degradation`, `metrics`, `srcnn` …) holds the solutions and the checks. A check takes an attempt
+and raises `Wrong` with the mistake that it recognises.
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from hatlib.course.progress import passed, remember
+from hatlib.course.progress import passed, record_pass
 from hatlib.errors import unknown
 
 MODULES = {
@@ -41,12 +39,12 @@ MODULES = {
 
 
 class Wrong(Exception):
-    """An attempt is wrong; the message names the mistake in the learner's terms."""
+    """The attempt is wrong; the message names the mistake in the learner's terms."""
 
 
 @dataclass(frozen=True)
 class Exercise:
-    """What a notebook shows above an exercise, its check, and the function that solves it."""
+    """An exercise: what the notebook shows above it, its check, and its solution."""
 
     id: str
     title: str
@@ -54,9 +52,7 @@ class Exercise:
     minutes: int
     solution: Callable[..., Any]
     test: Callable[[Callable[..., Any]], None]
-    none_is_an_answer: bool = (
-        False  # elsewhere a function that returns None has forgotten its `return`
-    )
+    none_is_an_answer: bool = False  # elsewhere None means that `return` was forgotten
 
     @property
     def source(self) -> str:
@@ -102,7 +98,7 @@ def get(id: str) -> Exercise:
 
 
 def verdict(id: str, attempt: Callable[..., Any]) -> tuple[str, str]:
-    """("passed" | "open" | "wrong", message) for a learner's function."""
+    """(state, message) of a learner's function; the state is "passed", "open" or "wrong"."""
     try:
         get(id).test(_watched(attempt, get(id).none_is_an_answer))
     except NotImplementedError:
@@ -115,8 +111,7 @@ def verdict(id: str, attempt: Callable[..., Any]) -> tuple[str, str]:
 
 
 def _watched(attempt: Callable[..., Any], none_is_an_answer: bool) -> Callable[..., Any]:
-    """The learner's function; when it fails or returns nothing, that is `Wrong`, told with the line
-    where it failed."""
+    """The learner's function; it raises `Wrong`, with the line, where it fails or returns None."""
 
     @functools.wraps(attempt)
     def watched(*arguments: Any, **named: Any) -> Any:
@@ -140,8 +135,7 @@ def _watched(attempt: Callable[..., Any], none_is_an_answer: bool) -> Callable[.
 
 
 def _place(attempt: Callable[..., Any], error: Exception) -> str:
-    """ " at `the line of the learner's file where it failed`", or nothing where that line can't be
-    found."""
+    """ " at `line`", the line of the learner's code that failed; "" if it cannot be found."""
     file = getattr(getattr(attempt, "__code__", None), "co_filename", None)
     lines = [
         frame.line for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file
@@ -150,35 +144,37 @@ def _place(attempt: Callable[..., Any], error: Exception) -> str:
 
 
 def check(id: str, attempt: Callable[..., Any]) -> None:
-    """Prints one line on the learner's function: passed, not done yet, or what is wrong with it.
-    Never raises.
+    """Prints one line: the learner's function passed, is not done yet, or what is wrong with it.
 
-    A pass is kept for `progress`.
+    Never raises. `progress` lists what has passed.
     """
     state, message = verdict(id, attempt)
     if state == "passed":
-        remember(id)
+        record_pass(id)
     mark = {"passed": "✓", "open": "○", "wrong": "✗"}[state]
     _print(f"{mark} {id}  {message}")
 
 
 def progress() -> None:
-    """Prints the exercises of each notebook, with a mark on those whose check has passed on this
-    machine."""
-    done, everything = passed(), all_exercises()
+    """Prints each notebook's exercises; a tick marks those that have passed on this machine."""
+    done = passed()
+    everything = all_exercises()
+    width = max(map(len, MODULES.values()))
     for number, module in MODULES.items():
         own = [item.id for item in everything if item.id.startswith(number)]
         marks = "  ".join(f"{'✓' if id in done else '○'} {id}" for id in own)
-        _print(f"{number} {module:<12}{sum(id in done for id in own)} of {len(own)}   {marks}")
+        count = sum(id in done for id in own)
+        _print(f"{number} {module:<{width}}  {count:>2} of {len(own):>2}   {marks}")
     _print(f"passed: {sum(item.id in done for item in everything)} of {len(everything)}")
 
 
 def _print(text: str) -> None:
-    # a Windows console may know no check marks
+    # A Windows console may lack the tick and the circle.
     print(text if can_print(text) else text.encode("ascii", "replace").decode())
 
 
 def can_print(text: str) -> bool:
+    """Whether the console's encoding has all of the text's characters."""
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
@@ -193,14 +189,13 @@ def expect(condition: bool, mistake: str) -> None:
 
 
 def recognise(got: Any, mistakes: Mapping[str, Any], tolerance: float = 1e-6) -> None:
-    """Raises Wrong with the mistake whose result `got` is."""
+    """Raises Wrong if `got` is the result of a known mistake: message → that result."""
     for mistake, result in mistakes.items():
         expect(not close(got, result, tolerance), mistake)
 
 
 def close(actual: Any, expected: Any, tolerance: float = 1e-6) -> bool:
-    """Whether two numbers or arrays have the same shape and agree to `tolerance`; None and NaN
-    never do."""
+    """Whether two numbers or arrays have one shape and agree to `tolerance`; None and NaN never do."""
     if actual is None:
         return False
     a, b = (

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 
 from hatlib.course.widgets import overlays, wipe
-from hatlib.course.widgets.base import png
 from hatlib.course.widgets.before_after import wipe_view
 from hatlib.data.builtin import builtin_image
 from hatlib.errors import HatlibError
@@ -82,15 +79,3 @@ def test_wipe_refuses_what_it_cannot_show() -> None:
         wipe(IMAGES, "hr")
     with pytest.raises(HatlibError, match="position is 101; it is a share of the width"):
         wipe(IMAGES, position=101)
-
-
-def test_wiping_is_quick() -> None:
-    """About 40 ms of the processor for 640×640; measured so that a busy machine does not count."""
-    images = {"a": builtin_image("hubble")[:640, :640], "b": builtin_image("hubble")[100:740, :640]}
-
-    def once(position: int) -> float:
-        start = time.process_time()
-        png(wipe_view(images, "a", "b", position)[0])
-        return time.process_time() - start
-
-    assert min(once(position) for position in (10, 30, 50, 70, 90)) < 0.1

@@ -1,8 +1,7 @@
-"""The explorers under ipywidgets 7.7, which Colab has: the same tests once more, in another
-process.
+"""The explorers under ipywidgets 7.7, which Colab has: the same tests again, in another process.
 
-`make test` and `make check` put that version into its own folder, beside the environment and not in
-it.
+`make test` and `make check` install that version in a folder of its own inside `.venv`, not in the
+environment itself.
 """
 
 from __future__ import annotations
@@ -16,10 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers import ROOT
+
 HERE = Path(__file__).resolve().parent
-FOLDER = HERE.parent.parent / ".venv" / "ipywidgets-7"
-# Those that make widgets; the arithmetic is the same under both versions.
-WITH_WIDGETS = "explorer or sliders or wipe or test_frame or test_upload"
+FOLDER = ROOT / ".venv" / "ipywidgets-7"
+# Tests that make widgets: the arithmetic is the same under both versions.
+WITH_WIDGETS = "explorer or sliders or wipe or test_base or test_upload"
 RUN = """
 import sys
 import ipywidgets, pytest
@@ -33,8 +34,8 @@ def test_explorers_under_ipywidgets_7() -> None:
         pytest.skip("this environment has ipywidgets 7 itself")
     if not (FOLDER / "ipywidgets").is_dir():
         pytest.skip(
-            f"no {FOLDER}; make check installs it, or: pip install --no-deps --target .venv/ipywidgets-7 "
-            "-c .github/colab.txt ipywidgets ipython_genutils"
+            f"no {FOLDER}; make check installs it, or: pip install --no-deps "
+            "--target .venv/ipywidgets-7 -c .github/colab.txt ipywidgets ipython_genutils"
         )
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")
@@ -60,7 +61,7 @@ def test_explorers_under_ipywidgets_7() -> None:
         capture_output=True,
         text=True,
         env=environment,
-        cwd=HERE.parent.parent,
+        cwd=ROOT,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     passed = re.search(r"(\d+) passed", done.stdout)

@@ -89,13 +89,11 @@ def _layers(f, n):
 
 
 def _of_means(squeezed):
-    """04.3 with something else than the mean in the place of squeezing."""
+    """04.3 with `squeezed` in place of the mean."""
 
     def answer(x, squeeze, expand):
-        return (
-            x
-            * F.linear(F.linear(squeezed(x), *squeeze).relu(), *expand).sigmoid()[:, :, None, None]
-        )
+        gates = F.linear(F.linear(squeezed(x), *squeeze).relu(), *expand).sigmoid()
+        return x * gates[:, :, None, None]
 
     return answer
 
@@ -192,7 +190,7 @@ WRONG = {
         (lambda x, squeeze, expand: None, "returned nothing"),
         (_of_means(lambda x: x.amax(dim=(2, 3))), "not its largest value"),
         (_of_means(lambda x: x.sum(dim=(2, 3))), "not its sum"),
-        (_of_means(lambda x: x.mean(dim=1)), "stopped at `return x * F.linear"),
+        (_of_means(lambda x: x.mean(dim=1)), "stopped at `gates = F.linear"),
         (_attention_without_biases, "have a bias"),
         (_attention_sigmoid_first, "the sigmoid after the second"),
         (_attention_two_relus, "above ½"),
