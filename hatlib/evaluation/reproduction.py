@@ -267,7 +267,7 @@ class Log:
         self, folder: Path, test: Benchmark, model: str, weights: str, precision: str
     ) -> None:
         self.file = folder / f"{_stem(test)}-{_slug(model)}.csv"
-        state = [catalogue, _protocol(test, precision), test.state, _code(), torch.__version__]
+        state = [weights, _protocol(test, precision), test.state, _code(), torch.__version__]
         self.conditions = hashlib.sha256(json.dumps(state).encode()).hexdigest()[:12]
         self.rows: dict[str, tuple[float, float, float]] = {}  # name → PSNR, SSIM, seconds
         self._read()
@@ -370,11 +370,11 @@ def _by_image(
 ) -> Iterator[tuple[object, ...]]:
     """ALL_FIELDS of each image and network; weights are the first characters of their SHA-256."""
     for name, log in logs.items():
-        catalogue = f"sha256:{hashes[name][:8]}" if hashes[name] else ""
+        weights = f"sha256:{hashes[name][:8]}" if hashes[name] else ""
         for image in test.pairs.names:
             psnr, ssim, seconds = log.rows[image]
             gain = psnr - logs[BASELINE].rows[image][0]
-            yield test.title, test.pairs.way, image, name, catalogue, psnr, ssim, gain, seconds
+            yield test.title, test.pairs.way, image, name, weights, psnr, ssim, gain, seconds
 
 
 def markdown(rows: Sequence[Row]) -> str:

@@ -18,7 +18,7 @@ from hatlib.imaging.resize import imresize
 
 # Means of 16×16 fields of some façades, made on Linux; a platform may differ by a grey level in a
 # pixel, not in these.
-FIELDS = Path(__file__).parent / "parity" / "facades.npz"
+FIELDS = Path(__file__).parents[1] / "parity" / "facades.npz"
 
 
 @pytest.fixture

@@ -264,9 +264,10 @@ def test_several_threads_may_fetch_the_same_set(
 
 SCRIPT = textwrap.dedent("""
     import sys
-    from hatlib import datasets, downloads
+    from hatlib.data import datasets, registry
+    from hatlib.system import downloads
     remotes = tuple(downloads.Remote(p, (u,), int(n), s) for p, u, n, s in map(str.split, sys.argv[1:]))
-    downloads.registry = lambda: {"set5": remotes}
+    registry.registry = lambda: {"set5": remotes}
     print("ready", flush=True)
     datasets.fetch("set5")
 """)

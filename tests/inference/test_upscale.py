@@ -191,7 +191,7 @@ def test_tiles_are_whole_windows():
 def test_large_images_are_tiled_by_themselves(monkeypatch):
     image = np.random.default_rng(0).integers(0, 256, (81, 90, 3), dtype=np.uint8)
     model = Blocks()
-    monkeypatch.setattr(upscale, "LARGE", 60 * 60)
+    monkeypatch.setattr(memory, "LARGE", 60 * 60)
     assert np.array_equal(upscale(model, image), image.repeat(2, 0).repeat(2, 1))
     assert len(model.sizes) == 4 and max(map(max, model.sizes)) == 48 + 3
 

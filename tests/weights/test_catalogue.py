@@ -477,7 +477,7 @@ def test_a_published_value_without_ssim_is_printed(
     save_image(tmp_path / "cat.png", builtin_image("cat")[:32, :32])
     monkeypatch.setattr(app, "set_size", lambda _: 1)
     monkeypatch.setattr(
-        protocol, "published", lambda *_: published.Published(28.06, None, "somewhere")
+        published, "published", lambda *_: published.Published(28.06, None, "somewhere")
     )
     assert app.main(["evaluate", "--model", "bicubic", "--data", str(tmp_path)]) == 0
     assert re.search(
