@@ -25,10 +25,11 @@ LIGHT = ("CARN", "IMDN", "LAPAR-A", "LatticeNet")  # SwinIR's paper, table of li
     "high-resolution",
     SWINIR,
     "“efficiency with long-range dependencies, high-resolution inputs”",
-    test="multiply-adds of SwinIR-M for LR of 64×64 and 128×128, and of attention among all pixels of each instead "
-    "of windows of 8×8. Holds if SwinIR-M's rise no more than the pixels do",
-    found="{ratio:.2f} times for 4 times the pixels; the scores and sums of attention among all pixels alone would "
-    "rise {all_ratio:.0f} times, to {all_work:.0f} G, beside {work:.0f} G for all of SwinIR-M",
+    test="multiply-adds of SwinIR-M for LR of 64×64 and 128×128, and of attention among all "
+    "pixels of each instead of windows of 8×8. Holds if SwinIR-M's rise no more than the pixels do",
+    found="{ratio:.2f} times for 4 times the pixels; the scores and sums of attention among all "
+    "pixels alone would rise {all_ratio:.0f} times, to {all_work:.0f} G, beside {work:.0f} G for "
+    "all of SwinIR-M",
     judge=lambda n: graded(n.ratio < 4.05, n.ratio < n.all_ratio),
     shown=["05 What it costs", "06 Next to RCAN: the cost"],
 )
@@ -48,11 +49,11 @@ def high_resolution() -> Numbers:
 @claim(
     "shallow-layer",
     SWINIR,
-    "shallow features come from “a single 3x3 convolutional layer”, deep features from “a "
-    "stack” of RSTBs, each “refined with a 3x3 convolutional layer” with a residual connection around it",
+    "shallow features come from “a single 3x3 convolutional layer”, deep features from “a stack” "
+    "of RSTBs, each “refined with a 3x3 convolutional layer” with a residual connection around it",
     test="SwinIR-M's modules; holds if that is what there is",
-    found="first a {kernel}×{kernel} convolution, 3 to {channels} channels; {groups} groups of {layers} layers, "
-    "{ends} of which end in a 3×3 convolution",
+    found="first a {kernel}×{kernel} convolution, 3 to {channels} channels; {groups} groups of "
+    "{layers} layers, {ends} of which end in a 3×3 convolution",
     judge=lambda n: graded(n.kernel == 3 and n.groups > 1 and n.ends == n.groups),
     shown=["06 Shallow features", "06 A residual Swin transformer block (RSTB)"],
 )
@@ -74,8 +75,9 @@ def shallow_layer() -> Numbers:
     SWINIR,
     "shallow features “preserve the low-frequency components”, deep ones “recover "
     "high-frequency details”",
-    test="`swinir-nano`'s reconstruction is linear: share of the deep features in the picture's power (façade 6), "
-    "below and above LR's Nyquist frequency. Holds if it is under a half below and over a half above",
+    test="`swinir-nano`'s reconstruction is linear: share of the deep features in the picture's "
+    "power (façade 6), below and above LR's Nyquist frequency. Holds if it is under a half below "
+    "and over a half above",
     found="{below:.0%} below, {above:.0%} above",
     judge=lambda n: graded(n.below < 0.5 < n.above, n.below < n.above),
     shown=["06 What do shallow and deep features carry?"],
@@ -114,9 +116,11 @@ def _power(picture: torch.Tensor) -> np.ndarray:
     SWINIR,
     "layers “operate on non-overlapping local windows”; a “shifted window mechanism … allows for "
     "cross-window interaction”",
-    test="square of tokens on which one token depends after two layers with windows of 8, with the second one "
-    "shifted and not. Holds if it is one window without the shift, and larger with it",
-    found="{plain}×{plain} without, {shifted}×{shifted} with the shift, {four}×{four} after four layers",
+    test="square of tokens on which one token depends after two layers with windows of 8, with "
+    "the second one shifted and not. Holds if it is one window without the shift, and larger with "
+    "it",
+    found="{plain}×{plain} without, {shifted}×{shifted} with the shift, {four}×{four} after four "
+    "layers",
     judge=lambda n: graded(n.plain == 8 < n.shifted),
     shown=["05 Windows by hand", "05 What windows cannot see", "06 A Swin transformer layer (STL)"],
 )
@@ -139,9 +143,9 @@ def _layers(shifts: Sequence[int]) -> nn.Module:
     "residual",
     SWINIR,
     "“residual connections … help stabilize training and gradients”",
-    test="32 convolutions as torch starts them, in a row and in residual blocks of two: gradient of the first "
-    "layer's weights over that of the last one's. Holds if it is under 10⁻⁶ in a row and over 10⁻² with the "
-    "sums",
+    test="32 convolutions as torch starts them, in a row and in residual blocks of two: gradient "
+    "of the first layer's weights over that of the last one's. Holds if it is under 10⁻⁶ in a row "
+    "and over 10⁻² with the sums",
     found="{plain:.0e} in a row, {residual:.1f} in residual blocks",
     judge=lambda n: graded(n.plain < 1e-6 and n.residual > 1e-2, n.plain < n.residual),
     shown=["04 The residual block"],
@@ -173,7 +177,7 @@ def _gradient_ratio(body: nn.Module) -> float:
     test="modules of SwinIR-M ×4; holds if there are pixel shuffles and no transposed convolutions",
     found="{shuffles} pixel shuffles, {transposed} transposed convolutions",
     judge=lambda n: graded(n.shuffles > 0 == n.transposed),
-    shown=["04 Enlarging at the end: sub-pixel convolution", "06 Two reconstructions"],
+    shown=["04 Upsampling at the end: sub-pixel convolution", "06 Two reconstructions"],
 )
 def sub_pixel() -> Numbers:
     return {
@@ -189,8 +193,9 @@ def sub_pixel() -> Numbers:
     "swinir-higher",
     SWINIR,
     "“higher PSNR and SSIM scores across various scaling factors” than RCAN, HAN and IPT",
-    test="SwinIR-M less RCAN and HAN (all trained on DIV2K), in PSNR and SSIM, and less IPT (ImageNet; SwinIR-M: "
-    "DF2K) in PSNR, at three scales on up to five sets (SwinIR's table). Holds if all are above zero",
+    test="SwinIR-M minus RCAN and HAN (all trained on DIV2K), in PSNR and SSIM, and minus IPT "
+    "(ImageNet; SwinIR-M: DF2K) in PSNR, at three scales on up to five sets (SwinIR's table). "
+    "Holds if all are above zero",
     found="{ahead} of {entries} above zero; below: {lost}",
     judge=lambda n: graded(n.ahead == n.entries, n.ahead > 0.9 * n.entries),
     shown=["06 Next to RCAN: the result", "06 What the survey says about SwinIR"],
@@ -217,10 +222,10 @@ def swinir_higher() -> Numbers:
     "swinir-gain",
     SWINIR,
     "“PSNR gains up to 0.26 dB over leading methods”",
-    test="the largest of SwinIR-M less HAN, and less the better one of HAN and NLSA, all trained on DIV2K (SwinIR's "
-    "table). Holds if it is 0.26 dB for both",
-    found="{over_han:.2f} dB over HAN ({where}), {over_best:.2f} dB over the better one; with DF2K {df2k:.2f} dB "
-    "over HAN's DIV2K",
+    test="the largest of SwinIR-M minus HAN, and minus the better one of HAN and NLSA, all "
+    "trained on DIV2K (SwinIR's table). Holds if it is 0.26 dB for both",
+    found="{over_han:.2f} dB over HAN ({where}), {over_best:.2f} dB over the better one; with "
+    "DF2K {df2k:.2f} dB over HAN's DIV2K",
     judge=lambda n: graded(
         max(abs(n.over_han - 0.26), abs(n.over_best - 0.26)) < 0.005, abs(n.over_han - 0.26) < 0.005
     ),
@@ -246,8 +251,8 @@ def swinir_gain() -> Numbers:
     "swinir-parameters",
     SWINIR,
     "“efficient use of parameters”",
-    test="parameters of SwinIR-M and RCAN, counted, and their published PSNR (DIV2K, ×4, five sets). Holds if "
-    "SwinIR-M has fewer and is ahead on all",
+    test="parameters of SwinIR-M and RCAN, counted, and their reported PSNR (DIV2K, ×4, five "
+    "sets). Holds if SwinIR-M has fewer and is ahead on all",
     found="{swinir:.1f} M against {rcan:.1f} M; {least:+.2f} to {most:+.2f} dB",
     judge=lambda n: graded(n.swinir < n.rcan and n.least > 0, n.swinir < n.rcan),
     shown=["06 How many parameters? Two answers", "06 Next to RCAN: the cost"],
@@ -263,10 +268,10 @@ def swinir_parameters() -> Numbers:
     "swinir-faster",
     SWINIR,
     "“faster inference times”",
-    test="SwinIR-M against RCAN, taking turns in one run on a CPU, LR 64×64, medians (`benchmarks.cost`), beside "
-    "the authors' own measurement. Holds if SwinIR-M is faster",
-    found="{ratio:.2f} times RCAN's time for {work:.2f} times its multiply-adds ({rounds} rounds); the authors: "
-    "0.539 s against 0.180 s on a GPU (README of SwinIR's repository)",
+    test="SwinIR-M against RCAN, taking turns in one run on a CPU, LR 64×64, medians "
+    "(`experiments.cost`), beside the authors' own measurement. Holds if SwinIR-M is faster",
+    found="{ratio:.2f} times RCAN's time for {work:.2f} times its multiply-adds ({rounds} "
+    "rounds); the authors: 0.539 s against 0.180 s on a GPU (README of SwinIR's repository)",
     judge=lambda n: graded(n.ratio < 0.95, n.ratio < 1.05),
     shown=["06 Next to RCAN: the cost"],
     remarks={FAILS: "Fewer operations, and more time"},
@@ -288,10 +293,11 @@ def swinir_faster() -> Numbers:
     "swinir-light",
     SWINIR,
     "against “leading lightweight image SR methods … a PSNR improvement of up to 0.53”",
-    test="SwinIR-S less CARN, IMDN, LAPAR-A and LatticeNet, and less the best of them, in each entry of SwinIR's "
-    "table of lightweight networks. Holds if the largest gain over the best is 0.53 dB",
-    found="up to {over_best:.2f} dB over the best of them, {over_any:.2f} dB over any; ahead of the best in "
-    "{ahead} of {entries} entries",
+    test="SwinIR-S minus CARN, IMDN, LAPAR-A and LatticeNet, and minus the best of them, in each "
+    "entry of SwinIR's table of lightweight networks. Holds if the largest gain over the best is "
+    "0.53 dB",
+    found="up to {over_best:.2f} dB over the best of them, {over_any:.2f} dB over any; ahead of "
+    "the best in {ahead} of {entries} entries",
     judge=lambda n: graded(abs(n.over_best - 0.53) < 0.005, n.ahead > 0.9 * n.entries),
     shown=["06 How many parameters? Two answers"],
     remarks={CORRECTED: "Better, as it says; the 0.53 dB are neither of the two"},
@@ -312,10 +318,10 @@ def swinir_light() -> Numbers:
     "swinir-limits",
     SWINIR,
     "“limitations, particularly in … very high-resolution images or real-time applications”",
-    test="seconds of SwinIR-M for LR 64×64, a result of 256×256, on a CPU (`benchmarks.cost`; "
-    "no GPU was at hand). Holds there if it is over a 24th of a second",
-    found="{seconds:.1f} s in the best of {rounds} rounds (threads: {threads}), {frames:.0f} times too long for 24 "
-    "pictures a second",
+    test="seconds of SwinIR-M for LR 64×64, a result of 256×256, on a CPU (`experiments.cost`; no "
+    "GPU was available). Holds there if it is over a 24th of a second",
+    found="{seconds:.1f} s in the best of {rounds} rounds (threads: {threads}), {frames:.0f} "
+    "times too long for 24 pictures a second",
     judge=lambda n: graded(n.seconds > 1 / 24),
     shown=["06 Next to RCAN: the cost"],
 )

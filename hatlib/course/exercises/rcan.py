@@ -11,21 +11,22 @@ from hatlib.course.exercises import close, exercise, expect, recognise
 
 
 def early_over_late(kernels: Sequence[int], features: Sequence[int], scale: int) -> float:
-    """How many times as many multiply-adds SRCNN takes as the same layers at LR size.
+    """Multiply-adds of SRCNN, divided by those of the same layers at LR size.
 
     Args:
-        kernels: f1, f2, f3; all layers keep the size of the picture.
+        kernels: f1, f2, f3; all layers keep the size of the image.
         features: n1, n2. The network sees one channel, the luma.
-        scale: s. The late version's last layer gives s² values for each LR pixel, which are then
-            put in place.
+        scale: s. The last layer of the late version gives s² values for each LR pixel, which a
+            pixel shuffle then rearranges.
     """
     f1, f2, f3 = kernels
     n1, n2 = features
-    first_two, last = f1 * f1 * n1 + n1 * f2 * f2 * n2, n2 * f3 * f3  # multiply-adds for one pixel
+    first_two = f1 * f1 * n1 + n1 * f2 * f2 * n2  # multiply-adds per pixel
+    last = n2 * f3 * f3
     return scale**2 * (first_two + last) / (first_two + scale**2 * last)
 
 
-@exercise("04.1", "What enlarging first costs", difficulty=2, minutes=10, solution=early_over_late)
+@exercise("04.1", "What early upsampling costs", difficulty=2, minutes=10, solution=early_over_late)
 def _early_over_late(attempt: Callable[..., float]) -> None:
     got, want = attempt((9, 5, 5), (64, 32), 4), early_over_late((9, 5, 5), (64, 32), 4)
 
