@@ -27,9 +27,9 @@ def _agrees(attempt: Callable[..., bool]) -> None:
 
     expect(
         says(23.1412, "23.14"),
-        "23.1412 was printed as 23.14: what was cut off by rounding is no difference",
+        "23.1412 is printed as 23.14: what rounding removed is no difference",
     )
-    expect(says(28.3658, "28.37"), "28.3658 is printed as 28.37: digits are rounded, not cut off")
+    expect(says(28.3658, "28.37"), "28.3658 is printed as 28.37: digits are rounded, not truncated")
     expect(
         not says(28.3642, "28.37"),
         "28.3642 is printed as 28.36; half a unit of the last digit is 0.005",
@@ -59,10 +59,10 @@ def _left_to_measure(attempt: Callable[..., list[str]]) -> None:
     got = attempt(header, list(names), "a1")
     expect(got is not None, "the function returned nothing")
     expect(
-        list(got) == names, f"of a table with a header only, all images are left, not {list(got)}"
+        list(got) == names, f"of a table with only a header, all images are left, not {list(got)}"
     )
     got = list(attempt(header + "cat,30.91,a1\ncoffee,31.20,a1\n", list(names), "a1"))
-    expect(got != ["cat", "coffee"], "those are measured; the others are asked for")
+    expect(got != ["cat", "coffee"], "those are measured already; return the others")
     expect(
         sorted(got) == sorted(names[2:]),
         f"cat and coffee are measured; left are {names[2:]}, not {got}",
@@ -75,17 +75,15 @@ def _left_to_measure(attempt: Callable[..., list[str]]) -> None:
     )
     got = list(attempt(header + "rocket,34.10,a1\ncoffee,31.20,a1\n", list(names), "a1"))
     expect(
-        got == ["cat", "tissue", "hubble"],
-        "rows may be in any order: it is not enough to count them",
+        got == ["cat", "tissue", "hubble"], "rows may be in any order: counting them is not enough"
     )
     got = list(attempt(header + "cat,30.91,a1\ncoffee,31.2", list(names), "a1"))
     expect(
-        "coffee" in got,
-        "half a line was written when the power failed: coffee has to be measured again",
+        "coffee" in got, "the last line is incomplete, as after a power cut: measure coffee again"
     )
     expect(got == names[1:], f"left are {names[1:]}, not {got}")
     got = list(attempt(header + "cat,30.91,a1\ncoffee,31.20,a1", list(names), "a12"))
-    expect(got == names, "of conditions, too, only the whole text counts")
+    expect(got == names, "compare the conditions as whole texts, too")
 
 
 def mean_gain(network: dict[str, float], bicubic: dict[str, float]) -> float:
@@ -105,19 +103,19 @@ def _mean_gain(attempt: Callable[..., float]) -> None:
     expect(got is not None, "the function returned nothing")
     expect(
         not close(got, np.mean(list(network.values())) - np.mean(list(bicubic.values()))),
-        "each mean is over its own images: the cat was measured with the network only, brick with bicubic only",
+        "each mean is over its own images: cat has only the network's, brick only bicubic's",
     )
     expect(
         not close(
             got, np.mean([a - b for a, b in zip(network.values(), bicubic.values(), strict=False)])
         ),
-        "the values are paired by their place; the names say which belong together",
+        "you paired the values by position; pair them by name",
     )
     expect(
         not close(got, np.mean([value - bicubic.get(name, 0) for name, value in network.items()])),
         "an image that bicubic was not measured on counts as 0 dB; leave it out",
     )
-    expect(not close(got, -2), "the sign: a gain is the network's PSNR less that of bicubic")
+    expect(not close(got, -2), "the sign: a gain is the network's PSNR minus bicubic's")
     expect(not close(got, 4), "that is the sum of the gains, not their mean")
     expect(
         not close(got, 4 / 3) and not close(got, 1), "divide by the number of images that both have"
@@ -138,7 +136,7 @@ def paired_interval(a: np.ndarray, b: np.ndarray, draws: int = 2000) -> tuple[fl
     return float(difference.mean()), float(low), float(high)
 
 
-@exercise("10.4", "How sure is the difference?", difficulty=3, minutes=20, solution=paired_interval)
+@exercise("10.4", "A confidence interval for a difference", difficulty=3, minutes=20, solution=paired_interval)
 def _paired_interval(attempt: Callable[..., tuple[float, float, float]]) -> None:
     rng = np.random.default_rng(0)
     hard = rng.normal(25, 4, 60)  # what all networks have in common: some images are harder
@@ -161,11 +159,11 @@ def _paired_interval(attempt: Callable[..., tuple[float, float, float]]) -> None
     apart = 2 * 1.96 * 4 * (2 / 60) ** 0.5
     expect(
         abs(width / apart - 1) > 0.3,
-        "a and b were drawn separately: one drawing of images is for both of them",
+        "you drew a and b separately: draw the images once for both of them",
     )
     expect(
         abs(width / (right * 60**0.5) - 1) > 0.3,
-        "that is where single images lie; asked for is where the mean of them lies",
+        "that is the spread of single images; the interval is that of their mean",
     )
     expect(
         abs(width / (right / 1.96 * 1.645) - 1) > 0.08,
@@ -201,7 +199,7 @@ def _middle(attempt: Callable[..., tuple[int, int]]) -> None:
         (top, left) not in ((100, 150), (25, 37)),
         "that is the middle; the crop starts half a side before it",
     )
-    expect((top, left) != (17, 29), "those are LR pixels; asked for are HR pixels")
+    expect((top, left) != (17, 29), "those are LR pixels; return HR pixels")
     expect(
         (top, left) != (68, 118),
         "column 118 lies inside LR pixel 29: move left to where it begins, 116",
