@@ -136,7 +136,13 @@ def paired_interval(a: np.ndarray, b: np.ndarray, draws: int = 2000) -> tuple[fl
     return float(difference.mean()), float(low), float(high)
 
 
-@exercise("10.4", "A confidence interval for a difference", difficulty=3, minutes=20, solution=paired_interval)
+@exercise(
+    "10.4",
+    "A confidence interval for a difference",
+    difficulty=3,
+    minutes=20,
+    solution=paired_interval,
+)
 def _paired_interval(attempt: Callable[..., tuple[float, float, float]]) -> None:
     rng = np.random.default_rng(0)
     hard = rng.normal(25, 4, 60)  # what all networks have in common: some images are harder
