@@ -1,32 +1,32 @@
 """Buildings against faces: the gain over bicubic by content, and what fine-tuning on a few
 portraits changes.
 
-    python -m experiments.faces content      # what is gained on which content, and why: hatlib/evaluation/results/content.csv
-    python -m experiments.faces tuning       # fine-tuned on 1, 4 and 12 portraits: hatlib/evaluation/results/faces.csv
+    python -m experiments.faces content      # what is gained on which content, and why: content.csv
+    python -m experiments.faces tuning       # fine-tuned on 1, 4 and 12 portraits: faces.csv
 
 The survey found HAT better at buildings than at faces, put that down to few humans in the training
 set, and expected that "finetuning the model with few-shot learning" would help. Neither was
 measured. Notebook 10 shows both tables.
 
-**content**: a row a network, image and region: PSNR on luma of the network and of bicubic, and how
-much detail the region has. Regions are the whole image, in portraits also the face (the largest box
-of the face detector that comes with scikit-image), and tiles of 64×64 pixels, taken together where
-bicubic does equally well, so that contents can be compared at equal difficulty. One network is
-measured under other conditions too: HR at half the size, and through JPEG.
+**content** has one row per network, image and region: PSNR on luma of the network and of bicubic,
+and how much detail the region has. Regions are the whole image, in portraits also the face (the
+largest box of the face detector that comes with scikit-image), and tiles of 64×64 pixels. Tiles
+where bicubic does equally well are taken together, so that contents can be compared at equal
+difficulty. One network is measured under other conditions too: HR at half the size, and through
+JPEG.
 
-**tuning**: a row a run, a column a picture, PSNR in dB. hat-nano-x4 is trained for a few hundred
-steps more on k of twelve portraits, or on as many pixels of photos from BSDS500, which it was
-trained on before (the control), or of buildings. It is measured on the twelve other portraits, on
-twelve buildings and on other pictures, none of which it has seen. The learning rate is chosen on
-none of these: trained on four of the first twelve portraits, measured on the other eight.
+**tuning** has one row per run and one column per picture, PSNR in dB. hat-nano-x4 is trained for a
+few hundred steps more on k of twelve portraits, or on as many pixels of photos from BSDS500, which
+it was trained on before (the control), or of buildings. It is measured on the twelve other
+portraits, on twelve buildings and on other pictures, none of which it has been trained on. The
+learning rate is chosen on none of these: trained on four of the first twelve portraits, measured on
+the other eight.
 
-Rows that are there already, of the same weights, are not computed again, and a run that was
-interrupted goes on from its snapshot: the command can be stopped and started at any time.
+Rows of other weights than those in the package are dropped.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
@@ -35,7 +35,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import hatlib  # before torch: settles how waiting threads wait
+from experiments import command, tables
+from experiments.bootstrap import mean
 from hatlib import HatlibError, models
 from hatlib.data import datasets
 from hatlib.data.datasets import Pair
@@ -45,14 +46,13 @@ from hatlib.imaging.convert import crop_to_multiple, luma
 from hatlib.imaging.degradation import jpeg
 from hatlib.imaging.resize import imresize
 from hatlib.plotting import Box, crop
-from hatlib.system import atomic, devices, paths
+from hatlib.system import devices
 from hatlib.training import loop, recipes
 from hatlib.weights import files
 
 if TYPE_CHECKING:
     import pandas as pd
 
-RECORDED = Path(hatlib.__file__).parent / "evaluation" / "results"
 SCALE, TILE = 4, 64
 NETWORKS = ("srcnn-x4", "rcan-nano-x4", "swinir-nano-x4", "hat-nano-x4")
 TUNED = "hat-nano-x4"
@@ -61,19 +61,21 @@ TUNED = "hat-nano-x4"
 CONTENTS = {"buildings": ("urban100",), "portraits": ("portraits",), "others": ("set5", "set14")}
 LEFT_OUT = ("butterfly", "face")
 EDGES = (16, 20, 24, 28, 32, 36, 40)  # dB of bicubic, between which tiles are taken together
-CONDITIONS: dict[
-    str, Callable[[np.ndarray], np.ndarray]
-] = {  # what is done to HR before LR is made of it
+# what is done to HR before LR is made of it
+CONDITIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "as it is": lambda hr: hr,
     "half size": lambda hr: imresize(crop_to_multiple(hr, 2), 1 / 2),
     "JPEG 99": partial(jpeg, quality=99),  # about as fine as the portraits' own
     "JPEG 75": partial(jpeg, quality=75),
 }
-COUNTS, SEEDS, STEPS, RATES = (1, 4, 12), (0, 1, 2), 200, (5e-5, 2e-4, 8e-4, 2e-3)
+COUNTS = (1, 4, 12)  # portraits to fine-tune on
+SEEDS = (0, 1, 2)
+STEPS = 200
+RATES = (5e-5, 2e-4, 8e-4, 2e-3)  # learning rates to choose from
 CHOOSING = 100  # the seed of the runs that choose the rate, which use four portraits
 
 
-# --- pictures, and tables that grow ---------------------------------------------------------------
+# --- pictures -------------------------------------------------------------------------------------
 
 
 def pictures(content: str, limit: int | None = None) -> list[Pair]:
@@ -94,62 +96,28 @@ def face(image: np.ndarray) -> Box | None:
     """The largest face that scikit-image's detector (a cascade on local binary patterns) finds, or
     None."""
     side = min(image.shape[:2])
-    found = _detector().detect_multi_scale(
+    detections = _detector().detect_multi_scale(
         img=image,
         scale_factor=1.2,
         step_ratio=1,
         min_size=(side // 5, side // 5),
         max_size=(side, side),
     )
-    boxes = [(box["r"], box["c"], box["height"], box["width"]) for box in found]
+    boxes = [(box["r"], box["c"], box["height"], box["width"]) for box in detections]
     return max(boxes, key=lambda box: box[2]) if boxes else None
 
 
 def detail(image: np.ndarray) -> float:
-    """How much there is to see: the mean length of the gradient of luma, in gray levels a pixel."""
+    """How much there is to see: the mean length of luma's gradient, in grey levels per pixel."""
     down, right = np.gradient(luma(image))
     return float(np.hypot(down, right).mean())
 
 
-def enlarged(network: models.Network, pair: Pair) -> np.ndarray:
-    """The network's result as the protocol has it: float32 arithmetic, uint8."""
+def upscaled(network: models.Network, pair: Pair) -> np.ndarray:
+    """The network's SR as the protocol has it: float32 arithmetic, uint8."""
     results: list[np.ndarray] = []
     protocol.evaluate(network, [pair], on_image=lambda _, sr: results.append(sr))
     return results[0]
-
-
-def fingerprint(model: models.Network) -> str:
-    """A few characters that change with the weights, and a word, so that no table takes them for a
-    number."""
-    return f"sha256:{files.fingerprint(model)[:8]}"
-
-
-class Table:
-    """A table in a file, which is written each time rows are added."""
-
-    def __init__(self, out: Path, weights: Mapping[str, str]) -> None:
-        """Reads what is there, without the rows of networks that have other weights now."""
-        import pandas as pd
-
-        self.out = out
-        self.rows = pd.read_csv(out) if out.is_file() else pd.DataFrame()
-        if len(self.rows):
-            stated = zip(self.rows["model"], self.rows["weights"], strict=True)
-            self.rows = self.rows[[weights.get(model, print) == print for model, print in stated]]
-
-    def has(self, **values: Any) -> bool:
-        """Whether a row with these values is there."""
-        found = np.ones(len(self.rows), dtype=bool)
-        for name, value in values.items():
-            found &= self.rows[name].to_numpy() == value if len(found) else found
-        return bool(found.any())
-
-    def add(self, rows: Sequence[dict[str, Any]]) -> None:
-        import pandas as pd
-
-        new = pd.DataFrame(rows)
-        self.rows = pd.concat([self.rows, new], ignore_index=True) if len(self.rows) else new
-        atomic.write_text(self.out, self.rows.to_csv(index=False, lineterminator="\n"))
 
 
 # --- the gain by content --------------------------------------------------------------------------
@@ -158,8 +126,14 @@ class Table:
 def values(
     images: Sequence[np.ndarray], region: str = "", box: Box | None = None, shave: int = 0
 ) -> dict[str, Any]:
-    """A row: PSNR in dB of the network and of bicubic in a region. Images: the network's,
-    bicubic's, the original."""
+    """A row: PSNR in dB of the network and of bicubic in a region.
+
+    Args:
+        images: the network's, bicubic's and HR, all of one size.
+        region: its name.
+        box: where it is; by default the whole image.
+        shave: pixels that are left out at each border.
+    """
     sr, bicubic, hr = (crop(image, box) for image in images) if box else images
     return {
         "region": region,
@@ -171,7 +145,7 @@ def values(
 
 
 def tiles(images: Sequence[np.ndarray]) -> Iterator[dict[str, Any]]:
-    """A row for the tiles in which bicubic lies between two of the edges: means over these
+    """One row per pair of edges, for the tiles in which bicubic lies between them: means over these
     tiles."""
     height, width = images[-1].shape[:2]
     corners = [
@@ -193,11 +167,11 @@ def tiles(images: Sequence[np.ndarray]) -> Iterator[dict[str, Any]]:
 def measure(
     pair: Pair, condition: str, network: models.Network, box: Box | None, tiled: bool
 ) -> list[dict[str, Any]]:
-    """The rows of a network on a picture, a region each; LR is made of the HR that the condition
+    """The rows of a network on a picture, one per region; LR is made of the HR that the condition
     leaves."""
     hr = crop_to_multiple(CONDITIONS[condition](pair.hr), SCALE)
     lr = imresize(hr, 1 / SCALE)
-    images = enlarged(network, Pair(pair.name, lr, hr)), imresize(lr, SCALE), hr
+    images = upscaled(network, Pair(pair.name, lr, hr)), imresize(lr, SCALE), hr
     rows = [values(images, "whole", shave=SCALE)]
     if box and condition == "half size":
         box = (box[0] // 2, box[1] // 2, box[2] // 2, box[3] // 2)
@@ -219,8 +193,8 @@ def content(
 ) -> pd.DataFrame:
     """Measures what is missing, picture by picture; returns the table."""
     networks = {name: files.load(name, SCALE) for name in names}
-    prints = {name: fingerprint(network) for name, network in networks.items()}
-    table = Table(out, prints)
+    facts = {name: {"weights": tables.fingerprint(network)} for name, network in networks.items()}
+    table = tables.Table(out, facts)
     for kind in CONTENTS:
         for pair in pictures(kind, limit):
             rows, box = [], face(pair.hr) if kind == "portraits" else None
@@ -228,24 +202,25 @@ def content(
                 plain = condition == "as it is"
                 head = {
                     "model": name,
-                    "weights": prints[name],
+                    **facts[name],
                     "condition": condition,
                     "content": kind,
                     "image": pair.name,
                 }
                 if (plain or name == TUNED) and not table.has(**head):
-                    found = measure(pair, condition, networks[name], box, plain and name == TUNED)
-                    rows += [{**head, **row} for row in found]
+                    tiled = plain and name == TUNED
+                    measured = measure(pair, condition, networks[name], box, tiled)
+                    rows += [{**head, **row} for row in measured]
             if rows:
                 table.add(rows)
-                say(
-                    f"{kind} {pair.name}: "
-                    + ", ".join(
-                        f"{row['model']} {row['condition']} {row['psnr'] - row['bicubic']:+.2f} dB"
-                        for row in rows
-                        if row["region"] == "whole"
-                    )
-                )
+                gains = [
+                    f"{row['model']} {row['condition']} {row['psnr'] - row['bicubic']:+.2f} dB"
+                    for row in rows
+                    if row["region"] == "whole"
+                ]
+                say(f"{kind} {pair.name}: {', '.join(gains)}")
+            else:
+                say(f"{kind} {pair.name}: recorded before")
     return table.rows
 
 
@@ -294,18 +269,17 @@ class Pictures:
     def scores(
         self, network: models.Network, tests: Mapping[str, Sequence[Pair]]
     ) -> dict[str, float]:
-        """PSNR in dB, a value a picture; of portraits also that of the face alone."""
-        found: dict[str, float] = {}
+        """PSNR in dB, one value per picture; of portraits also that of the face alone."""
+        scores: dict[str, float] = {}
         for content, pair in (
             (content, pair) for content, pairs in tests.items() for pair in pairs
         ):
-            sr = enlarged(network, pair)
-            found[f"{content}/{pair.name}"] = round(metrics.psnr(sr, pair.hr, SCALE), 4)
+            sr = upscaled(network, pair)
+            scores[f"{content}/{pair.name}"] = round(metrics.psnr(sr, pair.hr, SCALE), 4)
             if content == "portraits" and (box := self.faces[pair.name]):
-                found[f"faces/{pair.name}"] = round(
-                    metrics.psnr(crop(sr, box), crop(pair.hr, box)), 4
-                )
-        return found
+                psnr = metrics.psnr(crop(sr, box), crop(pair.hr, box))
+                scores[f"faces/{pair.name}"] = round(psnr, 4)
+        return scores
 
 
 def _pixels(images: Sequence[np.ndarray]) -> int:
@@ -323,10 +297,13 @@ class Tuning:
         runs: Path,
         say: Callable[[str], None] = print,
     ):
-        self.steps, self.runs, self.say, self.pictures = steps, runs, say, Pictures(limit)
+        self.steps = steps
+        self.runs = runs
+        self.say = say
+        self.pictures = Pictures(limit)
         self.base = files.load(TUNED, SCALE)
-        self.weights = fingerprint(self.base)
-        self.table = Table(out, {TUNED: self.weights})
+        self.weights = tables.fingerprint(self.base)
+        self.table = tables.Table(out, {TUNED: {"weights": self.weights}})
 
     def untouched(self) -> None:
         """The row that all others are compared with."""
@@ -348,8 +325,8 @@ class Tuning:
             )
 
     def run(self, stage: str, kind: str, k: int, seed: int, rate: float) -> None:
-        """Fine-tunes on k portraits, or on something else instead, and measures, unless that was
-        done before."""
+        """Fine-tunes on k portraits, or on something else instead, and measures, unless the run is
+        recorded."""
         head = {
             "stage": stage,
             "kind": kind,
@@ -365,15 +342,15 @@ class Tuning:
         folder = (
             self.runs / f"faces-{self.weights[-8:]}-{kind}-{k}-seed{seed}-{rate:g}-{self.steps}"
         )
-        done = loop.fit(plan(self.steps, rate, seed), images, model=self.base, folder=folder)
+        run = loop.fit(plan(self.steps, rate, seed), images, model=self.base, folder=folder)
         tests = self.pictures.choosing if stage == "rate" else self.pictures.tests
         facts = {
             "photos": len(images),
             "megapixels": round(_pixels(images) / 1e6, 3),
             "device": devices.device().type,
-            "seconds": round(done.seconds, 1),
+            "seconds": round(run.seconds, 1),
         }
-        self._add({**head, **facts}, self.pictures.scores(done.model, tests))
+        self._add({**head, **facts}, self.pictures.scores(run.ema_model, tests))
 
     def _add(self, row: dict[str, Any], scores: dict[str, float]) -> None:
         self.table.add([{"model": TUNED, "weights": self.weights, **row, **scores}])
@@ -383,18 +360,20 @@ class Tuning:
         """The learning rate that helped most on the portraits that were kept for choosing it."""
         table = self.table.rows
         rows = table[(table["stage"] == "rate") & (table["steps"] == self.steps)]
-        return float(
-            rows["rate"].iloc[
-                int(change(table, rows, "portraits").mean(axis=1).to_numpy().argmax())
-            ]
-        )
+        gains = change(table, rows, "portraits").mean(axis=1).to_numpy()
+        return float(rows["rate"].iloc[int(gains.argmax())])
 
 
 def plan(steps: int, rate: float, seed: int) -> recipes.Recipe:
     """Few steps, the rate rising for a fifth of them and falling to zero after: a fresh optimiser
     knows nothing yet."""
     return recipes.recipe(
-        TUNED, steps=steps, learning_rate=rate, seed=seed, schedule="cosine", warm_up=steps // 5
+        TUNED,
+        steps=steps,
+        learning_rate=rate,
+        seed=seed,
+        schedule="cosine",
+        warmup_steps=steps // 5,
     )
 
 
@@ -414,8 +393,8 @@ def tuning(
 
 
 def change(table: pd.DataFrame, rows: pd.DataFrame, content: str) -> pd.DataFrame:
-    """PSNR of runs less that of the untouched network, in dB: a row a run, a column a picture of
-    that content."""
+    """PSNR of runs less that of the untouched network, in dB: one row per run, one column per
+    picture of that content."""
     before = table[table["stage"] == "untouched"].filter(regex=f"^{content}/").iloc[0]
     return (rows.filter(regex=f"^{content}/") - before).dropna(axis=1, how="all")
 
@@ -423,50 +402,26 @@ def change(table: pd.DataFrame, rows: pd.DataFrame, content: str) -> pd.DataFram
 # --- what the tables say --------------------------------------------------------------------------
 
 
-def interval(values: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, float, float]:
-    """The mean of pictures and its 95 % interval when they are drawn again with replacement
-    (bootstrap)."""
-    from scipy.stats import bootstrap
-
-    def mean(values: np.ndarray, weights: np.ndarray, axis: int = -1) -> Any:
-        return (values * weights).sum(axis=axis) / weights.sum(axis=axis)
-
-    weights = np.ones(len(values)) if weights is None else weights
-    if len(values) < 2:
-        return float(values.mean()), float("nan"), float("nan")
-    found = bootstrap(
-        (values, weights),
-        mean,
-        paired=True,
-        vectorized=True,
-        method="percentile",
-        n_resamples=2000,
-        random_state=np.random.default_rng(0),
-    ).confidence_interval
-    return float(mean(values, weights)), float(found.low), float(found.high)
-
-
 def content_summary(table: pd.DataFrame) -> list[str]:
     """Lines: for each region, condition, network and content the number of pictures, detail, PSNR
     and gain."""
     lines = [
-        f"{'region':<13}{'condition':<11}{'network':<16}{'content':<11}{'n':>4}{'detail':>8}{'bicubic':>9}"
-        f"{'PSNR':>8}{'gain':>7}   95 %"
+        f"{'region':<13}{'condition':<11}{'network':<16}{'content':<11}{'n':>4}{'detail':>8}"
+        f"{'bicubic':>9}{'PSNR':>8}{'gain':>7}   95 %"
     ]
     table = table.assign(tiled=table["region"].str.startswith("tiles"))
     order = ["tiled", "region", "condition", "model", "content"]
     for key, rows in table.sort_values(order, kind="stable").groupby(order, sort=False):
         tiled, region, condition, model, kind = key
-        weights = (
-            rows["pixels"].to_numpy(float) if tiled else np.ones(len(rows))
-        )  # a tile is a tile in any picture
-        gain, low, high = interval((rows["psnr"] - rows["bicubic"]).to_numpy(), weights)
+        # a tile counts the same in any picture, and so does a picture
+        weights = rows["pixels"].to_numpy(float) if tiled else np.ones(len(rows))
+        gain, low, high = mean((rows["psnr"] - rows["bicubic"]).to_numpy(), weights)
         means = [
             float(np.average(rows[name], weights=weights)) for name in ("detail", "bicubic", "psnr")
         ]
         lines.append(
-            f"{region:<13}{condition:<11}{model:<16}{kind:<11}{len(rows):>4}{means[0]:>8.2f}{means[1]:>9.2f}"
-            f"{means[2]:>8.2f}{gain:>+7.2f}   {low:+.2f} to {high:+.2f}"
+            f"{region:<13}{condition:<11}{model:<16}{kind:<11}{len(rows):>4}{means[0]:>8.2f}"
+            f"{means[1]:>9.2f}{means[2]:>8.2f}{gain:>+7.2f}   {low:+.2f} to {high:+.2f}"
         )
     return lines
 
@@ -475,17 +430,17 @@ def tuning_summary(table: pd.DataFrame) -> list[str]:
     """Lines: for each kind and k the change in dB on each content, means over pictures of the means
     over seeds."""
     lines = [
-        f"{'stage':<10}{'trained on':<12}{'k':>3}{'steps':>6}{'rate':>8}  {'measured on':<12}{'change':>8}   "
-        "95 % over pictures   seeds"
+        f"{'stage':<10}{'trained on':<12}{'k':>3}{'steps':>6}{'rate':>8}  {'measured on':<12}"
+        f"{'change':>8}   95 % over pictures   seeds"
     ]
     runs = table[table["stage"] != "untouched"]
     for key, rows in runs.groupby(["stage", "rate", "steps", "kind", "k"], sort=False):
         stage, rate, steps, kind, k = key
         for where in ("portraits", "faces", "buildings", "others"):
-            found = change(table, rows, where)
-            if found.size:
-                value, low, high = interval(found.mean(axis=0).to_numpy())
-                seeds = " ".join(f"{mean:+.3f}" for mean in found.mean(axis=1))
+            gains = change(table, rows, where)
+            if gains.size:
+                value, low, high = mean(gains.mean(axis=0).to_numpy())
+                seeds = " ".join(f"{gain:+.3f}" for gain in gains.mean(axis=1))
                 lines.append(
                     f"{stage:<10}{kind:<12}{k:>3}{steps:>6}{rate:>8g}  {where:<12}{value:>+8.3f}   "
                     f"{f'{low:+.3f} to {high:+.3f}':<21}{seeds}"
@@ -494,7 +449,8 @@ def tuning_summary(table: pd.DataFrame) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser = command.parser(__doc__, tables.RESULTS)
+    command.add_runs(parser)
     parser.add_argument(
         "parts", nargs="*", default=["content", "tuning"], help="content, tuning, or both"
     )
@@ -512,26 +468,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--rates", type=float, nargs="+", default=list(RATES), help="learning rates to choose from"
     )
-    parser.add_argument("--out", type=Path, default=RECORDED, help="the folder of the tables")
-    parser.add_argument(
-        "--runs", type=Path, help="where snapshots are kept; by default beside the data"
-    )
     asked = parser.parse_args(arguments)
     if wrong := set(asked.parts) - {"content", "tuning"}:
         raise HatlibError(f"the parts are content and tuning, got {', '.join(sorted(wrong))}")
-    asked.out.mkdir(parents=True, exist_ok=True)
     say = partial(print, flush=True)
     if "content" in asked.parts:
-        say(
-            "\n".join(
-                content_summary(content(asked.models, asked.limit, asked.out / "content.csv", say))
-            )
-        )
+        table = content(asked.models, asked.limit, asked.out / "content.csv", say)
+        say("\n".join(content_summary(table)))
     if "tuning" in asked.parts:
-        runs = asked.runs or paths.data_folder() / "runs"
-        study = Tuning(asked.steps, asked.limit, asked.out / "faces.csv", runs, say)
-        say("\n".join(tuning_summary(tuning(asked.counts, asked.seeds, asked.rates, study))))
+        study = Tuning(asked.steps, asked.limit, asked.out / "faces.csv", asked.runs, say)
+        table = tuning(asked.counts, asked.seeds, asked.rates, study)
+        say("\n".join(tuning_summary(table)))
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -5,32 +5,30 @@ windows and more.
 
 HAT's paper shows one picture, in which HAT's attribution map is the widest and its result the best
 (arXiv 2205.04437). This asks the same of one window in each picture of Urban100. The windows are
-drawn by chance with a fixed seed, and do not depend on any network: LR is made by the protocol of
-the papers; of it a square of 64×64 is cut out, and in the middle of that lies a window of 16×16 SR
+drawn at random with a fixed seed, and do not depend on any network. LR is made by the protocol of
+the papers; a square of 64×64 is cut out of it, and in the middle of that lies a window of 16×16 SR
 pixels. A draw counts if luma varies in the window by at least 10 grey levels (standard deviation),
 because where there is no detail there is none to attribute.
 
-A row a window and network: diffusion index (midpoint rule), what was attributed and what it has to
-be, PSNR on luma in the window of the network and of bicubic, which see the same 64×64 LR pixels.
-Rows that are in the table already, of the same weights and steps, are not computed again, so the
-command can be stopped and started at any time. Then it prints the summary and draws the figure.
-Published weights that are here already take part.
+The table has one row per window and network: the diffusion index (DI, midpoint rule), what was
+attributed and what it has to be, and PSNR on luma in the window, of the network and of bicubic,
+which are given the same 64×64 LR pixels. Rows of other weights or another number of steps are
+dropped. Then the command prints the summary and draws the figure. Released weights that are on this
+machine take part.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import hatlib  # before torch: settles how waiting threads wait
+from experiments import command, tables
+from experiments.bootstrap import Interval, bootstrap, mean
 from hatlib import HatlibError, attribution, models, plotting
-from hatlib.attribution import Attribution
 from hatlib.data import datasets
 from hatlib.imaging import metrics
 from hatlib.imaging.convert import luma
@@ -41,12 +39,11 @@ from hatlib.weights import catalogue, files
 if TYPE_CHECKING:
     import pandas as pd
 
-OUT = Path(hatlib.__file__).parent / "evaluation" / "results" / "lam-study.csv"
+OUT = tables.RESULTS / "lam-study.csv"
 FIGURE = Path(__file__).with_name("lam-study.png")
 NANO = ("rcan-nano-x4", "swinir-nano-x4", "hat-nano-x4")
 SCALE, SIDE, WINDOW = 4, 64, 16  # LR crop in LR pixels, window in SR pixels
 LIVELY = 10.0  # grey levels
-KEY = ["image", "model", "weights", "steps"]  # what makes a row the same
 IN_CROP = ((SCALE * SIDE - WINDOW) // 2, (SCALE * SIDE - WINDOW) // 2, WINDOW)
 
 
@@ -78,8 +75,8 @@ def draw(pair: datasets.Pair, seed: int) -> Place | None:
 
 
 def places(pairs: Sequence[datasets.Pair]) -> Iterator[Place]:
-    """One a picture; its number is the seed, so that the windows do not depend on how many pictures
-    are asked for."""
+    """One per picture. The picture's number is the seed, so that its window is the same however
+    many pictures are asked for."""
     for seed, pair in enumerate(pairs):
         if place := draw(pair, seed):
             yield place
@@ -87,13 +84,13 @@ def places(pairs: Sequence[datasets.Pair]) -> Iterator[Place]:
 
 def measure(model: models.Network, place: Place, steps: int) -> dict[str, Any]:
     """The numbers of a row."""
-    found: Attribution = attribution.lam(model, place.lr, IN_CROP, steps, rule="midpoint")
+    result = attribution.lam(model, place.lr, IN_CROP, steps, rule="midpoint")
     inside = (*IN_CROP[:2], WINDOW, WINDOW)
-    network = metrics.psnr(plotting.crop(found.sr, inside), place.hr)
+    network = metrics.psnr(plotting.crop(result.sr, inside), place.hr)
     bicubic = metrics.psnr(plotting.crop(imresize(place.lr, SCALE), inside), place.hr)
-    attributed, change = found.completeness
+    attributed, change = result.completeness
     return {
-        "di": round(found.diffusion_index, 4),
+        "di": round(result.diffusion_index, 4),
         "psnr": round(network, 4),
         "bicubic": round(bicubic, 4),
         "gain": round(network - bicubic, 4),
@@ -102,14 +99,8 @@ def measure(model: models.Network, place: Place, steps: int) -> dict[str, Any]:
     }
 
 
-def fingerprint(model: models.Network) -> str:
-    """A few characters that change with the weights, and a word, so that no table takes them for a
-    number."""
-    return f"sha256:{files.fingerprint(model)[:8]}"
-
-
 def networks(names: Sequence[str], untrained: bool) -> dict[str, models.Network]:
-    """Those asked for; by default the nano networks and the published ×4 weights that are on this
+    """Those asked for; by default the nano networks, and the released ×4 weights that are on this
     machine."""
     wanted = names or [*NANO, *catalogue.present(SCALE)]
     if not untrained:
@@ -118,73 +109,39 @@ def networks(names: Sequence[str], untrained: bool) -> dict[str, models.Network]
     return {name: models.create(name.removesuffix("-x4"), SCALE).eval() for name in wanted}
 
 
-def recorded(out: Path) -> pd.DataFrame:
-    """The rows so far."""
-    import pandas as pd
-
-    if not out.is_file():
-        return pd.DataFrame(columns=KEY)
-    return pd.read_csv(out)
-
-
 def run(
-    made: dict[str, models.Network],
+    networks: dict[str, models.Network],
     pairs: Sequence[datasets.Pair],
     steps: int,
     out: Path,
     say: Callable[[str], None] = print,
 ) -> pd.DataFrame:
     """Computes the rows that are missing, writing the table after each picture; returns the rows of
-    these networks.
-
-    Rows of the same networks with other weights or steps are dropped; those of other networks stay
-    in the file.
-    """
-    import pandas as pd
-
-    table, prints = recorded(out), {name: fingerprint(model) for name, model in made.items()}
-    stated = zip(table["model"], table["weights"], table["steps"], strict=True)
-    valid = [
-        name not in prints or (weights, count) == (prints[name], steps)
-        for name, weights, count in stated
-    ]
-    table = table[np.array(valid, dtype=bool)]
-    there = set(table[KEY].itertuples(index=False, name=None))
+    these networks."""
+    facts = {
+        name: {"weights": tables.fingerprint(model), "steps": steps}
+        for name, model in networks.items()
+    }
+    table = tables.Table(out, facts)
     for place in places(pairs):
         rows = []
-        for name, model in made.items():
-            key = (place.image, name, prints[name], steps)
-            if key not in there:
-                head = dict(zip(KEY, key, strict=True))
-                rows.append(
-                    {**head, "top": place.top, "left": place.left, **measure(model, place, steps)}
-                )
+        for name, model in networks.items():
+            head = {"image": place.image, "model": name, **facts[name]}
+            if not table.has(**head):
+                where = {"top": place.top, "left": place.left}
+                rows.append({**head, **where, **measure(model, place, steps)})
         if rows:
-            table = pd.concat([table, pd.DataFrame(rows)]) if len(table) else pd.DataFrame(rows)
-            atomic.write_text(out, table.to_csv(index=False, lineterminator="\n"))
-            say(
-                f"{place.image}: "
-                + ", ".join(f"{r['model']} DI {r['di']:.2f} {r['gain']:+.2f} dB" for r in rows)
-            )
-    return table[table["model"].isin(prints)].reset_index(drop=True)
+            table.add(rows)
+            results = [f"{r['model']} DI {r['di']:.2f} {r['gain']:+.2f} dB" for r in rows]
+            say(f"{place.image}: {', '.join(results)}")
+        else:
+            say(f"{place.image}: recorded before")
+    if table.rows.empty:
+        return table.rows
+    return table.rows[table.rows["model"].isin(list(networks))].reset_index(drop=True)
 
 
 # --- what the table says --------------------------------------------------------------------------
-
-
-def bootstrap(
-    statistic: Callable[[np.ndarray], float], windows: int, draws: int = 2000
-) -> tuple[float, float, float]:
-    """A statistic of a set of windows, and its 95 % interval when the windows are drawn again with
-    replacement.
-
-    Args:
-        statistic: takes the numbers of the windows (int array) and gives a value.
-    """
-    rng = np.random.default_rng(0)
-    values = [statistic(rng.integers(0, windows, windows)) for _ in range(draws)]
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(statistic(np.arange(windows))), float(low), float(high)
 
 
 def rank_correlation(x: np.ndarray, y: np.ndarray) -> float:
@@ -197,43 +154,42 @@ def rank_correlation(x: np.ndarray, y: np.ndarray) -> float:
     return float((ranks[0] * ranks[1]).sum() / scale) if scale else 0.0
 
 
-def _mean(values: np.ndarray, windows: np.ndarray) -> float:
-    return float(values[windows].mean())
-
-
-def _correlation(x: np.ndarray, y: np.ndarray, windows: np.ndarray) -> float:
-    return rank_correlation(x[windows].ravel(), y[windows].ravel())
+def correlation(x: np.ndarray, y: np.ndarray) -> Interval:
+    """The rank correlation of x and y, (windows,) or (windows, networks), over the windows."""
+    return bootstrap(
+        lambda windows: rank_correlation(x[windows].ravel(), y[windows].ravel()), len(x)
+    )
 
 
 def summary(table: pd.DataFrame) -> list[tuple[str, float, float, float]]:
-    """(what, value, low, high): means and rank correlations, each with its 95 % interval over the
-    windows.
+    """(what, value, low, high): means and rank correlations, each with its confidence interval over
+    the windows.
 
     "between networks" compares networks in the same window: of DI and of gain the mean over the
-    networks is taken off.
+    networks is subtracted.
     """
     wide = {
         column: table.pivot(index="image", columns="model", values=column).dropna()
         for column in ("di", "gain")
     }
-    di, gain = wide["di"].to_numpy(), wide["gain"].to_numpy()  # (windows, networks)
+    di = wide["di"].to_numpy()  # (windows, networks)
+    gain = wide["gain"].to_numpy()
     lines = []
     for name, own_di, own_gain in zip(wide["di"].columns, di.T, gain.T, strict=True):
-        lines.append((f"{name}: DI", *bootstrap(partial(_mean, own_di), len(di))))
-        lines.append(
-            (f"{name}: gain over bicubic, dB", *bootstrap(partial(_mean, own_gain), len(di)))
-        )
-        within = bootstrap(partial(_correlation, own_di, own_gain), len(di))
-        lines.append((f"{name}: rank correlation of DI and gain", *within))
+        lines += [
+            (f"{name}: DI", *mean(own_di)),
+            (f"{name}: gain over bicubic, dB", *mean(own_gain)),
+            (f"{name}: rank correlation of DI and gain", *correlation(own_di, own_gain)),
+        ]
     if di.shape[1] > 1:
-        apart = [values - values.mean(axis=1, keepdims=True) for values in (di, gain)]
-        between = bootstrap(partial(_correlation, *apart), len(di))
-        lines.append(("between networks in the same window: rank correlation", *between))
+        centred = [values - values.mean(axis=1, keepdims=True) for values in (di, gain)]
+        what = "between networks in the same window: rank correlation"
+        lines.append((what, *correlation(*centred)))
     return lines
 
 
 def figure(table: pd.DataFrame) -> Any:
-    """DI against gain, a point a window, coloured by network; large points are the means."""
+    """DI against gain, one point per window, coloured by network; large points are the means."""
     groups = {
         str(name): (rows["di"].to_numpy(), rows["gain"].to_numpy())
         for name, rows in table.groupby("model")
@@ -242,7 +198,7 @@ def figure(table: pd.DataFrame) -> Any:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser = command.parser(__doc__, OUT)
     parser.add_argument(
         "--models", nargs="+", default=[], help="weights by name; by default the nano networks"
     )
@@ -254,28 +210,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--untrained", action="store_true", help="random weights, to try the command"
     )
-    parser.add_argument("--out", type=Path, default=OUT)
     asked = parser.parse_args(arguments)
-    made = networks(asked.models, asked.untrained)
-    table = run(
-        made,
-        datasets.load(asked.data, SCALE, gray="rgb", limit=asked.images),
-        asked.steps,
-        asked.out,
-    )
-    if not len(table):
+    pairs = datasets.load(asked.data, SCALE, gray="rgb", limit=asked.images)
+    table = run(networks(asked.models, asked.untrained), pairs, asked.steps, asked.out)
+    if table.empty:
         raise HatlibError(
             f"no picture of {asked.data} has room for a crop of {SIDE}×{SIDE} LR pixels with detail"
         )
     for what, value, low, high in summary(table):
         print(f"{what:<58}{value:8.2f}   95 %: {low:.2f} to {high:.2f}")
     missed = (table["attributed"] - table["change"]).abs() / table["change"].abs()
-    print(
-        f"completeness: {missed.median():.2%} of the change in detail is missed (median of all rows)"
-    )
+    print(f"completeness: {missed.median():.2%} of the change in detail is missed (median)")
     if asked.out == OUT:
-        figure(table).savefig(FIGURE, dpi=120)
+        with atomic.atomic_path(FIGURE) as path:
+            figure(table).savefig(path, dpi=120)
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

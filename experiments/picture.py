@@ -1,57 +1,63 @@
-"""The README's picture: a drawn façade and a photograph, made small and enlarged in three ways.
+"""The README's picture: a drawn façade and a photograph, downsampled by 4 and upscaled in three
+ways.
 
-    python -m experiments.picture [STEPS]
+    python -m experiments.picture [--steps 2000] [--out FILE]
 
-SRCNN is trained on T91 and 200 photographs of BSDS500 (fetched when they are not there); neither
-picture is among them.
+SRCNN is trained on T91 and 200 photographs of BSDS500; neither picture is among them.
 """
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from experiments import command
 from hatlib import models, plotting
 from hatlib.data import builtin, datasets
 from hatlib.imaging import metrics
+from hatlib.imaging.convert import crop_to_multiple
 from hatlib.imaging.resize import imresize
 from hatlib.inference import upscale
 from hatlib.models import Network
+from hatlib.system import atomic
 from hatlib.training import loop, recipes
 
 OUT = Path(__file__).with_name("picture.png")
 CROPS = {"facade-6": (96, 288, 96, 96), "cat": (60, 96, 96, 96)}
 
 
-def main(steps: int = 2000) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = command.parser(__doc__, OUT)
+    parser.add_argument("--steps", type=int, default=2000)
+    asked = parser.parse_args(arguments)
     images = datasets.hr_images("t91") + datasets.hr_images("bsds500", limit=200)
-    run = loop.fit(recipes.Recipe(steps=steps), images)
-    print(f"SRCNN 9-5-5, {steps} steps in {run.seconds:.0f} s")
+    run = loop.fit(recipes.Recipe(steps=asked.steps), images)
+    print(f"SRCNN 9-5-5, {asked.steps} steps in {run.seconds:.0f} s")
     ways = {
         "nearest": models.create("nearest"),
         "bicubic": models.create("bicubic"),
-        "SRCNN": run.model,
+        "SRCNN": run.ema_model,
     }
     figure, rows = plotting.new_figure(len(CROPS), 5, 10, 4.5, width_ratios=[1.4, 1, 1, 1, 1])
     for axes, (name, box) in zip(rows, CROPS.items(), strict=True):
         draw_row(axes, name, box, ways)
-    figure.savefig(OUT, dpi=120)
-    print(f"wrote {OUT}")
+    with atomic.atomic_path(asked.out) as path:
+        figure.savefig(path, dpi=120)
+    print(f"wrote {asked.out}")
 
 
 def draw_row(axes: np.ndarray, name: str, box: plotting.Box, ways: dict[str, Network]) -> None:
-    hr = builtin.builtin_image(name)
-    hr = hr[: len(hr) // 4 * 4, : hr.shape[1] // 4 * 4]
-    plotting.show_image(axes[0], hr, "original", box)
+    hr = crop_to_multiple(builtin.builtin_image(name), 4)
+    plotting.show_image(axes[0], hr, "HR", box)
     for ax, (way, model) in zip(axes[1:], ways.items(), strict=False):
         sr = upscale.upscale(model, imresize(hr, 1 / 4))
         value = metrics.psnr(sr, hr, shave=4)
         print(f"{name:10}{way:9}{value:6.2f} dB")
         plotting.show_image(ax, plotting.crop(sr, box), f"{way}, {value:.2f} dB")
-    plotting.show_image(axes[-1], plotting.crop(hr, box), "original")
+    plotting.show_image(axes[-1], plotting.crop(hr, box), "HR")
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    command.run(main)

@@ -1,30 +1,27 @@
-"""Whole sets for notebook 10, image by image, and what other ways to make LR change.
+"""PSNR and SSIM of whole sets, image by image, with LR made in several ways.
 
     python -m experiments.reproduce [--models NAME,…] [--folder build/reproduce] [--out FILE]
 
-Runs `hatlib.evaluation.reproduction.run` for each line of PLAN and puts the rows into
-hatlib/evaluation/results/reproduction.csv: set, how LR was made, image, network, its weights, PSNR
-(dB, the protocol's) and SSIM. Rows of another set, LR or network stay. The folder is that of
-`hatlib reproduce`: what is in it is not measured again, so the command can be stopped and started
-at any time. Published weights that are here take part. Seconds are not recorded: where this runs
-for an hour, other things run too.
+The table has one row per set, way to make LR, image and network: its weights, PSNR (dB, by the
+protocol of the papers) and SSIM. It is filled by `hatlib.evaluation.reproduction.run` for each line
+of PLAN; rows of another set, LR or network stay. The folder is that of `hatlib reproduce`: what is
+in it is not measured again. Released weights that are on this machine take part. Seconds are not
+recorded, since other programs may run during an hour. Notebook 10 shows the table.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-import hatlib  # before torch: settles how waiting threads wait  # isort: skip
 import pandas as pd
 
+from experiments import command, tables
 from hatlib.evaluation import reproduction
 from hatlib.imaging import degradation
-from hatlib.system import atomic
 from hatlib.weights import catalogue, files
 
-OUT = Path(hatlib.__file__).parent / "evaluation" / "results" / "reproduction.csv"
+OUT = tables.RESULTS / "reproduction.csv"
 KEY = ["data", "lr", "model", "image"]
 MADE = tuple(degradation.SHRINKS)
 PLAN = (  # sets, each so-manyth image, ways to make LR
@@ -47,13 +44,12 @@ def announced(items: Sequence[int], title: str) -> Sequence[int]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser = command.parser(__doc__, OUT)
     parser.add_argument(
-        "--models", help="by default the course's own weights, and published ones that are here"
+        "--models", help="by default the course's own weights, and released ones that are here"
     )
     parser.add_argument("--data", help="only these sets of the plan")
     parser.add_argument("--folder", type=Path, default=Path("build/reproduce"))
-    parser.add_argument("--out", type=Path, default=OUT)
     asked = parser.parse_args(arguments)
     models = asked.models.split(",") if asked.models else [*files.trained(), *catalogue.present(4)]
     for data, every, ways in PLAN:
@@ -62,19 +58,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             rows = reproduction.run(
                 models, chosen, asked.folder, progress=announced, every=every, lr=way
             )
-            old = (
-                pd.read_csv(asked.out, keep_default_na=False)
-                if asked.out.is_file()
-                else pd.DataFrame()
-            )
-            new = pd.read_csv(asked.folder / "reproduce.csv", keep_default_na=False)
-            atomic.write_text(asked.out, merged(old, new).to_csv(index=False, lineterminator="\n"))
+            # "" is what networks without weights have as their fingerprint, not a missing value
+            old = tables.read(asked.out, keep_default_na=False)
+            new = tables.read(asked.folder / "reproduce.csv", keep_default_na=False)
+            tables.write(asked.out, merged(old, new))
             for row in rows:
-                print(
-                    f"  {row.data}, LR {way}, {row.model}: {row.psnr:.2f} dB, {row.ssim:.4f}",
-                    flush=True,
-                )
+                scores = f"{row.psnr:.2f} dB, {row.ssim:.4f}"
+                print(f"  {row.data}, LR {way}, {row.model}: {scores}", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -1,4 +1,4 @@
-"""The ledger: each checkable claim of the survey that the course follows, tested.
+"""Each checkable claim of the survey that the course follows, tested.
 
     python -m experiments.claims
 
@@ -20,4 +20,4 @@ PAGE = NOTEBOOKS / "CLAIMS.md"
 def claims() -> list[Claim]:
     """All claims, in the survey's order."""
     order = [module.__name__ for module in (basics, swinir, hat, results)]
-    return sorted(CLAIMS, key=lambda one: order.index(one.measure.__module__))
+    return sorted(CLAIMS, key=lambda claim: order.index(claim.measure.__module__))

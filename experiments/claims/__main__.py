@@ -1,36 +1,29 @@
-"""Measures all claims and writes the page."""
+"""Measures the survey's claims and writes notebooks/CLAIMS.md."""
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections import Counter
-from pathlib import Path
+from collections.abc import Sequence
 
-import hatlib  # before torch: settles how waiting threads wait  # isort: skip
+from experiments import command
 from hatlib.system import atomic
 
 from . import PAGE, claims, evaluate, page
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=f"Measures the survey's claims and writes {PAGE.name}."
-    )
-    parser.add_argument("--out", type=Path, default=PAGE)
-    asked = parser.parse_args()
+def main(arguments: Sequence[str] | None = None) -> None:
+    asked = command.parser(__doc__, PAGE).parse_args(arguments)
     rows = []
-    for one in claims():
-        rows.append(evaluate(one))
-        print(f"{one.key:20} {rows[-1].verdict:24} {rows[-1].text}", flush=True)
+    for claim in claims():
+        row = evaluate(claim)
+        rows.append(row)
+        print(f"{claim.key:20} {row.verdict:24} {row.text}", flush=True)
     atomic.write_text(asked.out, page(rows))
-    print(
-        ", ".join(
-            f"{count} {verdict}" for verdict, count in Counter(row.verdict for row in rows).items()
-        )
-    )
-    print(f"hatlib {hatlib.__version__} wrote {os.path.relpath(asked.out)}")
+    counts = Counter(row.verdict for row in rows)
+    print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
+    print(f"wrote {os.path.relpath(asked.out)}")
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

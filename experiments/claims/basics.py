@@ -27,32 +27,35 @@ PHOTOS = ("facade-7", "cat", "coffee")  # a façade, fine hair, smooth surfaces
     ABSTRACT,
     "CNNs and standard transformers have an “inability to capture a wide range of spatial "
     "information”",
-    test="gradient of 4×4 SR pixels with respect to LR, `rcan-nano` and `swinir-nano` on three built-in pictures: "
-    "how far it reaches, and within how many LR pixels 99 % of its energy lie. Holds if it does not reach 16 "
-    "pixels; with a correction if it does and 99 % lie within 8",
-    found="in a crop of 72×72 it reaches {rcan_reach} (RCAN) and {swinir_reach} pixels (SwinIR); 99 % lie within "
-    "{rcan} and {swinir}",
+    test="the receptive field, by the gradient of 4×4 SR pixels with respect to LR: how far it "
+    "reaches, and within how many LR pixels 99 % of its energy lie (`rcan-nano` and "
+    "`swinir-nano`, three built-in pictures).  Holds if it does not reach 16 pixels; with a "
+    "correction if it does and 99 % lie within 8",
+    found="in a crop of 72×72 it reaches {rcan_reach} (RCAN) and {swinir_reach} pixels (SwinIR); "
+    "99 % lie within {rcan} and {swinir}",
     judge=lambda n: graded(max(n.rcan_reach, n.swinir_reach) < 16, max(n.rcan, n.swinir) <= 8),
     shown=["06 How large is the receptive field?"],
-    remarks={CORRECTED: "Both can see far; what they were trained to use is near"},
+    remarks={
+        CORRECTED: "Both receptive fields are large; what the networks were trained to use is near"
+    },
 )
 def spatial_range() -> Numbers:
-    found = {}
+    numbers = {}
     for short in ("rcan", "swinir"):
         energies = [
             np.bincount(*_by_distance(network(f"{short}-nano-x4"), name)) for name in PHOTOS
         ]
         energy = np.sum(energies, axis=0)
-        found[short] = int(np.argmax(np.cumsum(energy) >= 0.99 * energy.sum()))
-        found[f"{short}_reach"] = int(np.nonzero(energy)[0].max())
-    return found
+        numbers[short] = int(np.argmax(np.cumsum(energy) >= 0.99 * energy.sum()))
+        numbers[f"{short}_reach"] = int(np.nonzero(energy)[0].max())
+    return numbers
 
 
 def _by_distance(
     model: models.Network, name: str, side: int = 72, place: int = 32
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Distance from the pixel in rows or columns, whichever is larger, and the gradient's energy
-    there; both flat."""
+    """How far each LR pixel is from the SR block, in rows or columns, whichever is more, and the
+    gradient's energy there; both flat."""
     lr = to_tensor(pair(name)[0][:side, :side].copy()).requires_grad_()
     with torch.enable_grad():
         block = model(lr)[..., 4 * place : 4 * place + 4, 4 * place : 4 * place + 4]
@@ -70,10 +73,10 @@ def _by_distance(
     INTRODUCTION,
     "LR is HR “convoluted by the blur kernel”, and “for every s x s patch in the "
     "image, one pixel is kept”: for the bicubic LR of the experiments, too",
-    test="MATLAB's bicubic against blur and keep, in floats; holds if they are equal to 1e-9 for any k, with a "
-    "correction if it takes a certain k",
-    found="with a k of {taps}×{taps} pixels they are equal to {error:.0e}; without any, {without:.2f} apart (HR "
-    "from 0 to 1)",
+    test="MATLAB's bicubic against blur and subsampling, in floats; holds if they are equal to "
+    "1e-9 for any k, with a correction if it takes a certain k",
+    found="with a k of {taps}×{taps} pixels they are equal to {error:.0e}; without blur they are "
+    "{without:.2f} apart (HR from 0 to 1)",
     judge=lambda n: graded(n.without < 1e-9, n.error <= 1e-9),
     shown=['01 Which k and which phase is "bicubic"?', "01 ↓s: keep one pixel of each s × s"],
     remarks={CORRECTED: "The sentence has to say which k and which of the s × s pixels"},
@@ -93,9 +96,10 @@ def classical_model() -> Numbers:
     INTRODUCTION,
     "the “difficulty with earlier attempts” was “the simplistic classical model "
     "of image degradation that these models relied on”; real degradation is “much more complex”",
-    test="gain over bicubic of `swinir-nano`, trained on that model's LR as all networks of the survey are, on such "
-    "LR and on LR from a random chain of blur, noise, JPEG and resizing (three built-in pictures). Holds, of "
-    "earlier attempts alone, if the network keeps 80 % of its gain",
+    test="gain over bicubic of `swinir-nano`, trained on that model's LR as all networks of the "
+    "survey are, on such LR and on LR from a random chain of blur, noise, JPEG and resizing "
+    "(three built-in pictures). Holds, of earlier attempts alone, if the network keeps 80 % of "
+    "its gain",
     found="{classical:+.2f} dB on classical LR, {real:+.2f} dB on the other",
     judge=lambda n: graded(n.real >= 0.8 * n.classical, n.real >= 0.5 * n.classical),
     shown=["01 What real cameras do that the model does not", "11"],
@@ -117,7 +121,8 @@ def real_degradation() -> Numbers:
     "psnr",
     INTRODUCTION,
     "PSNR “compares the pixel values of the reference image to the degraded image using MSE”",
-    test="one bicubic façade, scored in the eight ways that are in use; holds if they agree to 0.1 dB",
+    test="one bicubic façade, scored in the eight ways that are in use; holds if they agree to "
+    "0.1 dB",
     found="{least:.2f} to {most:.2f} dB, by the protocol of the papers {protocol:.2f} dB",
     judge=lambda n: graded(n.most - n.least < 0.1, n.least < n.protocol < n.most),
     shown=["02 The same image, scored eight ways"],
@@ -133,7 +138,7 @@ def psnr_choices() -> Numbers:
     "ssim-range",
     INTRODUCTION,
     "SSIM is “measured from 0 to 1”",
-    test="SSIM of stripes and of the same stripes turned over; holds if it is not below 0",
+    test="SSIM of stripes and of the same stripes inverted; holds if it is not below 0",
     found="{lowest:+.2f}",
     judge=lambda n: graded(n.lowest >= 0),
     shown=["02 SSIM below zero"],
@@ -149,18 +154,18 @@ def ssim_range() -> Numbers:
     INTRODUCTION,
     "SSIM, unlike PSNR, “measures the structural similarity”, taking luminance and "
     "structure into account",
-    test="a photo made brighter, and one with noise, at the same MSE; holds if the noise costs 0.1 more SSIM",
-    found="PSNR {psnr_brighter:.2f} and {psnr_noisy:.2f} dB, SSIM {brighter:.2f} brighter and {noisy:.2f} with "
-    "noise",
+    test="a photo made brighter, and one with noise, at the same MSE; holds if the noise costs "
+    "0.1 more SSIM",
+    found="PSNR {psnr_brighter:.2f} and {psnr_noisy:.2f} dB, SSIM {brighter:.2f} brighter and "
+    "{noisy:.2f} with noise",
     judge=lambda n: graded(
         abs(n.psnr_brighter - n.psnr_noisy) < 0.05 and n.brighter - n.noisy > 0.1
     ),
     shown=["02 Seven images of exactly the same PSNR", "02 SSIM by hand"],
 )
 def ssim_structure() -> Numbers:
-    photo = (
-        20 + 0.8 * luma(builtin.builtin_image("astronaut"))[:160, :160]
-    )  # leaves room at both ends
+    luminance = luma(builtin.builtin_image("astronaut"))[:160, :160]
+    photo = 20 + 0.8 * luminance  # leaves room at both ends
     noise = np.random.default_rng(0).standard_normal(photo.shape)
     others = {"brighter": photo + 12, "noisy": photo + 12 * noise / np.sqrt(np.mean(noise**2))}
     scores = {name: metrics.ssim(image / 255, photo / 255) for name, image in others.items()}
@@ -197,8 +202,8 @@ def arxiv_date(number: str) -> tuple[int, int]:
     "srcnn-layers",
     SRCNN,
     "patch extraction, mapping and reconstruction are “implemented using convolutional layers”",
-    test="layers of `srcnn`, and weights of the paper's 9-1-5; holds if there are three, all convolutions, and "
-    "8,032 weights as published",
+    test="layers of `srcnn`, and weights of the paper's 9-1-5; holds if there are three, all "
+    "convolutions, and 8,032 weights, as the paper has",
     found="{layers} convolutions, {others} other layers with weights; {weights:,} weights",
     judge=lambda n: graded((n.layers, n.others, n.weights) == (3, 0, 8032)),
     shown=["03 Patch extraction is a convolution", "03 The whole network, by hand"],
@@ -218,9 +223,10 @@ def srcnn_layers() -> Numbers:
     "averaging",
     SRCNN,
     "reconstruction is “a convolutional layer that acts as an averaging filter”",
-    test="weights of the last layer of the trained `srcnn-x4`: an averaging filter has none below zero. Holds if "
-    "under 5 % are negative",
-    found="{negative:.0%} of {count} weights are negative; {one_sign} of {filters} filters have one sign only",
+    test="weights of the last layer of the trained `srcnn-x4`: an averaging filter has none below "
+    "zero. Holds if under 5 % are negative",
+    found="{negative:.0%} of {count} weights are negative; {one_sign} of {filters} filters have "
+    "one sign only",
     judge=lambda n: graded(n.negative < 0.05, n.negative < 0.25),
     shown=["03 Look inside: the filters"],
     remarks={FAILS: "The filters are learned; averaging is what the paper compares them with"},
@@ -240,8 +246,8 @@ def averaging() -> Numbers:
     "mapping-cost",
     SRCNN,
     "a larger mapping “increases the training time”",
-    test="multiply-adds of 9-1-5, 9-3-5 and 9-5-5 for an LR image of 64×64, of which training does about three "
-    "times as many a step; holds if they rise",
+    test="multiply-adds of 9-1-5, 9-3-5 and 9-5-5 for an LR image of 64×64, of which training "
+    "does about three times as many a step; holds if they rise",
     found="{a:.2f}, {b:.2f} and {c:.2f} G",
     judge=lambda n: graded(n.a < n.b < n.c),
     shown=["03 9-1-5 against 9-5-5"],
@@ -258,13 +264,15 @@ def mapping_cost() -> Numbers:
     "mse-psnr",
     SRCNN,
     "MSE is the loss “because MSE favors a high PSNR”",
-    test="for one image PSNR is a function of MSE; for a set, PSNR of the mean MSE against the mean PSNR that "
-    "tables have (bicubic, three built-in pictures). Holds if they agree to 0.1 dB",
+    test="for one image PSNR is a function of MSE; for a set, PSNR of the mean MSE against the "
+    "mean PSNR that tables report (bicubic, three built-in pictures). Holds if they agree to 0.1 "
+    "dB",
     found="{of_mean:.2f} dB against {mean:.2f} dB",
     judge=lambda n: graded(n.mean - n.of_mean < 0.1, n.mean > n.of_mean),
     shown=["02 The mean of decibels is not the decibels of the mean", "03 Training, in ten lines"],
     remarks={
-        CORRECTED: "True of each image; over a set the loss gives hard images more weight than the table does"
+        CORRECTED: "True of each image; over a set the loss gives hard images more weight than "
+        "the table does"
     },
 )
 def mse_psnr() -> Numbers:
@@ -280,8 +288,8 @@ def mse_psnr() -> Numbers:
     SRCNN,
     "“average gains on PSNR up to 0.17 dB higher than the next approach as shown in the table” "
     "of Set5",
-    test="SRCNN less the best of the other methods, at each scale of that table (SRCNN's paper). Holds if the "
-    "largest is 0.17 dB",
+    test="SRCNN minus the best of the other methods, at each scale of that table (SRCNN's paper). "
+    "Holds if the largest is 0.17 dB",
     found="{x2:.2f} (×2), {x3:.2f} (×3), {x4:.2f} dB (×4), next each time: {next}",
     judge=lambda n: graded(abs(max(n.x2, n.x3, n.x4) - 0.17) < 0.005, min(n.x2, n.x3, n.x4) > 0),
     shown=["03 Next to the paper"],
@@ -305,7 +313,8 @@ def srcnn_gain() -> Numbers:
     "srcnn-most",
     SRCNN,
     "“superior performance … in most evaluation scores”",
-    test="scores of the same table (PSNR and SSIM at three scales) in which SRCNN is first; holds if more than half",
+    test="scores of the same table (PSNR and SSIM at three scales) in which SRCNN is first; holds "
+    "if more than half",
     found="first in {first} of {scores}; not in: {lost}",
     judge=lambda n: graded(n.first > n.scores / 2),
     shown=["03 Next to the paper"],
@@ -328,8 +337,8 @@ def srcnn_most() -> Numbers:
     "srcnn-consistent",
     SRCNN,
     "“This improvement was consistent across other datasets”",
-    test="SRCNN less A+ on Set14, B100 and Urban100 at ×2, ×3, ×4 (the table of EDSR's paper); holds if all are "
-    "above zero",
+    test="SRCNN minus A+ on Set14, B100 and Urban100 at ×2, ×3, ×4 (the table of EDSR's paper); "
+    "holds if all are above zero",
     found="{ahead} of {entries} above zero, {least:+.2f} to {most:+.2f} dB",
     judge=lambda n: graded(n.ahead == n.entries, n.ahead > n.entries / 2),
     shown=["03 Next to the paper"],
@@ -348,10 +357,11 @@ def srcnn_consistent() -> Numbers:
     "srcnn-limits",
     SRCNN,
     "SRCNN's limitations “can be addressed with … residual blocks, dense blocks, and attention”",
-    test="PSNR of the course's networks on Urban100, over its SRCNN, and their multiply-adds (`experiments.cards`; "
-    "no dense network among them). Holds if residual blocks and attention gain at least 0.5 dB for less work",
-    found="RCAN nano {rcan:+.2f}, SwinIR nano {swinir:+.2f} dB; {rcan_work:.2f} and {swinir_work:.2f} G "
-    "multiply-adds instead of {srcnn_work:.2f} G",
+    test="PSNR of the course's networks on Urban100, over its SRCNN, and their multiply-adds "
+    "(`experiments.cards`; no dense network among them). Holds if residual blocks and attention "
+    "gain at least 0.5 dB for less work",
+    found="RCAN nano {rcan:+.2f}, SwinIR nano {swinir:+.2f} dB; {rcan_work:.2f} and "
+    "{swinir_work:.2f} G multiply-adds instead of {srcnn_work:.2f} G",
     judge=lambda n: graded(
         min(n.rcan, n.swinir) > 0.5 and max(n.rcan_work, n.swinir_work) < n.srcnn_work,
         min(n.rcan, n.swinir) > 0,

@@ -31,10 +31,10 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 HOLDS, CORRECTED, FAILS = "holds", "holds with a correction", "does not hold"
 NOT_HERE, NOT_YET = "not testable here", "not measured yet"
 VERDICTS = {
-    HOLDS: "what was measured, or published, is what the survey says",
+    HOLDS: "what was measured, or reported, is what the survey says",
     CORRECTED: "the core is right; a number, a name or a condition is not, or is missing",
-    FAILS: "what was measured, or published, says otherwise",
-    NOT_HERE: "it needs weights, photos, data or time that were not at hand",
+    FAILS: "what was measured, or reported, says otherwise",
+    NOT_HERE: "it needs weights, photos, data or time that were unavailable",
     NOT_YET: "the measurement is planned, and its table is not in the package",
 }
 
@@ -99,11 +99,11 @@ def claim(
     """Declares a claim; decorates the function that measures it."""
 
     def declare(measure: Callable[[], Numbers]) -> Claim:
-        made = Claim(
+        declared = Claim(
             key, where, words, test, found, judge, measure, tuple(shown), dict(remarks or {})
         )
-        CLAIMS.append(made)
-        return made
+        CLAIMS.append(declared)
+        return declared
 
     return declare
 
@@ -182,7 +182,8 @@ def page(rows: Sequence[Row]) -> str:
     return "".join(parts)
 
 
-HEAD = "| | the survey | tested by | found | verdict | shown in |\n| --- | --- | --- | --- | --- | --- |"
+HEAD = """| | the survey | tested by | found | verdict | shown in |
+| --- | --- | --- | --- | --- | --- |"""
 
 
 def line(number: int, row: Row) -> str:
@@ -205,20 +206,22 @@ def line(number: int, row: Row) -> str:
 
 INTRODUCTION = """# What the survey says, and what was measured
 
-The course follows the survey "Super Resolution" (Eliot Yoon, Yubo Zhang, Ben Liang, William Park; UCLA, December 2024),
-which goes from SRCNN over SwinIR to HAT. This page takes its statements one by one, as far as they can be checked: how
-each is tested, what came out, and the place in the course that shows it. {claims} statements.
+The course follows the survey "Super Resolution" (Eliot Yoon, Yubo Zhang, Ben Liang, William Park;
+UCLA, December 2024), which leads from SRCNN over SwinIR to HAT. This page takes its statements one
+by one, as far as they can be checked: how each is tested, what was found, and where in the course
+it is shown. {claims} statements.
 
-`python -m experiments.claims` writes this page. Every number on it is computed when the command runs: from the package
-itself (networks, weights, pictures), from the tables in `hatlib/evaluation/results/`, each of which has its own command, or from
-published values with their source (`hatlib/evaluation/published.csv`). The verdict follows from the number by the rule that stands
-under "tested by". A test writes the page again and compares.
+`python -m experiments.claims` writes this page. Every number on it is computed when the command
+runs: from the package itself (networks, weights, pictures), from the tables in
+`hatlib/evaluation/results/`, each of which has its own command, or from values that papers report,
+with their source (`hatlib/evaluation/published.csv`). The verdict follows from the number by the
+rule under "tested by". A test writes the page again and compares.
 
 | verdict | statements | it means |
 | --- | --- | --- |
 {legend}
 
-What is found with the course's own networks (nano: a few hundred thousand parameters, trained on a CPU) is found of
-those; the row says so. And a statement that does not hold as it is written is, more often than not, a slip of the pen
-in a text that got its readers, and this course, to HAT.
+What is found with the course's own networks (nano: a few hundred thousand parameters, trained on a
+CPU) is true of those; the row says so. And a statement that does not hold as it is written is, more
+often than not, a slip of the pen in a text that led its readers, and this course, to HAT.
 """

@@ -4,6 +4,7 @@ implemented."""
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,19 +25,13 @@ from .frame import CORRECTED, FAILS, HOLDS, Numbers, claim, graded
 from .listing import cell_with, defined
 from .sources import count, depends_on, full_size, interval, network, pair, table, within
 
-HAT_WHY, LAM, BLOCK = (
-    "HAT",
-    "HAT: visualizing pixel activation using LAM",
-    "HAT: implementation of the HAB",
-)
-WINDOW = (
-    120,
-    136,
-    16,
-)  # top, left, side in SR pixels, on façade 6 (rows 96 to 352, columns 200 to 456)
-SMALL = HATConfig(
-    embed_dim=12, num_heads=3, compress_ratio=3, squeeze_factor=3
-)  # HAT's windows, few channels
+HAT_WHY = "HAT"
+LAM = "HAT: visualizing pixel activation using LAM"
+BLOCK = "HAT: implementation of the HAB"
+# top, left, side in SR pixels, on façade 6 (rows 96 to 352, columns 200 to 456)
+WINDOW = (120, 136, 16)
+# HAT's windows, few channels
+SMALL = HATConfig(embed_dim=12, num_heads=3, compress_ratio=3, squeeze_factor=3)
 
 
 # --- why HAT --------------------------------------------------------------------------------------
@@ -55,9 +50,10 @@ def windows_of(column: str) -> dict[str, np.ndarray]:
     "by LAM, “SwinIR activates the same if not less pixels compared to CNN-based "
     "networks like RCAN”",
     test="diffusion index (DI) of the nano networks in one window of each picture of Urban100 "
-    "(`experiments.lam_study`): SwinIR's less RCAN's. Holds if the 95 % interval of the mean is not above zero",
-    found="mean DI {swinir:.2f} (SwinIR) and {rcan:.2f} (RCAN); difference {mean:+.2f}, {low:+.2f} to {high:+.2f}, "
-    "in {windows} windows",
+    "(`experiments.lam_study`): SwinIR's minus RCAN's. Holds if the 95 % confidence interval of "
+    "the mean is not above zero",
+    found="mean DI {swinir:.2f} (SwinIR) and {rcan:.2f} (RCAN); difference {mean:+.2f}, "
+    "{low:+.2f} to {high:+.2f}, in {windows} windows",
     judge=lambda n: graded(n.low <= 0),
     shown=["07 A hundred windows instead of one"],
     remarks={HOLDS: "At nano size"},
@@ -76,38 +72,41 @@ def swinir_activates() -> Numbers:
     "blocking",
     HAT_WHY,
     "SwinIR's “shift window mechanism causes blocking artifacts”",
-    test="`swinir-nano`, three built-in pictures, eight crops of each a pixel apart, so that all pixel pairs lie "
-    "once at each place of a window: step across the window border over the step inside, in what the first "
-    "attention gives, in the last features and in the picture. Holds if it is over 1.02 in the picture, with "
-    "a correction if in one of the others",
-    found="{attention:.2f} in the attention, {features:.3f} in the last features, {picture:.3f} in the picture",
+    test="`swinir-nano`, three built-in pictures, eight crops of each a pixel apart, so that all "
+    "pixel pairs lie once at each place of a window: step across the window border over the step "
+    "inside, in what the first attention gives, in the last features and in the picture. Holds if "
+    "it is over 1.02 in the picture, with a correction if in one of the others",
+    found="{attention:.2f} in the attention, {features:.3f} in the last features, {picture:.3f} "
+    "in the picture",
     judge=lambda n: graded(n.picture > 1.02, max(n.attention, n.features) > 1.02),
     shown=["06 Do the windows show?"],
     remarks={
-        CORRECTED: "Inside the network, as HAT's paper has it; and before any shift, so the windows are the "
-        "cause and not their shifting"
+        CORRECTED: "Inside the network, as HAT's paper has it; and before any shift, so the "
+        "windows are the cause and not their shifting"
     },
 )
 def blocking() -> Numbers:
-    model, kept, found = network("swinir-nano-x4"), {}, dict[str, np.ndarray]()
+    model = network("swinir-nano-x4")
+    features: dict[str, torch.Tensor] = {}
+    steps: dict[str, Any] = {}
     blocks = model.layers[0].residual_group.blocks
     layers = {"attention": blocks[0].attn, "features": model.layers[-1].residual_group}
     hooks = [
-        layer.register_forward_hook(lambda _, given, made, name=name: kept.update({name: made}))
+        layer.register_forward_hook(lambda _, x, y, name=name: features.update({name: y}))
         for name, layer in layers.items()
     ]
     for name in ("facade-7", "cat", "coffee"):
         lr = pair(name)[0]
         with torch.inference_mode():
             sr = model(torch.cat([to_tensor(lr[k : k + 64, k : k + 64]) for k in range(8)]))
-        kept["picture"] = F.avg_pool2d(sr, 4).permute(
-            0, 2, 3, 1
-        )  # back to a pixel each, (8, 64, 64, 3)
-        for what, features in kept.items():
-            found[what] = found.get(what, 0) + _steps(features.numpy())
+        # one SR pixel per LR pixel: (8, 3, 256, 256) → (8, 64, 64, 3)
+        features["picture"] = F.avg_pool2d(sr, 4).permute(0, 2, 3, 1)
+        for what, values in features.items():
+            steps[what] = steps.get(what, 0) + _steps(values.numpy())
     for hook in hooks:
         hook.remove()
-    return {what: steps[7] / steps[[0, 1, 2, 4, 5, 6]].mean() for what, steps in found.items()}
+    # step 7 crosses the border of a window, step 3 that of a shifted one
+    return {what: sums[7] / sums[[0, 1, 2, 4, 5, 6]].mean() for what, sums in steps.items()}
 
 
 def _steps(features: np.ndarray, first: int = 16, last: int = 48) -> np.ndarray:
@@ -129,8 +128,8 @@ def _steps(features: np.ndarray, first: int = 16, last: int = 48) -> np.ndarray:
     HAT_WHY,
     "HAT “incorporates self-attention, channel attention, and overlapping cross-attention”",
     test="modules of HAT; holds if each of the three is in every group",
-    found="{windows} window attentions, {channels} channel attentions, {overlapping} overlapping attentions in "
-    "{groups} groups",
+    found="{windows} window attentions, {channels} channel attentions, {overlapping} overlapping "
+    "attentions in {groups} groups",
     judge=lambda n: graded(min(n.windows, n.channels, n.overlapping) >= n.groups > 0),
     shown=["08 The plan of HAT", "08 RHAG and HAT"],
 )
@@ -150,8 +149,8 @@ def three_attentions() -> Numbers:
     HAT_WHY,
     "HAT “improves the ability of sliding window transformers to perform cross-window "
     "information interaction”",
-    test="square of tokens on which one token depends after one attention: SwinIR's, HAT's, and HAT's overlapping "
-    "one. Holds if the last one is larger than its window",
+    test="square of tokens on which one token depends after one attention: SwinIR's, HAT's, and "
+    "HAT's overlapping one. Holds if the last one is larger than its window",
     found="{swinir}×{swinir}, {hat}×{hat} and {ocab}×{ocab}",
     judge=lambda n: graded(n.ocab > n.hat),
     shown=["08 OCAB: keys from windows that overlap"],
@@ -159,10 +158,10 @@ def three_attentions() -> Numbers:
 def cross_window() -> Numbers:
     torch.manual_seed(0)
     sizes = {"swinir": PRESETS["hat-nano"].window_size, "hat": SMALL.window_size}
-    found = {
+    sides = {
         name: depends_on(WindowAttention(12, 3, window, 0), 12) for name, window in sizes.items()
     }
-    return found | {"ocab": depends_on(OCAB(SMALL), 12)}
+    return sides | {"ocab": depends_on(OCAB(SMALL), 12)}
 
 
 # --- attribution maps -----------------------------------------------------------------------------
@@ -172,13 +171,13 @@ def cross_window() -> Numbers:
     "lam-sum",
     LAM,
     "LAM is the sum over k = 1 … m of the gradient times “γ(k/m) − γ((k+1)/m)”",
-    test="`swinir-nano`, a window on a façade, m = 10: the sum as printed (without k = m, which needs a point past "
-    "the path's end) and with γ(k/m) − γ((k−1)/m), against the change of detail that it has to add up to. "
-    "Holds if the printed one is within a quarter",
-    found="printed {printed:+.1f}, repaired {repaired:+.1f}, to add up to {change:+.1f}",
+    test="`swinir-nano`, a window on a façade, m = 10: the sum as printed (without k = m, which "
+    "needs a point past the path's end) and with γ(k/m) − γ((k−1)/m), against the change of "
+    "detail that it has to add up to. Holds if the printed one is within a quarter",
+    found="printed {printed:+.1f}, fixed {fixed:+.1f}, to add up to {change:+.1f}",
     judge=lambda n: graded(
         abs(n.printed / n.change - 1) < 0.25,
-        abs(n.printed / n.change + 1) < 0.25 and abs(n.repaired / n.change - 1) < 0.25,
+        abs(n.printed / n.change + 1) < 0.25 and abs(n.fixed / n.change - 1) < 0.25,
     ),
     shown=["07 The sum, as printed and as it works"],
     remarks={
@@ -193,16 +192,17 @@ def lam_sum() -> Numbers:
     with torch.enable_grad():
         detail = attribution.gradient_magnitude(model(points), WINDOW).sum()
         (slopes,) = torch.autograd.grad(detail, points)
-    repaired, change = attribution.lam(model, lr, WINDOW, steps).completeness
+    fixed, change = attribution.lam(model, lr, WINDOW, steps).completeness
     printed = float((slopes.double() * (path[1:-1] - path[2:])).sum())
-    return {"printed": printed, "repaired": repaired, "change": change}
+    return {"printed": printed, "fixed": fixed, "change": change}
 
 
 @claim(
     "di-range",
     LAM,
     "the Diffusion Index “measures the range of pixels involved”",
-    test="DI of a map, and of the same map with zeros around it, as in a larger image. Holds if it stays the same",
+    test="DI of a map, and of the same map with zeros around it, as in a larger image. Holds if "
+    "it stays the same",
     found="{alone:.2f}, and {padded:.2f} in an image of four times the area",
     judge=lambda n: graded(
         abs(n.padded / n.alone - 1) < 0.05, abs(4 * n.padded / n.alone - 1) < 0.05
@@ -212,7 +212,8 @@ def lam_sum() -> Numbers:
         "07 What the index depends on, besides the network",
     ],
     remarks={
-        CORRECTED: "It measures how even a map is, as a share of the image: comparable at one size only"
+        CORRECTED: "It measures how even a map is, as a share of the image: comparable at one "
+        "size only"
     },
 )
 def di_range() -> Numbers:
@@ -227,27 +228,28 @@ def di_range() -> Numbers:
     "hat-activates",
     LAM,
     "“HAT … activates significantly more pixels than previous models”",
-    test="diffusion index of the nano networks in the same windows, HAT's less the others'. Holds if both 95 % "
-    "intervals of the mean are above zero, with a correction if one is",
-    found="HAT's less SwinIR's {over_swinir:+.2f} ({swinir_low:+.2f} to {swinir_high:+.2f}), less RCAN's "
-    "{over_rcan:+.2f} ({rcan_low:+.2f} to {rcan_high:+.2f}), in {windows} windows",
+    test="diffusion index of the nano networks in the same windows, HAT's minus the others'. "
+    "Holds if both 95 % confidence intervals of the mean are above zero, with a correction if one "
+    "is",
+    found="HAT's minus SwinIR's {over_swinir:+.2f} ({swinir_low:+.2f} to {swinir_high:+.2f}), "
+    "minus RCAN's {over_rcan:+.2f} ({rcan_low:+.2f} to {rcan_high:+.2f}), in {windows} windows",
     judge=lambda n: graded(min(n.swinir_low, n.rcan_low) > 0, max(n.swinir_low, n.rcan_low) > 0),
     shown=["07 A hundred windows instead of one", "07 The maps"],
     remarks={
-        CORRECTED: "True of one of the two, at nano size; published weights were not at hand",
-        FAILS: "At nano size; published weights were not at hand",
+        CORRECTED: "True of one of the two, at nano size; released weights were unavailable",
+        FAILS: "At nano size; released weights were unavailable",
     },
 )
 def hat_activates() -> Numbers:
-    di, found = windows_of("di"), dict[str, float]()
+    di, numbers = windows_of("di"), dict[str, float]()
     for other in ("swinir", "rcan"):
-        apart = interval(di["hat"] - di[other])
-        found |= {
-            f"over_{other}": apart["mean"],
-            f"{other}_low": apart["low"],
-            f"{other}_high": apart["high"],
+        difference = interval(di["hat"] - di[other])
+        numbers |= {
+            f"over_{other}": difference["mean"],
+            f"{other}_low": difference["low"],
+            f"{other}_high": difference["high"],
         }
-    return found | {"windows": len(di["hat"])}
+    return numbers | {"windows": len(di["hat"])}
 
 
 @claim(
@@ -255,51 +257,52 @@ def hat_activates() -> Numbers:
     LAM,
     "“a convolution layer to extract shallow features”, “a series of” RHAGs, “another convolution "
     "layer”, “a global residual connection”",
-    test="HAT with all groups and the convolution after them set to zero has to give what shallow features alone "
-    "give. Holds if it does, to 1e-6, and there is more than one group",
+    test="HAT with all groups and the convolution after them set to zero has to give what shallow "
+    "features alone give. Holds if it does, to 1e-6, and there is more than one group",
     found="{groups} groups; equal to {error:.0e}",
     judge=lambda n: graded(n.groups > 1 and n.error <= 1e-6),
     shown=["08 The plan of HAT", "08 RHAG and HAT"],
 )
 def structure() -> Numbers:
     model, lr = network("hat-nano-x4"), to_tensor(pair("cat")[0][:32, :32].copy())
-    kept: dict[str, torch.Tensor] = {}
+    seen: dict[str, torch.Tensor] = {}
     hooks = [
         model.conv_first.register_forward_hook(
-            lambda _, given, made: kept.update(given=given[0], shallow=made)
+            lambda _, x, y: seen.update(centred=x[0], shallow=y)
         ),
-        model.conv_after_body.register_forward_hook(lambda _, given, made: torch.zeros_like(made)),
+        model.conv_after_body.register_forward_hook(lambda _, x, y: torch.zeros_like(y)),
     ]
     with torch.inference_mode():
-        whole = model(lr)
-        alone = model.reconstruct(kept["shallow"]) + (lr - kept["given"])[:, :, :1, :1]
+        sr = model(lr)
+        mean = (lr - seen["centred"])[:, :, :1, :1]  # (1, 3, 1, 1): what is added back at the end
+        shallow = model.reconstruct(seen["shallow"]) + mean
     for hook in hooks:
         hook.remove()
-    return {"groups": len(model.layers), "error": within(float((whole - alone).abs().max()))}
+    return {"groups": len(model.layers), "error": within(float((sr - shallow).abs().max()))}
 
 
 @claim(
     "transposed",
     LAM,
     "“at the end, transpose convolution layers are used to reconstruct the image”",
-    test="modules of HAT ×4, and a 3×3 convolution with pixel shuffle against one transposed convolution of 12×12 "
-    "with the same weights. Holds if there are transposed convolutions, with a correction if the two are "
-    "equal to 1e-5",
-    found="{transposed} transposed convolutions, {shuffles} pixel shuffles; as functions the two are equal to "
-    "{error:.0e}",
+    test="modules of HAT ×4, and a 3×3 convolution with pixel shuffle against one transposed "
+    "convolution of 12×12 with the same weights. Holds if there are transposed convolutions, with "
+    "a correction if the two are equal to 1e-5",
+    found="{transposed} transposed convolutions, {shuffles} pixel shuffles; as functions the two "
+    "are equal to {error:.0e}",
     judge=lambda n: graded(n.transposed > 0, n.shuffles > 0 and n.error < 1e-5),
     shown=["04 It is a transposed convolution"],
     remarks={
-        CORRECTED: "The layers are convolution and pixel shuffle; a transposed convolution can equal them"
+        CORRECTED: "The layers are convolution and pixel shuffle; a transposed convolution can "
+        "equal them"
     },
 )
 def transposed() -> Numbers:
     torch.manual_seed(0)
     layer, scale = conv3x3(16, 3 * 16).double(), 4
     weight, features = layer.weight.detach(), torch.rand(1, 16, 10, 12, dtype=torch.double)
-    parts = weight.reshape(3, scale, scale, 16, 3, 3).flip(
-        4, 5
-    )  # (C, i, j, channels in, 2 − a, 2 − b)
+    # (C, i, j, channels in, 2 − a, 2 − b)
+    parts = weight.reshape(3, scale, scale, 16, 3, 3).flip(4, 5)
     kernel = parts.permute(3, 0, 4, 1, 5, 2).reshape(16, 3, 3 * scale, 3 * scale)
     one = F.pixel_shuffle(F.conv2d(features, weight, padding=1), scale)
     other = F.conv_transpose2d(features, kernel, stride=scale, padding=scale)
@@ -331,8 +334,8 @@ def listing() -> Numbers:
     "then",
     BLOCK,
     "window attention “and then … a channel attention block”",
-    test="what the two are given in a HAB; holds if the CAB is given what attention made, with a correction if "
-    "both are given the same normed map",
+    test="what the two are given in a HAB; holds if the CAB is given what attention made, with a "
+    "correction if both are given the same normed map",
     found="the CAB is given {given}",
     judge=lambda n: graded(
         n.given == "what attention made", n.given == "the map that attention is given"
@@ -342,18 +345,17 @@ def listing() -> Numbers:
 )
 def then() -> Numbers:
     torch.manual_seed(0)
-    block, kept = HAB(SMALL, shift=0, drop_path=0.0), {}
+    block = HAB(SMALL, shift=0, drop_path=0.0)
+    seen: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
     for name, layer in (("attention", block.attn), ("cab", block.conv_block)):
-        layer.register_forward_hook(
-            lambda _, given, made, name=name: kept.update({name: (given[0], made)})
-        )
+        layer.register_forward_hook(lambda _, x, y, name=name: seen.update({name: (x[0], y)}))
     with torch.inference_mode():
         block(torch.rand(1, 32, 32, 12))
     same = {
-        "the map that attention is given": kept["attention"][0],
-        "what attention made": kept["attention"][1],
+        "the map that attention is given": seen["attention"][0],
+        "what attention made": seen["attention"][1],
     }
-    equal = [name for name, x in same.items() if torch.equal(x, kept["cab"][0])]
+    equal = [name for name, x in same.items() if torch.equal(x, seen["cab"][0])]
     return {"given": equal[0] if equal else "something else"}
 
 
@@ -362,7 +364,8 @@ def then() -> Numbers:
     BLOCK,
     "“a learnable scaling factor to balance the contributions”",
     test="the factor in HAT's blocks: holds if it is among the parameters",
-    found="{value}, a {kind} of Python, the same in all {blocks} blocks; {learnable} of them learn it",
+    found="{value}, a {kind} of Python, the same in all {blocks} blocks; {learnable} of them "
+    "learn it",
     judge=lambda n: graded(n.learnable == n.blocks),
     shown=["08 HAB by hand", "08 What each branch adds"],
     remarks={FAILS: "A constant, which the paper sets by hand"},
@@ -383,21 +386,21 @@ def learnable() -> Numbers:
     "cyclic-shift",
     BLOCK,
     "“cyclic shift to improve information flow across windows”",
-    test="square of tokens on which one token depends after two HABs (windows of 16, the second one shifted by 8), "
-    "with the CABs taken out. Holds if it is larger than one window",
+    test="square of tokens on which one token depends after two HABs (windows of 16, the second "
+    "one shifted by 8), with the CABs taken out. Holds if it is larger than one window",
     found="{shifted}×{shifted}; without the shift {plain}×{plain}",
     judge=lambda n: graded(n.shifted > n.plain == 16),
     shown=["08 A shift that is silently 0", "05 What windows cannot see"],
 )
 def cyclic_shift() -> Numbers:
-    found = {}
+    sides = {}
     for name, shift in (("plain", 0), ("shifted", 8)):
         torch.manual_seed(0)
         blocks = [HAB(SMALL, shift=s, drop_path=0.0) for s in (0, shift)]
         for block in blocks:
             block.conv_scale = 0.0
-        found[name] = depends_on(nn.Sequential(*blocks), 12)
-    return found
+        sides[name] = depends_on(nn.Sequential(*blocks), 12)
+    return sides
 
 
 @claim(
@@ -425,12 +428,12 @@ def channel_attention() -> Numbers:
     "squeeze",
     BLOCK,
     "“squeeze_factor=16” in that listing",
-    test="squeeze factor of HAT, and parameters of HAT ×4 with it and with 16, against the published 20.8 M. Holds "
-    "if it is 16",
+    test="squeeze factor of HAT, and parameters of HAT ×4 with it and with 16, against the 20.8 M "
+    "that the authors report. Holds if it is 16",
     found="HAT has {squeeze}, and {parameters:,} parameters; with 16 there would be {more:,} more",
     judge=lambda n: graded(n.squeeze == 16, n.more > 0),
     shown=["08 CAB: convolutions that see the whole channel"],
-    remarks={CORRECTED: "16 is RCAN's, and the default of the published class"},
+    remarks={CORRECTED: "16 is RCAN's, and the default of the authors' class"},
 )
 def squeeze() -> Numbers:
     own = complexity.parameters(full_size("hat"))
@@ -443,10 +446,10 @@ def squeeze() -> Numbers:
     "ocab",
     BLOCK,
     "OCAB “establish[es] connections across windows by computing cross-attention”",
-    test="queries and keys of HAT's overlapping attention; holds if keys come from beyond the window and there is "
-    "one in every group. The survey lists no code for it",
-    found="{queries} queries of a {window}×{window} window, {keys} keys of {side}×{side}; {blocks} in {groups} "
-    "groups",
+    test="queries and keys of HAT's overlapping attention; holds if keys come from beyond the "
+    "window and there is one in every group. The survey lists no code for it",
+    found="{queries} queries of a {window}×{window} window, {keys} keys of {side}×{side}; "
+    "{blocks} in {groups} groups",
     judge=lambda n: graded(n.keys > n.queries and n.blocks == n.groups),
     shown=["08 OCAB: keys from windows that overlap", "08 The quirk of the index"],
 )

@@ -3,17 +3,11 @@ them."""
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from functools import cache
 from typing import Any
-
-import torch
-import torch.nn.functional as F
-from torch import nn
-
-from hatlib.models.layers import DropPath
-from hatlib.models.window_attention import attention_spelled_out, partition, reverse
 
 from .frame import NOTEBOOKS
 
@@ -29,21 +23,21 @@ def cells() -> list[str]:
 
 def cell_with(name: str) -> str:
     """The notebook's cell that defines a class."""
-    (found,) = [cell for cell in cells() if re.search(rf"^class {name}\(", cell, re.MULTILINE)]
-    return found
+    (cell,) = [cell for cell in cells() if re.search(rf"^class {name}\(", cell, re.MULTILINE)]
+    return cell
+
+
+def imports() -> str:
+    """The notebook's import statements, of all cells."""
+    statements = [node for cell in cells() for node in ast.parse(cell).body]
+    wanted = [node for node in statements if isinstance(node, ast.Import | ast.ImportFrom)]
+    return "\n".join(map(ast.unparse, wanted))
 
 
 def defined(source: str, name: str) -> Any:
-    """A class from the text of a cell, with the notebook's other parts around it."""
-    names = {
-        "torch": torch,
-        "nn": nn,
-        "F": F,
-        "DropPath": DropPath,
-        "partition": partition,
-        "reverse": reverse,
-        "attention_spelled_out": attention_spelled_out,
-    }
+    """A class from the text of a cell, with the notebook's imports and other parts around it."""
+    names: dict[str, Any] = {}
+    exec(imports(), names)
     for part in PARTS:
         exec(cell_with(part), names)
     exec(source, names)

@@ -10,6 +10,7 @@ import pandas as pd
 import torch.nn.functional as F
 from PIL import Image
 
+from experiments import bootstrap, lam_study
 from hatlib.data import datasets
 from hatlib.evaluation import published
 from hatlib.evaluation.reproduction import SURVEY
@@ -21,27 +22,15 @@ from hatlib.weights import catalogue
 
 from .basics import PHOTOS, arxiv_date
 from .frame import CORRECTED, FAILS, HOLDS, NOT_HERE, NOT_YET, Numbers, claim, graded
-from .sources import (
-    SETS,
-    enlarged,
-    full_size,
-    interval,
-    pair,
-    psnr,
-    study,
-    table,
-    upscale,
-    value,
-    values,
-)
+from .sources import SETS, full_size, interval, pair, psnr, table, upscale, upscaled, value, values
 
 RESULTS, EXPERIMENTS, CONCLUSION = "HAT: results", "HAT: experiments", "Conclusion"
 PRETRAINED = "ImageNet->DF2K"
-FIGURE_5 = {
+FIGURE_5 = {  # of the survey: DI, and PSNR in dB, of one window
     "RCAN": (26.42, 13.23),
     "SwinIR": (19.52, 14.25),
     "HAT": (32.32, 17.88),
-}  # DI, PSNR in dB of one window
+}
 
 
 # --- results --------------------------------------------------------------------------------------
@@ -51,7 +40,8 @@ FIGURE_5 = {
     "pretraining-paper",
     RESULTS,
     "“same task pre-training on the full ImageNet is shown to improve model performance”",
-    test="published PSNR of HAT with and without it, at ×4 on four sets. Holds if it is higher on all",
+    test="reported PSNR of HAT with and without it, at ×4 on four sets. Holds if it is higher on "
+    "all",
     found="{least:+.2f} to {most:+.2f} dB, the most on {where}",
     judge=lambda n: graded(n.least > 0, n.most > 0),
     shown=["09 More data first, then better data"],
@@ -65,12 +55,13 @@ def pretraining_paper() -> Numbers:
     "pretraining-here",
     RESULTS,
     "“same task pre-training … is shown to improve”: at the size of the course",
-    test="`hat-nano`: three quarters of the steps on more and plainer data, then a quarter on the better set, "
-    "against all steps on the better set and all steps on everything; PSNR on 25 images of Urban100 "
-    "(`experiments.pretraining`). Holds if it is ahead of both with every seed, with a correction if of one",
+    test="`hat-nano`: three quarters of the steps on more and plainer data, then a quarter on the "
+    "better set, against all steps on the better set and all steps on everything; PSNR on 25 "
+    "images of Urban100 (`experiments.pretraining`). Holds if it is ahead of both with every "
+    "seed, with a correction if of one",
     found="{over_t91:+.2f} dB ({t91_low:+.2f} to {t91_high:+.2f}) against the better set alone, "
-    "{over_together:+.2f} dB ({together_low:+.2f} to {together_high:+.2f}) against everything at once; "
-    "{seeds} seeds, {steps} steps",
+    "{over_together:+.2f} dB ({together_low:+.2f} to {together_high:+.2f}) against everything at "
+    "once; {seeds} seeds, {steps} steps",
     judge=lambda n: graded(
         n.seeds > 1 and min(n.t91_low, n.together_low) > 0, max(n.t91_low, n.together_low) > 0
     ),
@@ -85,23 +76,23 @@ def pretraining_here() -> Numbers:
     steps = int(runs["budget"].max())
     wide = runs[runs["budget"] == steps].pivot(index="seed", columns="stage", values="psnr_urban25")
     wide = wide[["plain-t91", "t91", "together"]].dropna()
-    found: dict[str, Any] = {"seeds": len(wide), "steps": steps}
+    numbers: dict[str, Any] = {"seeds": len(wide), "steps": steps}
     for other in ("t91", "together"):
         gain = wide["plain-t91"] - wide[other]
-        found |= {
+        numbers |= {
             f"over_{other}": gain.mean(),
             f"{other}_low": gain.min(),
             f"{other}_high": gain.max(),
         }
-    return found
+    return numbers
 
 
 @claim(
     "two-scales",
     RESULTS,
     "“Two super-resolution scales, SRx2 and SRx4, are trained”",
-    test="scales of HAT's published values and of its published weights; holds if they are 2 and 4",
-    found="published values at {values}, weights at {files}",
+    test="scales of HAT's reported values and of its released weights; holds if they are 2 and 4",
+    found="reported values at {values}, weights at {files}",
     judge=lambda n: graded(n.values == n.files == "×2, ×4", n.values == n.files),
     shown=["08 RHAG and HAT"],
     remarks={CORRECTED: "Three"},
@@ -119,8 +110,8 @@ def two_scales() -> Numbers:
     "cab-ocab",
     RESULTS,
     "CAB and OCAB “improve the performance in peak signal-to-noise ratio by 0.1 dB”",
-    test="HAT's ablation on Urban100 ×4, as published: gains of either alone and of both. Holds if all three are "
-    "0.1 dB",
+    test="HAT's ablation on Urban100 ×4, as reported: gains of either alone and of both. Holds if "
+    "all three are 0.1 dB",
     found="OCAB {ocab:+.2f}, CAB {cab:+.2f}, both {both:+.2f} dB",
     judge=lambda n: graded(
         max(abs(gain - 0.1) for gain in (n.ocab, n.cab, n.both)) < 0.005,
@@ -140,11 +131,11 @@ def cab_ocab() -> Numbers:
     "cab-ocab-here",
     RESULTS,
     "CAB and OCAB “improve the performance”: at the size of the course",
-    test="the same four variants of `hat-nano`, seed by seed, on Urban100 (`experiments.ablation`). Holds if either "
-    "gains with every seed, does not hold if one loses with every seed; not testable here if the sign depends "
-    "on the seed",
-    found="OCAB {ocab_low:+.2f} to {ocab_high:+.2f}, CAB {cab_low:+.2f} to {cab_high:+.2f}, both {both_low:+.2f} to "
-    "{both_high:+.2f} dB; {seeds} seeds, {steps} steps",
+    test="the same four variants of `hat-nano`, seed by seed, on Urban100 "
+    "(`experiments.ablation`). Holds if either gains with every seed, does not hold if one loses "
+    "with every seed; not testable here if the sign depends on the seed",
+    found="OCAB {ocab_low:+.2f} to {ocab_high:+.2f}, CAB {cab_low:+.2f} to {cab_high:+.2f}, both "
+    "{both_low:+.2f} to {both_high:+.2f} dB; {seeds} seeds, {steps} steps",
     judge=lambda n: (
         NOT_HERE
         if n.seeds < 2
@@ -156,7 +147,8 @@ def cab_ocab() -> Numbers:
     ),
     shown=["08 What OCAB and CAB are worth"],
     remarks={
-        FAILS: "That a short training of a small network ranks them otherwise does not refute the paper"
+        FAILS: "That a short training of a small network ranks them otherwise does not refute the "
+        "paper"
     },
 )
 def cab_ocab_here() -> Numbers:
@@ -167,19 +159,20 @@ def cab_ocab_here() -> Numbers:
         .pivot(index="seed", columns="variant", values="psnr_urban100")
         .dropna()
     )
-    found: dict[str, Any] = {"seeds": len(wide), "steps": steps}
+    numbers: dict[str, Any] = {"seeds": len(wide), "steps": steps}
     for name in ("ocab", "cab", "both"):
         gain = wide[name] - wide["neither"]
-        found |= {f"{name}_low": gain.min(), f"{name}_high": gain.max()}
-    return found
+        numbers |= {f"{name}_low": gain.min(), f"{name}_high": gain.max()}
+    return numbers
 
 
 @claim(
     "set5-swinir",
     RESULTS,
     "“SwinIR's scores of 32.92 and 0.9044” on Set5 ×4",
-    test="the published values of SwinIR-M; holds if they are these",
-    found="{df2k:.2f} dB and {df2k_ssim:.4f} trained on DF2K, {div2k:.2f} dB and {div2k_ssim:.4f} on DIV2K",
+    test="the reported values of SwinIR-M; holds if they are these",
+    found="{df2k:.2f} dB and {df2k_ssim:.4f} trained on DF2K, {div2k:.2f} dB and {div2k_ssim:.4f} "
+    "on DIV2K",
     judge=lambda n: graded((round(n.df2k, 2), round(n.df2k_ssim, 4)) == (32.92, 0.9044)),
     shown=["02 The same image, scored eight ways"],
 )
@@ -195,7 +188,8 @@ def set5_swinir() -> Numbers:
     "only-size",
     RESULTS,
     "the HAT models “differ only in size and pre-training strategy”",
-    test="configurations of HAT-S and HAT-L against HAT's; holds if only width, depth and heads differ",
+    test="configurations of HAT-S and HAT-L against HAT's; holds if only width, depth and heads "
+    "differ",
     found="HAT-L: {large}; HAT-S: {small}",
     judge=lambda n: graded(n.others == 0, n.large == "depths"),
     shown=["08 CAB: convolutions that see the whole channel", "08 What it costs"],
@@ -223,7 +217,8 @@ def only_size() -> Numbers:
     "every-model",
     RESULTS,
     "“a marked improvement over SwinIR by every HAT model” on Set5",
-    test="published PSNR and SSIM on Set5 ×4, less SwinIR-M's (DF2K). Holds if all gain at least 0.05 dB",
+    test="reported PSNR and SSIM on Set5 ×4, minus SwinIR-M's (DF2K). Holds if all gain at least "
+    "0.05 dB",
     found="{gains} dB; on Urban100 the least is {urban:+.2f} dB",
     judge=lambda n: graded(n.least >= 0.05),
     shown=["02 The same image, scored eight ways", "10"],
@@ -249,10 +244,10 @@ def every_model() -> Numbers:
     "best-model",
     RESULTS,
     "“the best model giving an improvement of 0.38 dB in PSNR and 0.0039 in SSIM” over SwinIR",
-    test="published values on Set5 ×4. Holds if these are the differences, of networks of like size and training "
-    "data",
-    found="HAT-L† {psnr:+.2f} dB and {ssim:+.4f}, with {large:.1f} M parameters and ImageNet against {swinir:.1f} "
-    "M and DF2K; HAT, {hat:.1f} M and DF2K, {like:+.2f} dB",
+    test="reported values on Set5 ×4. Holds if these are the differences, of networks of like "
+    "size and training data",
+    found="HAT-L† {psnr:+.2f} dB and {ssim:+.4f}, with {large:.1f} M parameters and ImageNet "
+    "against {swinir:.1f} M and DF2K; HAT, {hat:.1f} M and DF2K, {like:+.2f} dB",
     judge=lambda n: graded(
         abs(n.psnr - 0.38) < 0.005 and n.large < 2 * n.swinir, abs(n.psnr - 0.38) < 0.005
     ),
@@ -279,10 +274,10 @@ def best_model() -> Numbers:
     "over-srcnn",
     RESULTS,
     "“both of these models show a drastic improvement over SRCNN”",
-    test="published PSNR on Set5 ×4, less SRCNN's; and the course's networks, less its own SRCNN. Holds if all are "
-    "over 1 dB",
-    found="SwinIR-M {swinir:+.2f}, HAT-L† {hat:+.2f} dB; here SwinIR nano {swinir_nano:+.2f}, HAT nano "
-    "{hat_nano:+.2f} dB",
+    test="reported PSNR on Set5 ×4, minus SRCNN's; and the course's networks, minus its own "
+    "SRCNN. Holds if all are over 1 dB",
+    found="SwinIR-M {swinir:+.2f}, HAT-L† {hat:+.2f} dB; here SwinIR nano {swinir_nano:+.2f}, HAT "
+    "nano {hat_nano:+.2f} dB",
     judge=lambda n: graded(
         min(n.swinir, n.hat, n.swinir_nano, n.hat_nano) > 1, min(n.swinir, n.hat) > 1
     ),
@@ -308,39 +303,38 @@ def over_srcnn() -> Numbers:
     "which-bicubic",
     EXPERIMENTS,
     "“the bicubic interpolation method to downgrade the high-resolution images”",
-    test="`hat-nano` on LR of three built-in pictures by three programs' bicubic: MATLAB's, Pillow's, and torch's "
-    "as it is by default. Holds if PSNR is the same to 0.1 dB",
+    test="`hat-nano` on LR of three built-in pictures by three programs' bicubic: MATLAB's, "
+    "Pillow's, and torch's as it is by default. Holds if PSNR is the same to 0.1 dB",
     found="with Pillow's {pil:+.2f}, with torch's {torch:+.2f} dB",
     judge=lambda n: graded(
         max(abs(n.pil), abs(n.torch)) < 0.1, min(abs(n.pil), abs(n.torch)) < 0.1
     ),
     shown=['01 Where "bicubic" is not bicubic'],
     remarks={
-        CORRECTED: "Which program's bicubic has to be said: torch's does not blur before it takes pixels"
+        CORRECTED: "Which program's bicubic has to be said: torch's does not blur before it takes "
+        "pixels"
     },
 )
 def which_bicubic() -> Numbers:
-    found: dict[str, list[float]] = {"pil": [], "torch": []}
+    losses: dict[str, list[float]] = {"pil": [], "torch": []}
     for name in PHOTOS:
         matlab, hr = pair(name)
         small = Image.fromarray(hr).resize(matlab.shape[1::-1], Image.Resampling.BICUBIC)
         plain = F.interpolate(to_tensor(hr), scale_factor=1 / 4, mode="bicubic")
         others = {"pil": np.asarray(small), "torch": to_image(plain)}
         for way, lr in others.items():
-            found[way].append(
-                psnr(upscale("hat-nano-x4", lr), hr) - psnr(enlarged("hat-nano-x4", name), hr)
-            )
-    return {
-        way: round(float(np.mean(values)), 2) + 0.0 for way, values in found.items()
-    }  # + 0.0: no "−0.00"
+            loss = psnr(upscale("hat-nano-x4", lr), hr) - psnr(upscaled("hat-nano-x4", name), hr)
+            losses[way].append(loss)
+    # + 0.0: no "−0.00"
+    return {way: round(float(np.mean(values)), 2) + 0.0 for way, values in losses.items()}
 
 
 @claim(
     "urban100",
     EXPERIMENTS,
     "HAT on Urban100 ×4: “28.3642” and “0.8445”",
-    test="the same weights (`experiments.reproduce`), and HAT's paper. Holds if ours are within 0.02 dB and 0.001; "
-    "not testable here without the weights",
+    test="the same weights (`experiments.reproduce`), and HAT's paper. Holds if ours are within "
+    "0.02 dB and 0.001; not testable here without the weights",
     found="{ours}; HAT's paper: {paper_psnr:.2f} and {paper_ssim:.4f}, {difference:+.3f} dB and "
     "{difference_ssim:+.4f} apart",
     judge=lambda n: (
@@ -375,8 +369,8 @@ def urban100() -> Numbers:
     "ucla",
     EXPERIMENTS,
     "HAT on photos of UCLA: “27.0516” and “0.7833”",
-    test="the same photos and weights (`experiments.reproduce`). Holds if within 0.02 dB; not testable here without "
-    "them. The survey gives no count of images and no bicubic beside it",
+    test="the same photos and weights (`experiments.reproduce`). Holds if within 0.02 dB; not "
+    "testable here without them. The survey gives no count of images and no bicubic beside it",
     found="{ours}",
     judge=lambda n: (
         NOT_HERE
@@ -392,10 +386,10 @@ def ucla() -> Numbers:
 
 
 def reproduced(model: str, data: str) -> dict[str, Any]:
-    """What notebook 10's table has of a network on a set: psnr, ssim (None where it has not), and
+    """What notebook 10's table has of a network on a set: psnr, ssim (None where it has none), and
     in words.
 
-    The table has a row for each image, and other ways to make LR beside the protocol's.
+    The table has one row per image, and other ways to make LR beside the protocol's.
     """
     rows = table("reproduction")
     rows = rows[
@@ -405,7 +399,7 @@ def reproduced(model: str, data: str) -> dict[str, Any]:
         return {
             "psnr": None,
             "ssim": None,
-            "ours": "the published weights, or the photos, were not at hand",
+            "ours": "the released weights, or the photos, were unavailable",
         }
     psnr, ssim = rows["psnr"].mean(), rows["ssim"].mean()
     return {
@@ -423,12 +417,13 @@ CONTENTS = ("buildings", "portraits")
     EXPERIMENTS,
     "“the model is better at reconstructing objects including buildings and "
     "architecture as compared to humans and faces”",
-    test="gain of `hat-nano` over bicubic on Urban100 and on 24 portraits: whole pictures as they are, the same "
-    "with HR at half size, and tiles in which bicubic does equally well (`experiments.faces`). Holds if all "
-    "three are higher on buildings (whole pictures: 95 % over pictures), with a correction if one is",
-    found="whole pictures {buildings:+.2f} against {portraits:+.2f} dB (difference {low:+.2f} to {high:+.2f}); "
-    "at half size the difference is {half_low:+.2f} to {half_high:+.2f}; "
-    "equally hard tiles {tiles:+.2f} dB apart; PSNR {buildings_psnr:.1f} against {portraits_psnr:.1f} dB",
+    test="gain of `hat-nano` over bicubic on Urban100 and on 24 portraits: whole pictures as they "
+    "are, the same with HR at half size, and tiles in which bicubic does equally well "
+    "(`experiments.faces`). Holds if all three are higher on buildings (whole pictures: 95 % "
+    "confidence interval over pictures), with a correction if one is",
+    found="whole pictures {buildings:+.2f} against {portraits:+.2f} dB (difference {low:+.2f} to "
+    "{high:+.2f}); at half size the difference is {half_low:+.2f} to {half_high:+.2f}; equally "
+    "hard tiles {tiles:+.2f} dB apart; PSNR {buildings_psnr:.1f} against {portraits_psnr:.1f} dB",
     judge=lambda n: graded(all(_ahead(n)), any(_ahead(n))),
     shown=["10 Buildings against faces"],
     remarks={CORRECTED: "It depends on what is compared, the size of the pictures above all"},
@@ -462,28 +457,24 @@ def _ahead(n: Any) -> tuple[bool, bool, bool]:
 
 
 def _difference(rows: pd.DataFrame) -> tuple[float, float]:
-    """Gain on buildings less gain on portraits, in dB: the ends of the interval when pictures are
-    drawn again."""
+    """Gain on buildings minus gain on portraits, in dB: the ends of its confidence interval."""
     gains = [
         rows[(rows["region"] == "whole") & (rows["content"] == kind)]["gain"].to_numpy()
         for kind in CONTENTS
     ]
-    rng = np.random.default_rng(0)
-    first, second = (rng.choice(gain, (2000, len(gain))).mean(axis=1) for gain in gains)
-    low, high = np.percentile(first - second, [2.5, 97.5])
-    return float(low), float(high)
+    _, low, high = bootstrap.difference(*gains)
+    return low, high
 
 
 def _tiles_apart(rows: pd.DataFrame) -> float:
-    """Gain on buildings less gain on portraits, in dB, over the tiles of equal difficulty that both
-    have."""
+    """Gain on buildings minus gain on portraits, in dB, over the tiles of equal difficulty that
+    both have."""
     rows = rows[rows["region"].str.startswith("tiles")]
     rows = rows.assign(weighted=rows["gain"] * rows["pixels"])
     sums = rows.groupby(["region", "content"])[["weighted", "pixels"]].sum()
     wide = (sums["weighted"] / sums["pixels"]).unstack()[["buildings", "portraits"]].dropna()
-    pixels = (
-        sums["pixels"].unstack().loc[wide.index, "portraits"]
-    )  # difficulty as it is in portraits
+    # each difficulty counts as much as it does in portraits
+    pixels = sums["pixels"].unstack().loc[wide.index, "portraits"]
     return float(((wide["buildings"] - wide["portraits"]) * pixels).sum() / pixels.sum())
 
 
@@ -491,8 +482,9 @@ def _tiles_apart(rows: pd.DataFrame) -> float:
     "imagenet-humans",
     EXPERIMENTS,
     "“ImageNet … contains a large amount of objects compared to humans”, hence the faces",
-    test="needs ImageNet, or weights trained with more humans; not testable here without them. (And the weights "
-    "were fine-tuned on DF2K after it.) What fine-tuning on portraits does is the next row",
+    test="needs ImageNet, or weights trained with more humans; not testable here without them. "
+    "(And the weights were fine-tuned on DF2K after it.) What fine-tuning on portraits does is "
+    "the next row",
     found="sets of the course: {sets}, ImageNet {there}",
     judge=lambda n: NOT_HERE if n.there == "not among them" else NOT_YET,
     shown=["10 The survey's guess: fine-tune on a few faces"],
@@ -507,11 +499,12 @@ def imagenet_humans() -> Numbers:
     EXPERIMENTS,
     "“finetuning the model with few-shot learning would make it perform better at "
     "reconstructing these images”",
-    test="`hat-nano` fine-tuned on k portraits, and as a control on as many pixels of other photos; change of PSNR "
-    "on portraits that it has not seen, and on buildings (`experiments.faces`). Holds if at the largest k the "
-    "change is above zero and above the control's (95 % over pictures), with a correction if above zero only",
-    found="{by_k} dB on portraits; control {control:+.3f} dB; difference {mean:+.3f} ({low:+.3f} to {high:+.3f}); "
-    "on buildings {buildings:+.3f} dB",
+    test="`hat-nano` fine-tuned on k portraits, and as a control on as many pixels of other "
+    "photos; change of PSNR on portraits that it has not seen, and on buildings "
+    "(`experiments.faces`). Holds if at the largest k the change is above zero and above the "
+    "control's (95 % confidence interval over pictures), with a correction if above zero only",
+    found="{by_k} dB on portraits; control {control:+.3f} dB; difference {mean:+.3f} ({low:+.3f} "
+    "to {high:+.3f}); on buildings {buildings:+.3f} dB",
     judge=lambda n: graded(n.change_low > 0 and n.low > 0, n.change_low > 0),
     shown=["10 The survey's guess: fine-tune on a few faces"],
     remarks={CORRECTED: "As much as more training on anything else does"},
@@ -522,7 +515,7 @@ def few_shot() -> Numbers:
     runs = rows[rows["stage"] == "measured"]
 
     def change(kind: str, k: int, content: str) -> np.ndarray:
-        """In dB, a value a picture, mean of the seeds."""
+        """In dB, one value per picture, the mean of the seeds."""
         some = runs[(runs["kind"] == kind) & (runs["k"] == k)].filter(regex=f"^{content}/")
         return (some.mean() - before[some.columns].astype(float)).dropna().to_numpy()
 
@@ -543,13 +536,13 @@ def few_shot() -> Numbers:
     "granularity",
     EXPERIMENTS,
     "“a slight lack of granularity and fine detail” in predicted images",
-    test="`hat-nano` on three built-in pictures: power above LR's Nyquist frequency, as a share of HR's. Holds if "
-    "it is under 95 %, with a correction if under 50 %, which is not slight",
+    test="`hat-nano` on three built-in pictures: power above LR's Nyquist frequency, as a share "
+    "of HR's. Holds if it is under 95 %, with a correction if under 50 %, which is not slight",
     found="{share:.0%} of it (bicubic {bicubic:.0%})",
     judge=lambda n: graded(0.5 <= n.share < 0.95, n.share < 0.5),
     shown=["01 Why the problem is ill-posed", "11"],
     remarks={
-        CORRECTED: "More than slight, for the course's network; published weights were not at hand"
+        CORRECTED: "More than slight, for the course's network; released weights were unavailable"
     },
 )
 def granularity() -> Numbers:
@@ -557,7 +550,7 @@ def granularity() -> Numbers:
     for name in PHOTOS:
         lr, hr = pair(name)
         for what, image in (
-            ("share", enlarged("hat-nano-x4", name)),
+            ("share", upscaled("hat-nano-x4", name)),
             ("bicubic", imresize(lr, 4)),
             ("hr", hr),
         ):
@@ -568,33 +561,35 @@ def granularity() -> Numbers:
 def _fine_power(image: np.ndarray) -> float:
     """Power of the luma above 1/8 cycle a pixel, LR's Nyquist frequency at ×4."""
     plane = luma(image)
-    fade = np.outer(
-        *(np.hanning(side) for side in plane.shape)
-    )  # keeps the edges from making a cross
+    # without the fade, the picture's edges would show as a cross in its spectrum
+    fade = np.outer(*(np.hanning(side) for side in plane.shape))
     fy, fx = np.meshgrid(*(np.fft.fftfreq(side) for side in plane.shape), indexing="ij")
-    return float(
-        (np.abs(np.fft.fft2((plane - plane.mean()) * fade)) ** 2)[np.hypot(fy, fx) > 1 / 8].sum()
-    )
+    power = np.abs(np.fft.fft2((plane - plane.mean()) * fade)) ** 2
+    return float(power[np.hypot(fy, fx) > 1 / 8].sum())
 
 
 @claim(
     "activation-helps",
     EXPERIMENTS,
     "“more pixel activation in the input image would lead to a better reconstruction result”",
-    test="between the nano networks in the same window, rank correlation of diffusion index and gain over bicubic, "
-    "in a window of each picture of Urban100 (`experiments.lam_study`). Holds if its 95 % interval is above "
-    "zero",
-    found="{value:+.2f} ({low:+.2f} to {high:+.2f}). In the survey's own figure, of one window, {more} uses more "
-    "pixels than {less} and has the lower PSNR",
+    test="between the nano networks in the same window, rank correlation of diffusion index and "
+    "gain over bicubic, in a window of each picture of Urban100 (`experiments.lam_study`). Holds "
+    "if its 95 % confidence interval is above zero",
+    found="{value:+.2f} ({low:+.2f} to {high:+.2f}). In the survey's own figure, of one window, "
+    "{more} uses more pixels than {less} and has the lower PSNR",
     judge=lambda n: graded(n.low > 0, n.value > 0.1),
     shown=["07 A hundred windows instead of one"],
     remarks={
-        FAILS: "Not shown: three nano networks are no law either, and the survey made no maps of its own"
+        FAILS: "Not shown: three nano networks are no law either, and the survey made no maps of "
+        "its own"
     },
 )
 def activation_helps() -> Numbers:
-    found = {what: numbers for what, *numbers in study().summary(table("lam-study"))}
-    (between,) = (numbers for what, numbers in found.items() if what.startswith("between networks"))
+    (between,) = (
+        numbers
+        for what, *numbers in lam_study.summary(table("lam-study"))
+        if what.startswith("between networks")
+    )
     against = [
         (one, other)
         for one, (di, decibels) in FIGURE_5.items()
@@ -613,8 +608,8 @@ def activation_helps() -> Numbers:
     "diverse",
     CONCLUSION,
     "“the model performs admirably on diverse datasets”",
-    test="published PSNR of HAT† at ×4, less bicubic's, on four sets; the survey has no baseline beside its "
-    "numbers. Holds if over 1 dB on all",
+    test="reported PSNR of HAT† at ×4, minus bicubic's, on four sets; the survey has no baseline "
+    "beside its numbers. Holds if over 1 dB on all",
     found="{gains} dB",
     judge=lambda n: graded(n.least > 1, n.least > 0),
     shown=["10 Where the gain is"],
@@ -631,8 +626,9 @@ def diverse() -> Numbers:
     "a-year-after",
     CONCLUSION,
     "“only a year after the release of HAT”, HMA and DRCT",
-    test="months between the arXiv articles, by their numbers (2205.04437; 2404.00722 and 2405.05001), and from "
-    "HAT's conference (CVPR, June 2023). Holds if the first are under 18, with a correction if the second are",
+    test="months between the arXiv articles, by their numbers (2205.04437; 2404.00722 and "
+    "2405.05001), and from HAT's conference (CVPR, June 2023). Holds if the first are under 18, "
+    "with a correction if the second are",
     found="{arxiv} months and more; {conference} and more from the conference",
     judge=lambda n: graded(n.arxiv < 18, n.conference < 18),
     shown=["11 What came after HAT"],
@@ -650,17 +646,17 @@ def a_year_after() -> Numbers:
     "outperform",
     CONCLUSION,
     "new models “that outperform HAT in certain datasets, such as HMA and DRCT”",
-    test="published PSNR at ×4 on four sets: DRCT-L and HMA less HAT-L†, all pre-trained on ImageNet. Holds if "
-    "each is ahead on at least one",
-    found="DRCT-L ahead on {drct} of {sets} sets, by {drct_most:.2f} dB at most, HMA on {hma}, by {hma_most:.2f} "
-    "dB at most",
+    test="reported PSNR at ×4 on four sets: DRCT-L and HMA minus HAT-L†, all pre-trained on "
+    "ImageNet. Holds if each is ahead on at least one",
+    found="DRCT-L ahead on {drct} of {sets} sets, by {drct_most:.2f} dB at most, HMA on {hma}, by "
+    "{hma_most:.2f} dB at most",
     judge=lambda n: graded(min(n.drct, n.hma) > 0, max(n.drct, n.hma) > 0),
     shown=["11 What came after HAT", "04 Dense connections"],
 )
 def outperform() -> Numbers:
     best = values("HAT-L†", PRETRAINED, scale=4)
-    found: dict[str, Any] = {"sets": len(best)}
+    numbers: dict[str, Any] = {"sets": len(best)}
     for short, name in (("drct", "DRCT-L"), ("hma", "HMA†")):
         gains = values(name, PRETRAINED, scale=4) - best
-        found |= {short: int((gains > 0).sum()), f"{short}_most": gains.max()}
-    return found
+        numbers |= {short: int((gains > 0).sum()), f"{short}_most": gains.max()}
+    return numbers

@@ -1,9 +1,8 @@
-"""What several claims are measured with: published values, recorded tables, networks, pictures."""
+"""What several claims are measured with: reported values, recorded tables, networks, pictures."""
 
 from __future__ import annotations
 
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import torch
 from torch import nn
 
 import hatlib
+from experiments import bootstrap
 from hatlib import models
 from hatlib.data import builtin
 from hatlib.errors import HatlibError
@@ -28,17 +28,21 @@ from .frame import NotMeasured
 SETS = ["Set5", "Set14", "B100", "Urban100", "Manga109"]
 
 
-# --- published and recorded -----------------------------------------------------------------------
+# --- reported and recorded ------------------------------------------------------------------------
 
 
 @cache
 def published() -> Any:
-    """All published values: method, scale, training_data, dataset, psnr (dB), ssim, source."""
+    """All values that papers report.
+
+    Returns:
+        A table of method, scale, training_data, dataset, psnr (dB), ssim and source.
+    """
     return pd.read_csv(Path(hatlib.__file__).parent / "evaluation" / "published.csv")
 
 
 def values(method: str, training: str | None = None, column: str = "psnr", **only: Any) -> Any:
-    """A method's published values by (scale, dataset), those that are there.
+    """A method's reported values by (scale, dataset), those that are there.
 
     Args:
         training: the training data, where the method has several.
@@ -50,16 +54,16 @@ def values(method: str, training: str | None = None, column: str = "psnr", **onl
         table = table[table["training_data"] == training]
     for name, value in only.items():
         table = table[table[name] == value]
-    found = table.set_index(["scale", "dataset"])[column].dropna()
-    if found.empty or not found.index.is_unique:
-        raise HatlibError(f"no single set of published values for {method}, {training}, {only}")
-    return found
+    selected = table.set_index(["scale", "dataset"])[column].dropna()
+    if selected.empty or not selected.index.is_unique:
+        raise HatlibError(f"no single set of reported values for {method}, {training}, {only}")
+    return selected
 
 
 def value(
     method: str, dataset: str, training: str | None = None, scale: int = 4, column: str = "psnr"
 ) -> float:
-    """One published value."""
+    """One reported value."""
     return float(values(method, training, column, dataset=dataset, scale=scale).iloc[0])
 
 
@@ -73,16 +77,9 @@ def table(name: str) -> Any:
         ) from None
 
 
-@cache
-def study() -> Any:
-    """The command that made lam-study.csv, for its statistics."""
-    return import_module("experiments.lam_study")
-
-
 def interval(values: np.ndarray) -> dict[str, float]:
-    """Mean of a set of windows and its 95 % interval, when the windows are drawn again: mean, low,
-    high."""
-    mean, low, high = study().bootstrap(lambda windows: float(values[windows].mean()), len(values))
+    """The mean of values and the ends of its 95 % confidence interval: mean, low, high."""
+    mean, low, high = bootstrap.mean(values)
     return {"mean": mean, "low": low, "high": high}
 
 
@@ -97,19 +94,19 @@ def network(name: str) -> Any:
 
 @cache
 def full_size(name: str, scale: int = 4) -> Any:
-    """A network of published size that has shapes only, to be counted: nothing is allocated."""
+    """A network of the papers' size that has shapes only, to be counted: nothing is allocated."""
     with torch.device("meta"):
         return models.create(name, scale)
 
 
 def count(name: str, kind: type[nn.Module]) -> int:
-    """How many modules of a kind a network of published size has."""
+    """How many modules of a kind a network of the papers' size has."""
     return sum(isinstance(module, kind) for module in full_size(name).modules())
 
 
 @cache
 def pair(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """A built-in picture made small by 4, and itself: (LR, HR)."""
+    """A built-in picture downsampled by 4, and itself: (LR, HR)."""
     hr = crop_to_multiple(builtin.builtin_image(name), 4)
     return imresize(hr, 1 / 4), hr
 
@@ -120,7 +117,7 @@ def psnr(sr: np.ndarray, hr: np.ndarray) -> float:
 
 
 @cache
-def enlarged(weights: str, name: str) -> np.ndarray:
+def upscaled(weights: str, name: str) -> np.ndarray:
     """A built-in picture through one of the course's networks."""
     return upscale(weights, pair(name)[0])
 
@@ -131,8 +128,8 @@ def upscale(weights: str, lr: np.ndarray) -> np.ndarray:
 
 
 def depends_on(layers: nn.Module, channels: int, side: int = 48, place: int = 20) -> int:
-    """Side of the square of tokens that one token of the result depends on, in a map of side×side
-    random tokens."""
+    """The receptive field: side of the square of tokens that one token of the result depends on, in
+    a map of side×side random tokens."""
     generator = torch.Generator().manual_seed(0)
     tokens = torch.rand(
         1, side, side, channels, dtype=torch.double, generator=generator
@@ -144,6 +141,6 @@ def depends_on(layers: nn.Module, channels: int, side: int = 48, place: int = 20
 
 
 def within(error: float) -> float:
-    """The first of 1e-9, 1e-6, 1e-3 and 1 that an error does not exceed: what is printed of it on
-    every machine " "alike."""
+    """The first of 1e-9, 1e-6, 1e-3 and 1 that an error does not exceed: the error itself differs
+    between machines, and the page should not."""
     return next((bound for bound in (1e-9, 1e-6, 1e-3) if error <= bound), 1.0)

@@ -83,16 +83,18 @@ def shallow_layer() -> Numbers:
     shown=["06 What do shallow and deep features carry?"],
 )
 def low_frequencies() -> Numbers:
-    model, kept = network("swinir-nano-x4"), {}
+    model = network("swinir-nano-x4")
+    features: dict[str, torch.Tensor] = {}
     layers = {"shallow": model.conv_first, "deep": model.conv_after_body}
     hooks = [
-        layer.register_forward_hook(lambda _, given, made, name=name: kept.update({name: made}))
+        layer.register_forward_hook(lambda _, x, y, name=name: features.update({name: y}))
         for name, layer in layers.items()
     ]
     with torch.inference_mode():
         model(to_tensor(pair("facade-6")[0]))
-        nothing = model.reconstruct(torch.zeros_like(kept["deep"]))
-        shallow, deep = (_power(model.reconstruct(kept[name]) - nothing) for name in layers)
+        # the reconstruction is linear but for its bias
+        bias = model.reconstruct(torch.zeros_like(features["deep"]))
+        shallow, deep = (_power(model.reconstruct(features[name]) - bias) for name in layers)
     for hook in hooks:
         hook.remove()
     below, above = deep / (shallow + deep)
@@ -102,9 +104,8 @@ def low_frequencies() -> Numbers:
 def _power(picture: torch.Tensor) -> np.ndarray:
     """Power of (1, 3, H, W) below and above 1/8 cycle a pixel, LR's Nyquist frequency at ×4."""
     image = picture[0].double().numpy()
-    fade = np.outer(
-        *(np.hanning(side) for side in image.shape[1:])
-    )  # keeps the edges from making a cross
+    # without the fade, the picture's edges would show as a cross in its spectrum
+    fade = np.outer(*(np.hanning(side) for side in image.shape[1:]))
     power = (np.abs(np.fft.fft2(image * fade)) ** 2).sum(axis=0)
     fy, fx = np.meshgrid(*(np.fft.fftfreq(side) for side in power.shape), indexing="ij")
     low = np.hypot(fy, fx) < 1 / 8
@@ -161,7 +162,7 @@ def residual() -> Numbers:
 
 
 def _gradient_ratio(body: nn.Module) -> float:
-    """Length of the gradient of the first convolution's weights over that of the last one's."""
+    """Norm of the gradient of the first convolution's weights over that of the last one's."""
     generator = torch.Generator().manual_seed(0)
     with torch.enable_grad():
         body(torch.rand(4, 16, 24, 24, generator=generator)).square().mean().backward()
@@ -210,11 +211,11 @@ def swinir_higher() -> Numbers:
     gains["IPT", "psnr"] = (values("SwinIR-M", "DF2K") - values("IPT")).dropna()
     lost = [
         f"{name} ×{scale} {data} {gain:+.4g} {'dB' if column == 'psnr' else 'SSIM'}"
-        for (name, column), found in gains.items()
-        for (scale, data), gain in found.round(4).items()
+        for (name, column), differences in gains.items()
+        for (scale, data), gain in differences.round(4).items()
         if gain <= 0
     ]
-    entries = sum(len(found.dropna()) for found in gains.values())
+    entries = sum(len(differences.dropna()) for differences in gains.values())
     return {"ahead": entries - len(lost), "entries": entries, "lost": ", ".join(lost) or "none"}
 
 

@@ -1,15 +1,14 @@
-"""HAT without its CAB, its OCAB, or both; and the benchmark that trains the four."""
+"""HAT without its CAB, its OCAB, or both; and the experiment that trains the four."""
 
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
-from typing import Any
 
 import pandas as pd
 import pytest
 import torch
 
+from experiments import ablation
 from hatlib import models
 from hatlib.data import builtin, datasets
 from hatlib.data.datasets import Pair
@@ -18,18 +17,6 @@ from hatlib.models import complexity
 from hatlib.models.hat import HAB, OCAB, PRESETS
 from hatlib.training import loop
 from hatlib.weights import architectures, files
-from tests.helpers import ROOT
-
-FILE = ROOT / "experiments" / "ablation.py"
-
-
-@pytest.fixture(scope="module")
-def ablation() -> Any:
-    spec = importlib.util.spec_from_file_location("ablation", FILE)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def network(**options: bool) -> models.Network:
@@ -98,7 +85,7 @@ def test_published_weights_are_recognised_as_the_whole_network():
     assert config.cab and config.ocab
 
 
-def test_the_four_variants_differ_in_size_as_their_parts_do(ablation):
+def test_the_four_variants_differ_in_size_as_their_parts_do():
     sizes = {
         name: complexity.parameters(models.create("hat-nano", 4, **options))
         for name, options in ablation.VARIANTS.items()
@@ -110,7 +97,7 @@ def test_the_four_variants_differ_in_size_as_their_parts_do(ablation):
     assert sizes["both"] - sizes["cab"] == sizes["ocab"] - sizes["neither"]
 
 
-def test_the_benchmark_records_each_run_once(ablation, tmp_path, monkeypatch, capsys):
+def test_each_run_is_recorded_once(tmp_path, monkeypatch, capsys):
     hr = builtin.builtin_image("facade-3")[:128, :128]
     monkeypatch.setattr(datasets, "stream", lambda name: iter([hr]))
     monkeypatch.setattr(
@@ -118,7 +105,9 @@ def test_the_benchmark_records_each_run_once(ablation, tmp_path, monkeypatch, ca
     )
     recipe = ablation.recipe
     monkeypatch.setattr(
-        ablation, "recipe", lambda *asked: dataclasses.replace(recipe(*asked), patch=8, batch=1)
+        ablation,
+        "recipe",
+        lambda *asked: dataclasses.replace(recipe(*asked), patch_size=8, batch_size=1),
     )
     out = tmp_path / "recorded" / "ablation.csv"
     asked = [
@@ -158,7 +147,7 @@ def test_the_benchmark_records_each_run_once(ablation, tmp_path, monkeypatch, ca
     assert out.read_text(encoding="utf-8").count("\n") == 5
 
 
-def test_all_variants_of_a_seed_have_one_recipe(ablation):
+def test_all_variants_of_a_seed_have_one_recipe():
     plans = [ablation.recipe(name, 1, 100) for name in ablation.VARIANTS]
     assert all(dataclasses.replace(plan, options={}) == plans[-1] for plan in plans)
     assert [p.options for p in plans] == list(ablation.VARIANTS.values())

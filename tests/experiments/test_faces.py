@@ -1,17 +1,14 @@
-"""Buildings against faces: regions, sets that stay apart, going on after a stop, and statistics
-with known answers."""
+"""Buildings against faces: regions, sets that do not overlap, resuming, and what is recorded."""
 
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
-import sys
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from experiments import faces, tables
 from hatlib import HatlibError, models
 from hatlib.data import builtin, datasets
 from hatlib.data.datasets import Pair
@@ -20,20 +17,8 @@ from hatlib.imaging import convert, metrics
 from hatlib.imaging.resize import imresize
 from hatlib.training import loop
 from hatlib.weights import files
-from tests.helpers import ROOT
 
-FILE = ROOT / "experiments" / "faces.py"
 ASTRONAUT = builtin.builtin_image("astronaut")
-
-
-@pytest.fixture(scope="module")
-def faces() -> Any:
-    spec = importlib.util.spec_from_file_location("faces", FILE)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["faces"] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def pair(name: str, hr: np.ndarray) -> Pair:
@@ -68,24 +53,24 @@ def small_sets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def small_runs(faces: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def small_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = faces.plan
     monkeypatch.setattr(
-        faces, "plan", lambda *asked: dataclasses.replace(plan(*asked), patch=8, batch=1)
+        faces, "plan", lambda *asked: dataclasses.replace(plan(*asked), patch_size=8, batch_size=1)
     )
 
 
 # --- regions --------------------------------------------------------------------------------------
 
 
-def test_the_face_is_found_where_it_is_and_nowhere_else(faces):
+def test_the_face_is_found_where_it_is_and_nowhere_else():
     top, left, height, width = faces.face(ASTRONAUT)
     assert top < 110 < top + height and left < 225 < left + width  # between her eyes
     assert height < 200
     assert faces.face(builtin.builtin_image("facade-1")) is None
 
 
-def test_detail_is_the_length_of_the_gradient(faces):
+def test_detail_is_the_length_of_the_gradient():
     assert faces.detail(np.full((20, 30, 3), 99, np.uint8)) == 0
     down, right = np.mgrid[0:40, 0:40]
     slope = np.repeat(
@@ -96,7 +81,7 @@ def test_detail_is_the_length_of_the_gradient(faces):
     )  # luma of white less that of black is 219
 
 
-def test_regions_are_measured_by_themselves(faces):
+def test_regions_are_measured_by_themselves():
     shown = pair("astronaut", ASTRONAUT[:256, 100:356])
     box = faces.face(shown.hr)
     rows = faces.measure(shown, "as it is", models.create("bicubic", 4), box, True)
@@ -122,7 +107,7 @@ def test_regions_are_measured_by_themselves(faces):
         assert low <= row["bicubic"] < high
 
 
-def test_conditions_change_hr_before_lr_is_made(faces):
+def test_conditions_change_hr_before_lr_is_made():
     shown, network = pair("astronaut", ASTRONAUT), models.create("bicubic", 4)
     box = faces.face(ASTRONAUT)
     plain, half = (
@@ -148,7 +133,7 @@ def test_conditions_change_hr_before_lr_is_made(faces):
 # --- the table of contents ------------------------------------------------------------------------
 
 
-def test_content_goes_on_where_it_stopped(faces, small_sets, tmp_path, monkeypatch):
+def test_content_is_resumed(small_sets, tmp_path, monkeypatch):
     out, said = tmp_path / "content.csv", []
     faces.content(["srcnn-x4"], 1, out, said.append)
     assert len(said) == 4  # a picture of each set
@@ -161,16 +146,17 @@ def test_content_goes_on_where_it_stopped(faces, small_sets, tmp_path, monkeypat
     before = out.read_text()
     monkeypatch.setattr(faces, "measure", None)
     faces.content(["srcnn-x4", "hat-nano-x4"], 1, out, said.append)
-    assert len(said) == 8 and out.read_text() == before
+    assert len(said) == 12 and all("recorded before" in line for line in said[8:])
+    assert out.read_text() == before
     assert len(faces.content_summary(table)) > 10
 
 
 def test_rows_of_other_weights_are_dropped_and_those_of_other_networks_kept(
-    faces, small_sets, tmp_path, monkeypatch
+    small_sets, tmp_path, monkeypatch
 ):
     out = tmp_path / "content.csv"
     faces.content(["srcnn-x4", "rcan-nano-x4"], 1, out, lambda line: None)
-    monkeypatch.setattr(faces, "fingerprint", lambda model: "sha256:00000001")
+    monkeypatch.setattr(tables, "fingerprint", lambda model: "sha256:00000001")
     faces.content(["srcnn-x4"], 1, out, lambda line: None)
     used = pd.read_csv(out).groupby("model").weights.unique()
     assert (
@@ -182,7 +168,7 @@ def test_rows_of_other_weights_are_dropped_and_those_of_other_networks_kept(
 # --- fine-tuning ----------------------------------------------------------------------------------
 
 
-def test_no_picture_is_trained_on_and_measured_on(faces, small_sets):
+def test_no_picture_is_trained_on_and_measured_on(small_sets):
     sets = faces.Pictures()
     measured = {one.name for pairs in sets.tests.values() for one in pairs}
     for seed in range(5):
@@ -198,7 +184,7 @@ def test_no_picture_is_trained_on_and_measured_on(faces, small_sets):
     )
 
 
-def test_the_control_has_as_many_pixels(faces, small_sets):
+def test_the_control_has_as_many_pixels(small_sets):
     sets = faces.Pictures()
     portraits = sum(hr.shape[0] * hr.shape[1] for hr in sets.training("portraits", 3, 0))
     photos = sets.training("photos", 3, 0)
@@ -208,9 +194,7 @@ def test_the_control_has_as_many_pixels(faces, small_sets):
     assert all(np.array_equal(one, other) for one, other in zip(photos, again, strict=True))
 
 
-def test_the_benchmark_records_each_run_once(
-    faces, small_sets, small_runs, tmp_path, monkeypatch, capsys
-):
+def test_each_run_is_recorded_once(small_sets, small_runs, tmp_path, monkeypatch, capsys):
     asked = [
         "tuning",
         "--steps",
@@ -258,7 +242,7 @@ def test_the_benchmark_records_each_run_once(
     assert (tmp_path / "faces.csv").read_text() == before
 
 
-def test_the_rate_is_the_one_that_helped_most(faces, small_sets, tmp_path):
+def test_the_rate_is_the_one_that_helped_most(small_sets, tmp_path):
     study = faces.Tuning(2, None, tmp_path / "faces.csv", tmp_path, print)
     rows = [
         {"stage": "untouched", "steps": 0, "rate": 0.0, "portraits/a": 30.0, "portraits/b": 20.0}
@@ -277,40 +261,25 @@ def test_the_rate_is_the_one_that_helped_most(faces, small_sets, tmp_path):
     assert study.rate() == 4e-4
 
 
-def test_parts_are_known(faces, tmp_path):
+def test_parts_are_known(tmp_path):
     with pytest.raises(HatlibError, match="content and tuning, got contents"):
         faces.main(["contents", "--out", str(tmp_path)])
-
-
-# --- statistics -----------------------------------------------------------------------------------
-
-
-def test_intervals_are_those_of_the_mean(faces):
-    values = np.random.default_rng(0).normal(2, 1, 400)
-    mean, low, high = faces.interval(values)
-    assert mean == pytest.approx(values.mean())
-    assert (low, high) == pytest.approx((mean - 1.96 * 0.05, mean + 1.96 * 0.05), abs=0.01)
-    mean, low, high = faces.interval(
-        np.array([1.0, 1.0, 2.0, 2.0, 9.0]), np.array([1.0, 1.0, 1.0, 1.0, 0.001])
-    )
-    assert mean == pytest.approx(1.5, abs=0.01) and (low, high) == pytest.approx((1, 2), abs=0.1)
-    assert faces.interval(np.array([3.0]))[0] == 3 and np.isnan(faces.interval(np.array([3.0]))[1])
 
 
 # --- what is recorded -----------------------------------------------------------------------------
 
 
-def test_what_is_recorded_is_of_the_weights_in_the_package(faces):
+def test_what_is_recorded_is_of_the_weights_in_the_package():
     content, tuned = results.table("content"), results.table("faces")
     for name in faces.NETWORKS:
-        used = {faces.fingerprint(files.load(name))}
+        used = {tables.fingerprint(files.load(name))}
         assert set(content[content.model == name].weights) == used, (
             "other weights: run python -m experiments.faces"
         )
-    assert set(tuned.weights) == {faces.fingerprint(files.load(faces.TUNED))}
+    assert set(tuned.weights) == {tables.fingerprint(files.load(faces.TUNED))}
 
 
-def test_what_is_recorded_is_complete(faces):
+def test_what_is_recorded_is_complete():
     content, tuned = results.table("content"), results.table("faces")
     whole = content[(content.condition == "as it is") & (content.region == "whole")]
     assert whole.groupby("content").image.nunique().to_dict() == {

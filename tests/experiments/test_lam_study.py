@@ -1,36 +1,20 @@
-"""The study of attribution maps: its windows, its going on, and its statistics on numbers whose
-answer is known."""
+"""The study of attribution maps: its windows, resuming, and its statistics on numbers whose answer
+is known."""
 
 from __future__ import annotations
-
-import importlib.util
-import sys
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from hatlib import HatlibError
+from experiments import lam_study as study
+from experiments import tables
 from hatlib.data import builtin, datasets
 from hatlib.evaluation import results
 from hatlib.imaging import convert
 from hatlib.imaging.convert import luma
 from hatlib.imaging.resize import imresize
 from hatlib.weights import files
-from tests.helpers import ROOT
-
-FILE = ROOT / "experiments" / "lam_study.py"
-
-
-@pytest.fixture(scope="module")
-def study() -> Any:
-    spec = importlib.util.spec_from_file_location("lam_study", FILE)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["lam_study"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +26,7 @@ def pairs() -> list[datasets.Pair]:
     return [datasets.Pair(name, imresize(hr, 1 / 4), hr) for name, hr in hrs.items()]
 
 
-def test_windows_are_the_same_each_time_and_have_detail(study, pairs):
+def test_windows_are_the_same_each_time_and_have_detail(pairs):
     first, second = list(study.places(pairs)), list(study.places(pairs))
     assert [(p.image, p.top, p.left) for p in first] == [(p.image, p.top, p.left) for p in second]
     assert len(first) == 3
@@ -53,36 +37,38 @@ def test_windows_are_the_same_each_time_and_have_detail(study, pairs):
         assert np.array_equal(place.hr, pair.hr[top : top + 16, left : left + 16])
 
 
-def test_hrswithout_detail_or_room_have_no_window(study):
+def test_pictures_without_detail_or_room_have_no_window():
     gray = np.full((400, 400, 3), 128, np.uint8)
     assert study.draw(datasets.Pair("gray", gray[::4, ::4], gray), 0) is None
     assert study.draw(datasets.Pair("small", gray[:60, :60], gray[:240, :240]), 0) is None
 
 
-def test_it_goes_on_where_it_stopped(study, pairs, tmp_path, monkeypatch):
-    made = study.networks(["bicubic-x4", "nearest-x4"], untrained=True)
+def test_it_is_resumed(pairs, tmp_path, monkeypatch):
+    networks = study.networks(["bicubic-x4", "nearest-x4"], untrained=True)
     out, said = tmp_path / "table.csv", []
-    study.run(made, pairs[:1], 2, out, said.append)
-    assert len(said) == 1
-    table = study.run(made, pairs, 2, out, said.append)
-    assert len(said) == 3 and len(table) == 6
+    study.run(networks, pairs[:1], 2, out, said.append)
+    assert len(said) == 1 and "DI" in said[0]
+    table = study.run(networks, pairs, 2, out, said.append)
+    assert ["recorded before" in line for line in said[1:]] == [True, False, False]
+    assert len(table) == 6
     assert (
         table[table.model == "bicubic-x4"].gain.abs() < 0.1
     ).all()  # rounding to uint8 is all that differs
     before = out.read_text()
     monkeypatch.setattr(study, "measure", None)
-    again = study.run(made, pairs, 2, out, said.append)
-    assert len(said) == 3 and out.read_text() == before and again.equals(table.astype(again.dtypes))
+    again = study.run(networks, pairs, 2, out, said.append)
+    assert out.read_text() == before and again.equals(table.astype(again.dtypes))
 
 
 def test_rows_of_other_weights_are_dropped_and_those_of_other_networks_kept(
-    study, pairs, tmp_path, monkeypatch
+    pairs, tmp_path, monkeypatch
 ):
-    made, out = study.networks(["bicubic-x4", "nearest-x4"], untrained=True), tmp_path / "table.csv"
-    study.run(made, pairs[:1], 1, out, lambda line: None)
-    monkeypatch.setattr(study, "fingerprint", lambda model: "sha256:00000001")
-    study.run({"nearest-x4": made["nearest-x4"]}, pairs[:1], 1, out, lambda line: None)
-    table = study.recorded(out)
+    networks = study.networks(["bicubic-x4", "nearest-x4"], untrained=True)
+    out = tmp_path / "table.csv"
+    study.run(networks, pairs[:1], 1, out, lambda line: None)
+    monkeypatch.setattr(tables, "fingerprint", lambda model: "sha256:00000001")
+    study.run({"nearest-x4": networks["nearest-x4"]}, pairs[:1], 1, out, lambda line: None)
+    table = tables.read(out)
     assert sorted(table.model) == ["bicubic-x4", "nearest-x4"]
     assert table.set_index("model").weights["nearest-x4"] == "sha256:00000001"
 
@@ -106,7 +92,7 @@ def made_up(slope: float, windows: int = 60) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("slope", [1, -1])
-def test_correlations_within_and_between(study, slope):
+def test_correlations_within_and_between(slope):
     lines = {what: (value, low, high) for what, value, low, high in study.summary(made_up(slope))}
     value, low, high = lines["between networks in the same window: rank correlation"]
     assert value * slope > 0.8 and low * slope > 0.5 and high * slope > 0.5
@@ -116,7 +102,7 @@ def test_correlations_within_and_between(study, slope):
     assert low < value < high and low > 15 and high < 17
 
 
-def test_rank_correlation_is_scipys(study):
+def test_rank_correlation_is_scipys():
     from scipy.stats import spearmanr
 
     x, y = np.random.default_rng(0).integers(0, 9, (2, 40))
@@ -124,17 +110,10 @@ def test_rank_correlation_is_scipys(study):
     assert study.rank_correlation(x, np.ones(40)) == 0
 
 
-def test_what_is_recorded_can_be_read():
-    for name in results.names():
-        assert len(results.table(name))
-    with pytest.raises(HatlibError, match="no results of 'nothing' are recorded"):
-        results.table("nothing")
-
-
-def test_the_recorded_study_is_of_the_weights_in_the_package(study):
+def test_the_recorded_study_is_of_the_weights_in_the_package():
     table = results.table("lam-study")
     for name in study.NANO:
         used = set(table[table.model == name].weights)
-        assert used == {study.fingerprint(files.load(name))}, (
+        assert used == {tables.fingerprint(files.load(name))}, (
             "other weights: run python -m experiments.lam_study"
         )

@@ -1,40 +1,25 @@
-"""The benchmark of two ways to begin a training: which stage goes on from which, and what it
-records."""
+"""Two ways to begin a training: which stage starts from which, and what is recorded."""
 
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
-import sys
 from typing import Any
 
 import pandas as pd
 import pytest
 import torch
 
+from experiments import pretraining
 from hatlib.data import builtin, datasets
 from hatlib.data.datasets import Pair
 from hatlib.evaluation import results
 from hatlib.imaging.resize import imresize
 from hatlib.training import loop, recipes
-from tests.helpers import ROOT
-
-FILE = ROOT / "experiments" / "pretraining.py"
-
-
-@pytest.fixture(scope="module")
-def pretraining() -> Any:
-    spec = importlib.util.spec_from_file_location("pretraining", FILE)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["pretraining"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
-def small(pretraining, monkeypatch) -> Any:
-    """The benchmark on one small image, with patches of 8 and a batch of 1."""
+def small(monkeypatch) -> Any:
+    """The experiment on one small image, with patches of 8 and a batch of 1."""
     hr = builtin.builtin_image("facade-3")[:128, :128]
     monkeypatch.setattr(pretraining.builtin, "facade", lambda seed: hr)
     monkeypatch.setattr(datasets, "stream", lambda name: iter([hr]))
@@ -43,12 +28,14 @@ def small(pretraining, monkeypatch) -> Any:
     )
     recipe = pretraining.recipe
     monkeypatch.setattr(
-        pretraining, "recipe", lambda *asked: dataclasses.replace(recipe(*asked), patch=8, batch=1)
+        pretraining,
+        "recipe",
+        lambda *asked: dataclasses.replace(recipe(*asked), patch_size=8, batch_size=1),
     )
     return pretraining
 
 
-def test_every_way_to_train_has_the_same_number_of_steps(pretraining):
+def test_every_way_to_train_has_the_same_number_of_steps():
     whole = {name: pretraining.total_steps(name, 840) for name in pretraining.STAGES}
     assert {
         whole[name] for name in ("together", "t91", "plain-t91", "plain-t91-fast", "x2-x4")
@@ -56,7 +43,7 @@ def test_every_way_to_train_has_the_same_number_of_steps(pretraining):
     assert (whole["plain"], whole["x2"], whole["x4-third"]) == (630, 560, 280)
 
 
-def test_stages_differ_in_nothing_but_what_they_say(pretraining):
+def test_stages_differ_in_nothing_but_what_they_say():
     ours = recipes.recipe("hat-nano-x4")
     for name, stage in pretraining.STAGES.items():
         plan = pretraining.recipe(name, 3, 840)
@@ -66,7 +53,7 @@ def test_stages_differ_in_nothing_but_what_they_say(pretraining):
             scale=4,
             steps=ours.steps,
             seed=ours.seed,
-            warm_up=ours.warm_up,
+            warmup_steps=ours.warmup_steps,
             learning_rate=ours.learning_rate,
         )
         assert same == ours and plan.scale == stage.scale
@@ -157,7 +144,7 @@ def test_each_stage_is_recorded_once(small, tmp_path, monkeypatch, capsys):
     assert len(pd.read_csv(out)) == 4
 
 
-def test_what_is_recorded_is_what_the_benchmark_runs(pretraining):
+def test_what_is_recorded_is_what_the_experiment_runs():
     table = results.table("pretraining")
     assert set(table["stage"]) == set(pretraining.STAGES)
     for row in table.itertuples():
@@ -165,7 +152,7 @@ def test_what_is_recorded_is_what_the_benchmark_runs(pretraining):
         assert row.learning_rate == pytest.approx(plan.learning_rate) and row.data == " ".join(
             plan.data
         )
-        assert (row.scale, row.batch) == (plan.scale, plan.batch)
+        assert (row.scale, row.batch) == (plan.scale, plan.batch_size)
         assert row.steps == pretraining.total_steps(row.stage, row.budget)
     assert (
         table.groupby("stage")["seed"].nunique().min() >= 2

@@ -1,35 +1,33 @@
-"""What the published networks cost: parameters, multiply-adds and seconds, side by side in one run.
+"""What the papers' networks cost: parameters, multiply-adds and seconds, side by side in one run.
 
-    python -m benchmarks.cost [--networks rcan swinir hat] [--side 64] [--rounds 7]
+    python -m experiments.cost [--networks rcan swinir hat] [--side 64] [--rounds 7]
 
 The survey says that SwinIR is competitive for its "efficient use of parameters and faster inference
-times". The networks take turns, once in each round, so that whatever else the machine does meets
-all of them; seconds are medians over the rounds, in float32, with random weights, on which time
-does not depend. Ratios of one run mean something, the seconds themselves are this machine's on that
-day. Written to hatlib/evaluation/results/cost.csv.
+times". The networks take turns, once in each round, so that whatever else the machine does slows
+all of them. Seconds are medians over the rounds, in float32, with random weights, on which time
+does not depend. Ratios of one run mean something; the seconds themselves are of that machine on
+that day. The table has one row per network and is measured anew each time. CLAIMS.md quotes it.
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
-import hatlib  # before torch: settles how waiting threads wait  # isort: skip
 import pandas as pd
 import torch
 
+from experiments import command, tables
 from hatlib import models
 from hatlib.models import complexity
-from hatlib.system import atomic, devices
+from hatlib.system import devices
 
-OUT = Path(hatlib.__file__).parent / "evaluation" / "results" / "cost.csv"
+OUT = tables.RESULTS / "cost.csv"
 
 
 def seconds(network: models.Network, lr: torch.Tensor) -> float:
-    """Of one enlargement; .item() waits for the device."""
+    """Of one forward pass; .item() waits for the device."""
     start = time.perf_counter()
     with torch.inference_mode():
         network(lr).sum().item()
@@ -37,17 +35,17 @@ def seconds(network: models.Network, lr: torch.Tensor) -> float:
 
 
 def measure(names: Sequence[str], side: int, rounds: int) -> pd.DataFrame:
-    """A row a network, for an LR image of side×side at ×4."""
+    """One row per network, for an LR image of side×side at ×4."""
     device = devices.device()
-    made = {name: models.create(name, 4).eval().to(device) for name in names}
+    networks = {name: models.create(name, 4).eval().to(device) for name in names}
     lr = torch.rand(1, 3, side, side, device=device)
     times: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(rounds + 1):
-        for name, network in made.items():
-            took = seconds(network, lr)
+        for name, network in networks.items():
+            duration = seconds(network, lr)
             if turn:  # the first round warms up
-                times[name].append(took)
-    where = {
+                times[name].append(duration)
+    conditions = {
         "rounds": rounds,
         "threads": torch.get_num_threads(),
         "device": device.type,
@@ -63,24 +61,23 @@ def measure(names: Sequence[str], side: int, rounds: int) -> pd.DataFrame:
                 "seconds": round(statistics.median(times[name]), 3),
                 "least": round(min(times[name]), 3),
                 "most": round(max(times[name]), 3),
-                **where,
+                **conditions,
             }
-            for name, network in made.items()
+            for name, network in networks.items()
         ]
     )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser = command.parser(__doc__, OUT)
     parser.add_argument("--networks", nargs="+", default=["rcan", "swinir", "hat"])
     parser.add_argument("--side", type=int, default=64, help="of the LR image, a multiple of 16")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--out", type=Path, default=OUT)
     asked = parser.parse_args(arguments)
     table = measure(asked.networks, asked.side, asked.rounds)
-    atomic.write_text(asked.out, table.to_csv(index=False, lineterminator="\n"))
+    tables.write(asked.out, table)
     print(table.to_string(index=False))
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)
