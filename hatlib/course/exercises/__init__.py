@@ -195,7 +195,7 @@ def recognise(got: Any, mistakes: Mapping[str, Any], tolerance: float = 1e-6) ->
 
 
 def close(actual: Any, expected: Any, tolerance: float = 1e-6) -> bool:
-    """Whether two numbers or arrays have one shape and agree to `tolerance`; None and NaN never do."""
+    """Whether two numbers or arrays have one shape and agree to `tolerance`; None, NaN never do."""
     if actual is None:
         return False
     a, b = (

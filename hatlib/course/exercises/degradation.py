@@ -33,8 +33,7 @@ def _rotated_gaussian(attempt: Callable[..., np.ndarray]) -> None:
     peak = tuple(map(int, np.unravel_index(int(got.argmax()), got.shape)))
     expect(peak == (4, 4), f"the peak is at {peak}; the middle of 9×9 taps is (4, 4)")
     expect(
-        not close(got, want / want.max()),
-        "the largest tap is 1; it is the sum of all taps that has to be 1",
+        not close(got, want / want.max()), "the largest tap is 1; the sum of all taps has to be 1"
     )
     expect(
         abs(got.sum() - 1) < 1e-6,
@@ -63,7 +62,7 @@ def _rotated_gaussian(attempt: Callable[..., np.ndarray]) -> None:
     )
     expect(
         close(got, want),
-        "the peak and the sum are right, the other taps are not those of this Gaussian",
+        "the peak and the sum are right, but the other taps are not this Gaussian's",
     )
 
 
@@ -90,7 +89,7 @@ def matrix(taps: np.ndarray, n: int, scale: int, phase: int) -> np.ndarray:
 def _matrix(attempt: Callable[..., np.ndarray]) -> None:
     taps = np.array([0.4, 0.25, 0.15, 0.1, 0.06, 0.03, 0.01])
     got, want = np.asarray(attempt(taps.copy(), 24, 3, 1)), matrix(taps, 24, 3, 1)
-    expect(got.shape != (24, 24), "all pixels were kept; A has a row for each LR pixel only")
+    expect(got.shape != (24, 24), "you kept all pixels; A has one row per LR pixel")
     expect(
         got.shape == (8, 24), f"for 24 pixels and scale 3, A has the shape (8, 24), not {got.shape}"
     )
@@ -102,16 +101,16 @@ def _matrix(attempt: Callable[..., np.ndarray]) -> None:
     for phase in (0, 2):
         expect(
             not close(got[inside], matrix(taps, 24, 3, phase)[inside]),
-            f"that is phase {phase}, 1 was asked for",
+            f"that is phase {phase}, not phase 1",
         )
     expect(
         close(got[inside], want[inside]),
-        "the shape is right, the rows are not: row i has its taps around pixel s·i + phase",
+        "the shape is right, but the rows are not: row i has its taps around pixel s·i + phase",
     )
     expect(
         not close(got[0].sum(), 0.96),
-        "the taps that fall outside are lost: rows at the border have to sum to 1 "
-        "too; mirror these pixels back into the line",
+        "the taps outside the line are lost: rows at the border have to sum to 1 too; mirror "
+        "these pixels into the line",
     )
     expect(
         close(got[0].sum(), 1),
@@ -156,19 +155,21 @@ def _position(attempt: Callable[..., float]) -> None:
     )
     expect(
         not says(lambda j, s: j * s + (s - 1) // 2),
-        "right for s = 3, but for an even s the centre of a block lies between two pixels: at 1.5 for j = 0, s = 4",
+        "right for s = 3, but with an even s a block's centre lies between two pixels: at 1.5 "
+        "for j = 0, s = 4",
     )
     expect(
         not says(lambda j, s: j * s + s // 2),
-        "right for s = 3, but for an even s the centre of a block lies between two pixels: at 1.5 for j = 0, s = 4",
+        "right for s = 3, but with an even s a block's centre lies between two pixels: at 1.5 "
+        "for j = 0, s = 4",
     )
     expect(
         not says(lambda j, s: (j + 0.5) * s),
-        "half a pixel too far: HR pixel 0 has its centre at 0, not at 0.5, so its left edge is at −0.5",
+        "half a pixel too far: HR pixel 0 has its centre at 0 and its left edge at −0.5",
     )
     expect(
         not says(lambda j, s: (j + 0.5) / s - 0.5),
-        "that is the way back, from the HR grid to the LR grid",
+        "that is the inverse, from the HR grid to the LR grid",
     )
     # a ramp shows it: the value of its LR pixel is the position
     ramp = np.tile(np.arange(64.0), (64, 1))
@@ -176,7 +177,7 @@ def _position(attempt: Callable[..., float]) -> None:
         abs(got[7, 4] - imresize(ramp, 1 / 4)[8, 7]) < 1e-9,
         f"LR pixel 7 at scale 4 lies at 29.5, not {got[7, 4]}",
     )
-    expect(says(position), "right for some pixels and scales, not for all")
+    expect(says(position), "right for some pixels and scales only")
 
 
 def add_noise(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
@@ -199,11 +200,12 @@ def _add_noise(attempt: Callable[..., np.ndarray]) -> None:
     deviation, mean = float(got.std()), float(got.mean())
     expect(
         deviation > 0.5,
-        "nearly nothing changed: sigma is in grey levels of 0–255, not a fraction of 1",
+        "almost nothing changed: sigma is in grey levels of 0–255, not a fraction of 1",
     )
     expect(
         deviation < 110,
-        "nearly all is black or white: sigma is in grey levels already, not to be times 255",
+        "almost every pixel is black or white: sigma is in grey levels already; do not multiply "
+        "it by 255",
     )
     expect(
         abs(deviation - 81) > 12 and abs(deviation - 64) > 6,
@@ -214,15 +216,14 @@ def _add_noise(attempt: Callable[..., np.ndarray]) -> None:
     )
     expect(
         not np.array_equal(got[..., 0], got[..., 1]),
-        "each channel got the same noise; draw for every channel",
+        "all channels got the same noise; draw for every channel",
     )
     expect(
-        abs(deviation - 9) < 0.2,
-        f"the standard deviation is {deviation:.2f} grey levels, 9 was asked for",
+        abs(deviation - 9) < 0.2, f"the standard deviation is {deviation:.2f} grey levels, not 9"
     )
     expect(
         abs(mean - 119.5) > 0.15,
-        "half a level too dark on average: the conversion to uint8 cuts off; round first",
+        "half a level too dark on average: the conversion to uint8 truncates; round first",
     )
     expect(abs(mean - 120) < 0.15, f"the mean moved from 120 to {mean:.2f}")
     kurtosis = float(((got - mean) ** 4).mean() / deviation**4)
@@ -254,25 +255,23 @@ def _same_lr(attempt: Callable[..., np.ndarray]) -> None:
         return x.reshape(6, 4, 4, 4).mean(axis=(1, 3))
 
     got = np.asarray(attempt(image.copy(), detail.copy(), 4))
-    expect(got.shape == (24, 16), f"the result is as large as the image, (24, 16), not {got.shape}")
+    expect(got.shape == (24, 16), f"the result has the image's shape, (24, 16), not {got.shape}")
     want = same_lr(image, detail, 4)
     expect(not close(got, image), "that is the image itself; nothing of the detail was added")
     expect(
         not close(got, want - image),
-        "that is the part of the detail that LR can't see; add it to the image",
+        "that is the part of the detail that LR cannot see; add it to the image",
     )
     expect(
         not close(got, want - image + lr(image).repeat(4, 0).repeat(4, 1)),
-        "the image's own detail is gone: leave the image as it is and take the block means from the detail",
+        "the image's own detail is gone: keep the image, and subtract the block means from the "
+        "detail",
     )
     expect(
         not close(got, image + detail - detail.mean()),
-        "one mean was subtracted for the whole image; subtract each block's own",
+        "you subtracted one mean for the whole image; subtract each block's own",
     )
-    expect(
-        not close(got, image + detail),
-        "all of the detail was added; its block means have to be taken off",
-    )
+    expect(not close(got, image + detail), "you added all of the detail; subtract its block means")
     seen = np.abs(lr(got) - lr(image)).max()
     expect(seen < 1e-6, f"LR changed by up to {seen:.3f}; the mean of each 4×4 block has to stay")
     expect(
@@ -309,7 +308,9 @@ def _two_orders(attempt: Callable[..., tuple[np.ndarray, np.ndarray]]) -> None:
         "both are the same image: change the order, not only the names",
     )
     plain = degrade(hr, scale=4)
-    expect(not close(first, plain) and not close(second, plain), "one of them has seen no JPEG")
+    expect(
+        not close(first, plain) and not close(second, plain), "one of them never went through JPEG"
+    )
     expect(
         not (close(first, jpeg(a, 20)) or close(second, degrade(jpeg(hr, 20), scale=4))),
         "one of them went through JPEG twice, or at the wrong size",

@@ -190,7 +190,7 @@ def tokens_become_a_map(make: Block) -> None:
     for got in trial.cut:
         expect(
             len(got) == 4,
-            f"window_partition gets {tuple(got)}, and (B, H, W, C) is what it cuts and roll shifts",
+            f"window_partition gets {tuple(got)}; it takes a map (B, H, W, C), and so does roll",
         )
     wanted = partition(trial.x.view(N, H, W, C).roll((-SHIFT, -SHIFT), (1, 2)), WINDOW, WINDOW)
     expect(
@@ -212,19 +212,22 @@ def cab_gets_an_image(make: Block) -> None:
     )
     expect(
         close(got, wanted),
-        "the CAB gets the right shape and scrambled values: view does not permute",
+        "the CAB gets the right shape but scrambled values: view does not permute",
     )
 
 
 def norm_comes_first(make: Block) -> None:
     trial = run(make, {"norm1": lambda x: x + 100, "attn": torch.zeros_like})
-    expect(bool(trial.layers["norm1"].given), "norm1 is made and never used")
-    expect(trial.given("attn")[0].min() > 50, "attention sees the map before norm1")
+    expect(bool(trial.layers["norm1"].given), "norm1 is created but never used")
+    expect(trial.given("attn")[0].min() > 50, "attention gets the map before norm1")
     expect(
         trial.given("conv_block")[0].min() > 50,
-        "the CAB sees the map before norm1; both branches see it after",
+        "the CAB gets the map before norm1; both branches take it after",
     )
-    expect(bool((trial.end() < 50).all()), "the shortcut is taken after norm1; it is x as it came")
+    expect(
+        bool((trial.end() < 50).all()),
+        "the shortcut is taken after norm1; it is the block's input x",
+    )
 
 
 def windows_are_sequences(make: Block) -> None:
@@ -246,7 +249,7 @@ def positions_are_known(make: Block) -> None:
     known = [x for x in tensors if not x.is_floating_point() and close(x, index())]
     expect(
         bool(known),
-        "attention gets no relative position index: it can't tell where in its window a token is",
+        "attention gets no relative position index: it cannot tell where in its window a token is",
     )
 
 
@@ -261,7 +264,10 @@ def strangers_are_masked(make: Block) -> None:
     wanted = mask()
     got = [x for x in masks(run(make)) if x.numel() % wanted.numel() == 0]
     right = any(bool((x.reshape(-1, *wanted.shape) == wanted).all()) for x in got)
-    expect(right, "no mask where windows are shifted: tokens from opposite borders see each other")
+    expect(
+        right,
+        "no mask where windows are shifted: tokens from opposite borders attend to each other",
+    )
     expect(
         not any(bool(x.any()) for x in masks(run(make, shift=0))), "a mask where nothing is shifted"
     )
@@ -271,30 +277,28 @@ def map_is_rolled_back(make: Block) -> None:
     trial = run(make)
     expect(
         close(trial.end().reshape(trial.x.shape), 2 * trial.x, 1e-5),
-        f"not rolled back: what attention says of a token is added to the one {SHIFT} up and left of it",
+        f"not rolled back: the attention's result for a token is added to the one {SHIFT} up and "
+        "left",
     )
 
 
 def depth_is_stochastic(make: Block) -> None:
     expect(
         "drop_path" in inspect.signature(make).parameters,
-        "no drop_path: every block is there in every step",
+        "no drop_path: no branch is ever dropped in training",
     )
     ones: dict[str, Layer] = dict.fromkeys(("attn", "conv_block", "mlp"), torch.ones_like)
     trial, rest = (run(make, ones, train=train, drop_path=1 - 1e-9) for train in (True, False))
     left, whole = ((t.end().reshape(t.x.shape) - t.x).mean().item() for t in (trial, rest))
-    expect(close(whole, 2 + ALPHA, 1e-3), "outside training, too, something is left out")
-    expect(
-        not close(left, 0.0, 1e-3),
-        "stochastic depth leaves out the CAB as well; HAT always keeps it",
-    )
+    expect(close(whole, 2 + ALPHA, 1e-3), "something is dropped in eval mode, too")
+    expect(not close(left, 0.0, 1e-3), "drop_path drops the CAB as well; HAT always keeps it")
     expect(
         not close(left, 1 + ALPHA, 1e-3),
-        "stochastic depth leaves out one of attention and MLP; it may each",
+        "drop_path drops only one of attention and MLP; both need it",
     )
     expect(
         close(left, ALPHA, 1e-3),
-        "at a rate of 1, training leaves out attention and MLP and keeps the CAB",
+        "at a rate of 1, training drops attention and MLP and keeps the CAB",
     )
 
 
@@ -325,12 +329,12 @@ def convolutions(layers: nn.Module) -> list[int]:
 
 CHECKS: dict[str, Callable[[Block], None]] = {
     "keeps its window size": window_size_is_kept,
-    "makes a map of its tokens": tokens_become_a_map,
+    "turns its tokens into a map": tokens_become_a_map,
     "gives the CAB an image": cab_gets_an_image,
-    "norms first": norm_comes_first,
+    "applies norm1 first": norm_comes_first,
     "gives attention sequences": windows_are_sequences,
     "knows positions": positions_are_known,
-    "masks strangers": strangers_are_masked,
+    "masks tokens from opposite borders": strangers_are_masked,
     "rolls back": map_is_rolled_back,
     "has stochastic depth": depth_is_stochastic,
     "has HAT's sizes": sizes_are_hats,

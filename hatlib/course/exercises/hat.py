@@ -31,7 +31,10 @@ def _cab_parameters(attempt: Callable[..., int]) -> None:
         got != want - 2346,
         "the channel attention is missing: two 1×1 convolutions after the two of 3×3",
     )
-    expect(got != want - 16 * 180 * 60, "the two outer convolutions are 3×3: nine weights a pair")
+    expect(
+        got != want - 16 * 180 * 60,
+        "the two outer convolutions are 3×3: nine weights per pair of channels",
+    )
     expect(
         got != 2 * (9 * 180 + 1) * 180 + 2346,
         "β is not used: between the convolutions there are C/β channels",
@@ -48,9 +51,7 @@ def _cab_parameters(attempt: Callable[..., int]) -> None:
         got not in (cab_parameters(180, 3, 3), cab_parameters(180, 3, 16)),
         "the channel attention squeezes by its own factor, here 30: from 180 to 6",
     )
-    expect(
-        got != want - (9 * 60 + 1) * 120, "the second convolution leads from C/β channels back to C"
-    )
+    expect(got != want - (9 * 60 + 1) * 120, "the second convolution maps C/β channels back to C")
     expect(
         got != want - 2346 + 61 * 2 + 3 * 60,
         "the channel attention comes after the convolutions: on C channels",
@@ -109,46 +110,44 @@ def _hybrid_block(attempt: Callable[..., torch.Tensor]) -> None:
 
     attended, convolved, n = attention(norm1(x)), cab(norm1(x)), norm1(x)
     named = {
-        "the CAB sees x itself; both branches see the normed map": variant(
+        "the CAB takes x itself; both branches take norm1(x)": variant(
             x + attended / 4 + cab(x) / 2
         ),
-        "stochastic depth is on the CAB, too; HAT keeps the CAB always": variant(
+        "drop_path is on the CAB, too; HAT never drops the CAB": variant(
             x + (attended + convolved / 2) / 4
         ),
-        "α weighs the attention; it weighs the CAB": variant(x + attended / 8 + convolved),
+        "α scales the attention; it should scale the CAB": variant(x + attended / 8 + convolved),
         "α is missing: the CAB counts as much as the attention": variant(
             x + attended / 4 + convolved
         ),
-        "the shortcut is x as it came, not norm1(x)": variant(n + attended / 4 + convolved / 2),
-        "the CAB follows the attention; it stands beside it": variant(
+        "the shortcut is x, not norm1(x)": variant(n + attended / 4 + convolved / 2),
+        "the CAB comes after the attention; it should run beside it": variant(
             x + attended / 4 + cab(attended) / 2
         ),
-        "the MLP may be left out as well: it needs its drop_path": variant(
+        "the MLP may be dropped as well: it needs its drop_path": variant(
             x + attended / 4 + convolved / 2, 1.0
         ),
-        "nothing is ever left out: drop_path is not used": variant(
+        "nothing is ever dropped: drop_path is not used": variant(
             x + attended + convolved / 2, 1.0
         ),
     }
     first = x + attended / 4 + convolved / 2  # after attention and CAB, as it should be
     named |= {
-        "norm1 is missing: both branches see the normed map": variant(
-            x + attention(x) / 4 + cab(x) / 2
-        ),
-        "there is no norm of its own for the CAB: it sees norm1(x), as the attention does": variant(
+        "norm1 is missing: both branches take norm1(x)": variant(x + attention(x) / 4 + cab(x) / 2),
+        "the CAB has no norm of its own: it takes norm1(x), as the attention does": variant(
             x + attended / 4 + cab(norm2(x)) / 2
         ),
-        "the MLP sees norm2, not norm1": first + mlp(norm1(first)) / 4,
+        "the MLP takes norm2's result, not norm1's": first + mlp(norm1(first)) / 4,
         "norm2 is missing before the MLP": first + mlp(first) / 4,
-        "the first sum is missing: x is added to what the two branches give": variant(first - x),
-        "the second sum is missing: the MLP's result is added to what it was given": mlp(
+        "the first residual connection is missing: add x to the two branches": variant(first - x),
+        "the second residual connection is missing: add the MLP's input to its result": mlp(
             norm2(first)
         )
         / 4,
-        "the MLP's sum takes what attention and CAB have made, not the x that came in": x
+        "the second residual connection starts after attention and CAB, not at the block's x": x
         + mlp(norm2(first)) / 4,
         "the MLP comes after attention and CAB, not beside them": first + mlp(norm2(x)) / 4,
-        "attention counts in full; only the CAB has a factor, α": variant(
+        "the attention has no factor; only the CAB has one, α": variant(
             x + attended / 8 + convolved / 2
         ),
     }
@@ -174,12 +173,13 @@ def _overlapping_windows(attempt: Callable[..., torch.Tensor]) -> None:
     expect(isinstance(got, torch.Tensor), f"a tensor was expected, not {type(got).__name__}")
     expect(
         got.shape != (2, 5 * 36, 6),
-        "that is how F.unfold leaves it, (N, C·S, windows): split C·S, move the axes, "
-        "and put the windows of all images in a row",
+        "that is how F.unfold leaves it, (N, C·S, windows): split C·S, move the axes, and put "
+        "the windows of all images along one axis",
     )
     expect(
         got.dim() == 3,
-        f"(B, S, C) was asked for, the windows of all images in a row; not {tuple(got.shape)}",
+        "the result is (B, S, C), the windows of all images along one axis, not "
+        f"{tuple(got.shape)}",
     )
     expect(got.shape[1:] != (16, 5), "the windows have w×w tokens; the larger ones have side×side")
     expect(
@@ -197,7 +197,8 @@ def _overlapping_windows(attempt: Callable[..., torch.Tensor]) -> None:
     )
     expect(
         not close(got, want.transpose(1, 2).reshape(want.shape)),
-        "F.unfold puts channels before positions: (C, S), to be turned into (S, C), not only reshaped",
+        "F.unfold puts channels before positions: permute (C, S) to (S, C); a reshape is not "
+        "enough",
     )
     mirrored = F.pad(x.permute(0, 3, 1, 2), (1, 1, 1, 1), mode="reflect").permute(0, 2, 3, 1)
     inside = mirrored.unfold(1, 6, 4).unfold(2, 6, 4).permute(0, 1, 2, 4, 5, 3).reshape(want.shape)
@@ -210,8 +211,8 @@ def _overlapping_windows(attempt: Callable[..., torch.Tensor]) -> None:
     aside = (overlapping_partition(x.roll((-1, -1), (1, 2)), 4, 6), padded(0, 2), padded(2, 2))
     expect(
         not any(close(got, one) for one in aside),
-        "the larger window has to stick out by the same amount on all "
-        "sides of the smaller one: (side − w) / 2",
+        "the larger window reaches beyond by the same amount on all sides of the smaller one: "
+        "(side − w) / 2",
     )
     whole = want.unflatten(0, (2, 6))
     turned = (
@@ -223,12 +224,13 @@ def _overlapping_windows(attempt: Callable[..., torch.Tensor]) -> None:
     recognise(
         got,
         {
-            "image and window are swapped: first all windows of one image, then those of the next": whole.transpose(
-                0, 1
-            ).flatten(0, 1),
-            "F.unfold puts channels before positions: split C·S as (C, S), not as (S, C)": want.transpose(
-                1, 2
-            ).reshape(12, 36, 5),
+            (
+                "image and window are swapped: first all windows of "
+                "one image, then those of the next"
+            ): whole.transpose(0, 1).flatten(0, 1),
+            (
+                "F.unfold puts channels before positions: split C·S as (C, S), not as (S, C)"
+            ): want.transpose(1, 2).reshape(12, 36, 5),
             "within each window rows and columns are swapped": turned,
             "rows and columns of the map are swapped": overlapping_partition(
                 x.transpose(1, 2), 4, 6
@@ -263,12 +265,13 @@ def _oca_index(attempt: Callable[..., torch.Tensor]) -> None:
     expect(not got.is_floating_point(), "an index is made of whole numbers")
     expect(
         int(got.min()) >= 0 or not close(got % 81, want),
-        "the rows are right, counted from the end where they are negative; modulo the table's length they are not",
+        "the rows are right, but some are negative; take them modulo the table's length",
     )
     difference = (got - want) % 81
     expect(
         not bool((difference == difference[0, 0]).all() and difference[0, 0] != 0),
-        f"every row is {int(difference[0, 0])} too far on: starting at 0 is another table than the published one",
+        f"every row is {int(difference[0, 0])} too large: the released weights' table does not "
+        "start at 0",
     )
     expect(
         not close(
@@ -290,9 +293,9 @@ def _oca_index(attempt: Callable[..., torch.Tensor]) -> None:
     recognise(
         got,
         {
-            "the modulo belongs to the whole index, not to down and right one by one": down % 9 * 9
+            "take the modulo of the whole index, not of down and right by themselves": down % 9 * 9
             + right % 9,
-            "−1 is the last row, not row 1: modulo the table's length, not the absolute value": raw.abs(),
+            ("−1 is the last row, not row 1: take the modulo, not the absolute value"): raw.abs(),
             "a negative index counts from the end; it is not the first row": raw.clamp(min=0),
             "a row of offsets has w + side − 1 = 9 of them, not 2·side − 1 = 11": (
                 down * 11 + right
@@ -319,10 +322,12 @@ def _attention_cost(attempt: Callable[..., int]) -> None:
         got != 4 * 180**2 + 2 * 256 * 180,
         "the keys come from the larger window: (1 + γ)·w on a side",
     )
-    expect(got != 4 * 180**2 + 2 * 384 * 180, "γ enlarges the side, so the keys grow by (1 + γ)²")
+    expect(
+        got != 4 * 180**2 + 2 * 384 * 180, "γ makes the side longer, so the keys grow by (1 + γ)²"
+    )
     expect(
         got != 4 * 180**2 + 576 * 180,
-        "each key is met twice: for its score, and for its share of the sum",
+        "each key counts twice: for its score, and for its share of the sum",
     )
     expect(
         got != 2 * 576 * 180,
@@ -330,24 +335,24 @@ def _attention_cost(attempt: Callable[..., int]) -> None:
     )
     expect(got != 3 * 180**2 + 2 * 576 * 180, "the projection after the attention is missing")
     maps = 4 * 180**2
-    expect(got != 256 * want, "that is a whole window; one token was asked for")
+    expect(got != 256 * want, "that is a whole window; count one token")
     expect(
         got != maps + 2 * 32**2 * 180,
-        "the larger window has (1 + γ)·w on a side; γ·w/2 of it stick out on each",
+        "the larger window has (1 + γ)·w on a side; γ·w/2 of it lie beyond on each",
     )
     expect(got != maps + 2 * 24 * 180, "the larger window has ((1 + γ)·w)² keys, not (1 + γ)·w")
     expect(
         got != maps + 2 * 8**2 * 180,
-        "the keys are those of the whole larger window, not of what sticks out",
+        "the keys are those of the whole larger window, not only of its margin",
     )
     expect(got != maps + (256 + 576) * 180, "the weighted sum runs over all keys that have a score")
     expect(got != 4 * 180 + 2 * 576 * 180, "a linear map from C to C takes C² multiply-adds, not C")
     expect(
         got != 2 * 180**2 * (1 + 1.5**2) + 2 * 576 * 180,
-        "keys and values are projected once for the map, and then cut: four linear maps a token",
+        "keys and values are projected once for the map, and then cut: four linear maps per token",
     )
     expect(got == want, f"for C = 180, w = 16, γ = 0.5 it is {want:,}, not {got:,}")
     expect(
         attempt(48, 8, 0.25) == attention_cost(48, 8, 0.25),
-        "right for HAT only; it has to use what it is given",
+        "right for HAT's sizes only; use the arguments",
     )

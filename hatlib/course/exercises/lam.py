@@ -50,49 +50,47 @@ def _integrated_gradients(attempt: Callable[..., np.ndarray]) -> None:
     )
     expect(
         not close(got, want / (end - start)),
-        "that is the mean gradient; times what? How far did each number move?",
+        "that is the mean gradient; multiply it by how far each number moved",
     )
     expect(
         not close(got, want * steps),
-        "the gradients were summed; each step is only 1/steps of the way",
+        "you summed the gradients; each step is only 1/steps of the path",
     )
     expect(
         not close(got, ends[1]),
-        "gradients were taken at the end of each step; the rule takes them halfway",
+        "you took the gradients at the end of each step; the midpoint rule takes them halfway",
     )
     expect(
         not close(got, ends[0]),
-        "gradients were taken at the start of each step; the rule takes them halfway",
+        "you took the gradients at the start of each step; the midpoint rule takes them halfway",
     )
     expect(
         not close(got, integrated_gradients(_twisted, np.zeros(2), end, steps)),
-        "the way starts at start, not at 0",
+        "the path starts at start, not at 0",
     )
-    expect(not close(got, -np.asarray(want)), "the sign is wrong: the way leads from start to end")
+    expect(not close(got, -np.asarray(want)), "the sign is wrong: the path leads from start to end")
     expect(
         not close(got, _twisted(end) * (end - start)),
-        "that is the gradient at the end alone, not along the way",
+        "that is the gradient at the end only, not along the path",
     )
     slopes = [_twisted(start + t * (end - start)) for t in (np.arange(steps) + 0.5) / steps]
     both_ends = [_twisted(start + t * (end - start)) for t in np.linspace(0, 1, steps)]
     recognise(
         got,
         {
-            "each step counts 1/steps of the way, which leads from start to end": np.sum(
+            "each step is 1/steps of the path, which leads from start to end": np.sum(
                 slopes, axis=0
             ),
-            "np.linspace(0, 1, steps) holds both ends of the way; the middles are at (k + ½)/steps": np.mean(
-                both_ends, axis=0
-            )
-            * (end - start),
-            "each number has a mean gradient of its own: take the mean over the steps only, axis=0": np.mean(
-                slopes
-            )
-            * (end - start),
+            (
+                "np.linspace(0, 1, steps) includes both ends of the "
+                "path; the midpoints are (k + ½)/steps"
+            ): np.mean(both_ends, axis=0) * (end - start),
+            (
+                "each number has a mean gradient of its own: take the "
+                "mean over the steps only, axis=0"
+            ): np.mean(slopes) * (end - start),
             "how far each number moved is end − start, not end": np.mean(slopes, axis=0) * end,
-            "that is one step for the whole way; `steps` of them were asked for": _twisted(
-                (start + end) / 2
-            )
+            "that is one step for the whole path; take `steps` of them": _twisted((start + end) / 2)
             * (end - start),
         },
     )
@@ -127,7 +125,7 @@ def _detail(attempt: Callable[..., torch.Tensor]) -> None:
         f"a tensor was expected, so that it has a gradient, not {type(got).__name__}",
     )
     expect(got.numel() == 1, f"one number was expected, got shape {tuple(got.shape)}")
-    expect(not close(got, want / (3 * 36), 1e-4), "that is the mean; the published program sums")
+    expect(not close(got, want / (3 * 36), 1e-4), "that is the mean; the released code sums")
     expect(
         not close(got, detail(sr, 9, 4, 6), 1e-4), "rows and columns are swapped: top counts rows"
     )
@@ -144,7 +142,7 @@ def _detail(attempt: Callable[..., torch.Tensor]) -> None:
         not close(got, steps.sum(), 1e-3),
         "|dx| + |dy| depends on the direction of an edge; √(dx² + dy²) does not",
     )
-    expect(not close(got, want / 3, 1e-4), "the three channels are summed, not averaged")
+    expect(not close(got, want / 3, 1e-4), "sum the three channels; you averaged them")
     down, right = part[..., 1:, :-1] - part[..., :-1, :-1], part[..., :-1, 1:] - part[..., :-1, :-1]
     recognise(
         got,
@@ -153,9 +151,9 @@ def _detail(attempt: Callable[..., torch.Tensor]) -> None:
             .sum()
             .sqrt(),
             "the root is missing": (down**2 + right**2).sum(),
-            "only the differences downwards are there": down.abs().sum(),
-            "only the differences to the right are there": right.abs().sum(),
-            "the channels count one by one; here they were averaged first": detail(
+            "only the vertical differences are there": down.abs().sum(),
+            "only the horizontal differences are there": right.abs().sum(),
+            "each channel counts by itself; you averaged them first": detail(
                 sr.mean(dim=1, keepdim=True), 4, 9, 6
             ),
         },
@@ -166,12 +164,13 @@ def _detail(attempt: Callable[..., torch.Tensor]) -> None:
     result = attempt(flat, 4, 9, 6)
     expect(
         result.requires_grad,
-        "the result has lost its gradient: no numpy, no detach and no item on the way",
+        "the result has lost its gradient: use no numpy, no detach and no item",
     )
     (slope,) = torch.autograd.grad(result, flat)
     expect(
         bool(torch.isfinite(slope).all()),
-        "the gradient of a flat image is not a number: the slope of √ at 0 is infinite, so add 1e-8, and crop first",
+        "the gradient of a flat image is not a number: the slope of √ at 0 is infinite, so add "
+        "1e-8, and crop first",
     )
 
 
@@ -199,7 +198,8 @@ def _path_point(attempt: Callable[..., torch.Tensor]) -> None:
     expect(isinstance(got, torch.Tensor), f"a tensor was expected, not {type(got).__name__}")
     expect(
         tuple(got.shape) == tuple(image.shape),
-        f"the size changed from {tuple(image.shape)} to {tuple(got.shape)}: pad by 4 on each side first",
+        f"the size changed from {tuple(image.shape)} to {tuple(got.shape)}: pad by 4 on each "
+        "side first",
     )
     expect(
         not close(got, path_point(image, 0.75), 1e-4),
@@ -209,7 +209,7 @@ def _path_point(attempt: Callable[..., torch.Tensor]) -> None:
     inside = (..., slice(4, -4), slice(4, -4))
     expect(
         not close(got[inside].mean(), want[inside].mean() * (2 * np.pi * 0.9**2), 0.05),
-        "the kernel has to sum to 1, or the picture gets brighter",
+        "the kernel has to sum to 1, or the image gets brighter",
     )
     edges_only = close(got[inside], want[inside], 1e-5) and not close(got, want, 1e-4)
     expect(
@@ -222,7 +222,7 @@ def _path_point(attempt: Callable[..., torch.Tensor]) -> None:
             "a Gaussian is exp(−½·(x/width)²): the ½ is missing": path_point(
                 image, 1 - 0.75 / 2**0.5
             ),
-            "γ(t) is the image, blurred less and less; it is not mixed with a blurred one": 0.75
+            "γ(t) is the image blurred less and less, not a blend with a blurred one": 0.75
             * path_point(image, 0)
             + 0.25 * image,
         },
@@ -255,7 +255,7 @@ def _attributed(attempt: Callable[..., np.ndarray]) -> None:
     slopes, points = rng.random((5, 3, 4)), rng.random((6, 3, 4))
     want = attributed(slopes, points)
     got = attempt(slopes.copy(), points.copy())
-    expect(np.shape(got) != (5, 3, 4), "those are the m products; they still have to be added up")
+    expect(np.shape(got) != (5, 3, 4), "those are the m products; now add them up")
     expect(np.shape(got) == (3, 4), f"a map of shape (3, 4) was expected, not {np.shape(got)}")
     expect(
         not close(got, -want), "the sign is that of the printed formula: this sum is D(I′) − D(I)"
@@ -263,27 +263,29 @@ def _attributed(attempt: Callable[..., np.ndarray]) -> None:
     ahead = (slopes[:-1] * (points[1:-1] - points[2:])).sum(axis=0)
     expect(
         not close(got, ahead) and not close(got, -ahead),
-        "each slope belongs to the step that ends at its point, not to the next one; nothing is left out then",
+        "each slope belongs to the step that ends at its point, not to the next one; nothing is "
+        "left over",
     )
-    expect(not close(got, want / 5), "that is the mean; the steps already add up to the whole way")
+    expect(not close(got, want / 5), "that is the mean; the steps already add up to the whole path")
     expect(
         not close(got, (slopes * points[1:]).sum(axis=0)),
-        "times how far γ moved, not times where it is",
+        "multiply by how far γ moved, not by where it is",
     )
     moves = np.diff(points, axis=0)
     recognise(
         got,
         {
             "the last term is missing: the sum goes to k = m": (slopes * moves)[:-1].sum(axis=0),
-            "the moves have signs, which belong into the sum": (slopes * np.abs(moves)).sum(axis=0),
+            "keep the signs of the moves in the sum": (slopes * np.abs(moves)).sum(axis=0),
             "the sum has signs; the absolute value is taken later, for the map": np.abs(want),
-            "each slope times its own move, γ(k/m) − γ((k−1)/m), not times the whole way so far": (
-                slopes * (points[1:] - points[0])
-            ).sum(axis=0),
-            "that is the straight way from the first point to the last: each slope belongs to its own move": slopes.mean(
-                axis=0
-            )
-            * (points[-1] - points[0]),
+            (
+                "multiply each slope by its own move, γ(k/m) − γ((k−1)/m), not by the whole "
+                "path so far"
+            ): (slopes * (points[1:] - points[0])).sum(axis=0),
+            (
+                "that is the straight line from the first point to the "
+                "last: each slope belongs to its own move"
+            ): slopes.mean(axis=0) * (points[-1] - points[0]),
         },
     )
     expect(close(got, want), "the shape is right, but the values are not")
@@ -305,11 +307,10 @@ def _diffusion_index(attempt: Callable[..., float]) -> None:
     unsorted = 100 * (1 - ((2 * rank - 7) * values.ravel()).sum() / (6 * x.sum()))
     from_zero = 100 * (1 - ((2 * (rank - 1) - 7) * x).sum() / (6 * x.sum()))
     expect(np.size(got) == 1, f"one number was expected, not shape {np.shape(got)}")
-    expect(not close(got, unsorted, 1e-4), "the values have to be sorted first")
-    expect(not close(got, 200 - want, 1e-4), "they have to be sorted from small to large")
+    expect(not close(got, unsorted, 1e-4), "sort the values first")
+    expect(not close(got, 200 - want, 1e-4), "sort them from small to large")
     expect(
-        not close(got, 100 - want, 1e-4),
-        "that is 100 times Gini's index; DI is what is left of 100",
+        not close(got, 100 - want, 1e-4), "that is 100 times the Gini index; subtract it from 100"
     )
     expect(not close(got, want / 100, 1e-6), "DI goes from 0 to 100, not to 1")
     expect(not close(got, from_zero, 1e-4), "i counts from 1 to n")
@@ -318,10 +319,10 @@ def _diffusion_index(attempt: Callable[..., float]) -> None:
     recognise(
         got,
         {
-            "that is Gini's index; DI = 100·(1 − G)": gini,
+            "that is the Gini index; DI = 100·(1 − G)": gini,
             "G is divided by n times the sum, not by the sum alone": 100 * (1 - 6 * gini),
             "G is twice what it should be": 100 * (1 - 2 * gini),
-            "all values of the map are sorted together: ravel first": 100 * (1 - by_column),
+            "sort all values of the map together: ravel first": 100 * (1 - by_column),
             "2i − n − 1: the 1 is missing": 100 * (1 - ((2 * rank - 6) * x).sum() / (6 * x.sum())),
         },
         1e-4,

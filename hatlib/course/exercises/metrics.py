@@ -37,9 +37,9 @@ def _psnr_of_integers(attempt: Callable[..., float]) -> None:
     )
     expect(
         not close(got, 10 * np.log10(float(a.max()) ** 2 / mse), 1e-3),
-        "the peak is the largest value that the numbers can have, not the largest in this picture",
+        "the peak is the largest value that the type can hold, not the largest in this image",
     )
-    expect(not close(got, 10 * np.log10(255 / mse), 1e-3), "the peak is squared, as the error is")
+    expect(not close(got, 10 * np.log10(255 / mse), 1e-3), "the peak is squared, like the error")
     expect(
         not close(got, 2 * want, 1e-3),
         "20·log₁₀ belongs to the root of the mean squared error; here it is 10",
@@ -49,11 +49,8 @@ def _psnr_of_integers(attempt: Callable[..., float]) -> None:
         "a decibel is ten times the logarithm to base 10, not to base e",
     )
     per_pixel = 10 * np.log10(255**2 / np.mean(((a.astype(float) - b) ** 2).sum(axis=2)))
-    expect(
-        not close(got, per_pixel, 1e-3),
-        "the error is the mean over the colours, too, not their sum",
-    )
-    expect(close(got, want), f"{want:.4f} dB were expected for a pair of uint8 images, not {got}")
+    expect(not close(got, per_pixel, 1e-3), "the mean runs over the channels too; you summed them")
+    expect(close(got, want), f"expected {want:.4f} dB for a pair of uint8 images, not {got}")
     expect(equal == float("inf"), f"equal images have an infinite PSNR, not {equal}")
     expect(
         not close(wide, want - 20 * np.log10(257), 1e-3), "with 16 bits the peak is 65535, not 255"
@@ -88,7 +85,7 @@ def _studio_luma(attempt: Callable[..., np.ndarray]) -> None:
     )
     expect(
         not close(got, convert.luma(image[..., ::-1].copy()), 0.6),
-        "the weights are in the order blue, green, red",
+        "your weights are in the order blue, green, red",
     )
     expect(not close(got, want - 16, 0.6), "black is 0, it should be 16")
     bt709 = image / 255 @ (219 * np.array([0.2126, 0.7152, 0.0722])) + 16
@@ -122,7 +119,7 @@ def _studio_from_full(attempt: Callable[..., float]) -> None:
     cost = 20 * np.log10(255 / 219)
     expect(
         not close(gain, -cost, 0.02),
-        "the sign is wrong: in the narrower range the same errors are smaller numbers",
+        "the sign is wrong: in the narrower range the same error is a smaller number",
     )
     expect(
         not close(gain, cost / 2, 1e-3),
@@ -138,7 +135,7 @@ def _studio_from_full(attempt: Callable[..., float]) -> None:
     )
     expect(
         not close(gain, 16, 1e-3) and not close(gain, 0, 1e-9),
-        "an offset of 16 moves both and costs nothing",
+        "an offset of 16 moves both images and costs nothing",
     )
     expect(
         close(gain, cost, 1e-4),
@@ -227,19 +224,18 @@ def _ssim_uniform(attempt: Callable[..., float]) -> None:
     _, padded = structural_similarity(x, y, data_range=255, full=True)
     expect(
         not close(got, padded.mean(), 1e-4),
-        "windows that stick out of the image count, too; only those inside do",
+        "you counted windows that reach beyond the image; only those inside count",
     )
     expect(
         not close(got, structural_similarity(x, y, win_size=15, data_range=255))
         and not close(got, _whole(x, y)),
         "that is one window as large as the image; SSIM is the mean over many small ones",
     )
-    expect(
-        not close(got, metrics.ssim(x / 255, y / 255)), "the window is still the Gaussian of 11×11"
-    )
+    expect(not close(got, metrics.ssim(x / 255, y / 255)), "the window is still the 11×11 Gaussian")
     expect(
         not close(got, structural_similarity(x, y, data_range=255, K1=0, K2=0), 1e-4),
-        "the constants C₁ and C₂ are missing, or as good as missing: they are (0.01·255)² and (0.03·255)²",
+        "the constants C₁ and C₂ are missing or far too small: they are (0.01·255)² and "
+        "(0.03·255)²",
     )
     unsquared = structural_similarity(
         x, y, data_range=255, K1=np.sqrt(0.01 / 255), K2=np.sqrt(0.03 / 255)
@@ -294,12 +290,12 @@ def _find_shift(attempt: Callable[..., tuple[int, int]]) -> None:
         return tuple(int(v) for v in got)
 
     got = answer(1, -2)
-    expect(got != (-1, 2), "the signs are those of the way back, from b to a")
+    expect(got != (-1, 2), "the signs are reversed: that is the shift from b to a")
     expect(got != (-2, 1), "down comes first, then right")
-    expect(got != (2, -1), "down comes first, then right; and the signs are those of the way back")
-    expect(got == (1, -2), f"the picture was moved by (1, -2), not by {got}")
-    expect(answer(0, 0) == (0, 0), "a picture that was not moved has the shift (0, 0)")
+    expect(got != (2, -1), "down comes first, then right; and the signs are reversed")
+    expect(got == (1, -2), f"the image was moved by (1, -2), not by {got}")
+    expect(answer(0, 0) == (0, 0), "an image that was not moved has the shift (0, 0)")
     expect(
         answer(3, 3) == (3, 3) and answer(-3, -3) == (-3, -3),
-        "shifts of exactly `reach` belong to the search, in both directions: range(-reach, reach + 1)",
+        "search shifts of exactly `reach` too, in both directions: range(-reach, reach + 1)",
     )

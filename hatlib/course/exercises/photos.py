@@ -33,9 +33,9 @@ def _consistency(attempt: Callable[..., float]) -> None:
     difference = again.astype(float) - lr
     expect(np.ndim(got) == 0, f"one number was expected, not an array of shape {np.shape(got)}")
     named = {
-        "uint8 minus uint8 has no negative numbers, 3 − 5 becomes 254: convert to float first": np.sqrt(
-            ((again - lr).astype(float) ** 2).mean()
-        ),
+        (
+            "uint8 minus uint8 has no negative numbers, 3 − 5 becomes 254: convert to float first"
+        ): np.sqrt(((again - lr).astype(float) ** 2).mean()),
         "the square of uint8 does not go beyond 255: convert to float first": np.sqrt(
             ((again - lr) ** 2).mean()
         ),
@@ -44,28 +44,24 @@ def _consistency(attempt: Callable[..., float]) -> None:
             difference
         ).mean(),
         "positive and negative differences cancel in that mean": difference.mean(),
-        "LR was made large and compared with SR; it is SR that is made small": np.sqrt(
+        "you upsampled LR and compared it with SR; downsample SR instead": np.sqrt(
             ((imresize(lr, 4).astype(float) - hr) ** 2).mean()
         ),
-        "every fourth pixel was kept without a blur; bicubic is imresize(sr, 1/scale)": np.sqrt(
+        "you kept every fourth pixel without a blur; bicubic is imresize(sr, 1/scale)": np.sqrt(
             ((hr[::4, ::4].astype(float) - lr) ** 2).mean()
         ),
-        "that is a PSNR in dB; what is asked for is the root mean square": 10
+        "that is a PSNR in dB; return the root mean square": 10
         * np.log10(255**2 / (difference**2).mean()),
-        "0–255 was divided away; the result is in grey levels": np.sqrt((difference**2).mean())
-        / 255,
+        "you divided by 255; the result is in grey levels": np.sqrt((difference**2).mean()) / 255,
     }
     for mistake, wrong in named.items():
         expect(not close(got, wrong, 1e-6), mistake)
     expect(
         close(got, consistency(hr, lr, 4), 1e-6),
-        f"it is {consistency(hr, lr, 4):.3f} here, not {got:.3f}",
+        f"expected {consistency(hr, lr, 4):.3f}, not {got:.3f}",
     )
     small = imresize(hr, 1 / 2)
-    expect(
-        close(attempt(hr.copy(), small.copy(), 2), 0.0),
-        "right for ×4 only: the scale has to be used",
-    )
+    expect(close(attempt(hr.copy(), small.copy(), 2), 0.0), "right for ×4 only: use the scale")
 
 
 def twin(
@@ -96,24 +92,28 @@ def _twin(attempt: Callable[..., np.ndarray]) -> None:
         np.asarray(attempt(shown.copy(), hidden.copy(), shrink, back)),
         twin(shown, hidden, shrink, back),
     )
-    expect(got.shape == shown.shape, f"an HR picture was expected, {shown.shape}, not {got.shape}")
+    expect(got.shape == shown.shape, f"an HR image was expected, {shown.shape}, not {got.shape}")
     named = {
         "the roles are swapped: that has the detail of `shown` and the LR of `hidden`": twin(
             hidden, shown, shrink, back
         ),
-        "the LR of `shown` was added on top of the LR of `hidden`, which has to go first": hidden
-        + back(shrink(shown)),
-        "the sign is wrong: that LR moves away from the one of `shown`": hidden
+        (
+            "the LR of `shown` was added on top of the LR of `hidden`, which has to be removed "
+            "first"
+        ): hidden + back(shrink(shown)),
+        "the sign is wrong: the LR moves away from that of `shown`": hidden
         - back(shrink(shown) - shrink(hidden)),
-        "that is what LR sees of `shown`, and nothing else; the detail of `hidden` is missing": back(
+        ("that is only what LR sees of `shown`; the detail of `hidden` is missing"): back(
             shrink(shown)
         ),
         "that is the detail of `hidden` alone; the LR of `shown` is missing": hidden
         - back(shrink(hidden)),
-        "a mean of both pictures has neither the one's LR nor the other's detail": (shown + hidden)
+        ("the mean of both images has neither the LR of one nor the detail of the other"): (
+            shown + hidden
+        )
         / 2,
-        "that is `hidden` as it was": hidden,
-        "that is `shown` as it was": shown,
+        "that is `hidden`, unchanged": hidden,
+        "that is `shown`, unchanged": shown,
     }
     for mistake, wrong in named.items():
         expect(not close(got, wrong, 1e-9), mistake)
@@ -149,21 +149,21 @@ def _photographed(attempt: Callable[..., np.ndarray]) -> None:
         "the lens is missing: blur comes first": jpeg(
             degrade(hr, noise_sigma=noise, rng=rng()), quality
         ),
-        "the blur came after the shrink, where 2 pixels are four times as wide": jpeg(
+        "you blurred after the downsampling, where 2 pixels are four times as wide": jpeg(
             degrade(blur(sharp, sigma), scale=1, noise_sigma=noise, rng=rng()), quality
         ),
         "the noise is missing": jpeg(small, quality),
         "the JPEG is missing": degrade(small, scale=1, noise_sigma=noise, rng=rng()),
-        "the noise came after the JPEG; the sensor is before the file": degrade(
+        "the noise came after the JPEG; the sensor comes before the file": degrade(
             jpeg(small, quality), scale=1, noise_sigma=noise, rng=rng()
         ),
-        "the noise was put on HR, where the shrink averages it away": jpeg(
+        "you added the noise to HR, where the downsampling averages it out": jpeg(
             degrade(degrade(blur(hr, sigma), np.ones((1, 1)), 1, noise, rng())), quality
         ),
-        "the JPEG was put on HR; the file holds LR": degrade(
+        "you compressed HR; the file holds LR": degrade(
             jpeg(blur(hr, sigma), quality), scale=4, noise_sigma=noise, rng=rng()
         ),
-        "the noise has to come from the generator that is handed in, or no run can be repeated": jpeg(
+        ("draw the noise from the generator that is passed in, or no run can be repeated"): jpeg(
             degrade(small, np.ones((1, 1)), 1, noise, 0), quality
         ),
     }
@@ -173,7 +173,7 @@ def _photographed(attempt: Callable[..., np.ndarray]) -> None:
     expect(
         np.array_equal(got, want),
         f"it is {np.abs(got.astype(int) - want).mean():.1f} levels off on average: lens, "
-        "shrink, noise and JPEG in this order, each with its own strength",
+        "downsampling, noise and JPEG in this order, each with its own strength",
     )
 
 
@@ -206,26 +206,23 @@ def _self_ensemble(attempt: Callable[..., np.ndarray]) -> None:
     asked = len(set(seen))
     expect(
         got.shape == (24, 36, 3),
-        f"the result is as large as one answer, (24, 36, 3), not {got.shape}",
+        f"the result has the shape of one answer, (24, 36, 3), not {got.shape}",
     )
     want = self_ensemble(enlarge, image)
-    expect(not close(got, 8 * want, 1e-9), "that is the sum; it has to be divided by 8")
-    expect(
-        asked != 4,
-        "four different questions only: transposed ones (or quarter turns) make it eight",
-    )
+    expect(not close(got, 8 * want, 1e-9), "that is the sum; divide it by 8")
+    expect(asked != 4, "only four different inputs: transposes (or quarter turns) make it eight")
     expect(
         asked == 8,
-        f"the network was asked {len(seen)} times, {asked} of them different; there are eight flips "
+        f"the network ran {len(seen)} times on {asked} different inputs; there are eight flips "
         "and transposes",
     )
     expect(
         not close(got, _not_turned_back(enlarge, image), 1e-9),
-        "the answers were not turned back: what is upside down was added as it is",
+        "the answers were not flipped back before the mean",
     )
     expect(
         close(got, want, 1e-9),
-        "some answers were turned back in the wrong order: the last turn is undone first",
+        "some answers were undone in the wrong order: undo the last step first",
     )
 
 
@@ -257,13 +254,13 @@ def _best_on_both(attempt: Callable[..., float]) -> None:
 
     expect(np.ndim(got) == 0, f"one number was expected, not an array of shape {np.shape(got)}")
     named = {
-        "that is the PSNR of the one on the other; something between the two is better on the worse of them": decibels(
-            square
-        ),
-        "half the squared distance; half the distance has a quarter of the square": decibels(
+        (
+            "that is the PSNR between the two; an image halfway is better on the worse of them"
+        ): decibels(square),
+        "you halved the squared distance; half the distance has a quarter of the square": decibels(
             square / 2
         ),
-        "half the decibels is another thing than half the distance": decibels(square) / 2,
+        "half the decibels is not half the distance": decibels(square) / 2,
         "the peak is 255": decibels(square / 4, 1.0),
         "that is the natural logarithm": float(20 * np.log(255 / (np.sqrt(square) / 2))),
         "the factor is 20 for a root mean square, 10 for a mean square": decibels(square / 4) / 2,
@@ -272,10 +269,8 @@ def _best_on_both(attempt: Callable[..., float]) -> None:
         expect(not close(got, wrong, 1e-6), mistake)
     best = best_on_both(a, b)
     expect(
-        got <= best + 1e-6,
-        f"no picture has {got:.2f} dB on both; the one in the middle has {best:.2f} dB",
+        got <= best + 1e-6, f"no image has {got:.2f} dB on both; the one halfway has {best:.2f} dB"
     )
     expect(
-        close(got, best, 1e-6),
-        f"the picture in the middle has {best:.2f} dB on both, more than {got:.2f}",
+        close(got, best, 1e-6), f"the image halfway has {best:.2f} dB on both, more than {got:.2f}"
     )

@@ -38,14 +38,14 @@ def _early_over_late(attempt: Callable[..., float]) -> None:
         got,
         {
             "the late version's last layer has s² outputs where SRCNN has one": 16.0,
-            "the other way round: how many times as much does the early one take?": 1 / want,
-            "an enlarged picture has s² times as many pixels, not s times": want / 4,
-            "early enlarging works on s² times as many pixels; that is missing": want / 16,
+            "upside down: divide the early version's cost by the late one's": 1 / want,
+            "an upsampled image has s² times as many pixels, not s times": want / 4,
+            "early upsampling works on s² times as many pixels; that factor is missing": want / 16,
             "the late version's last layer has s² outputs, not s": ratio(*layers, outputs=4),
-            "each filter runs over all channels that come in: they are missing": ratio(
+            "each filter runs over all input channels: that factor is missing": ratio(
                 81 * 64, 25 * 32, 25
             ),
-            "the network sees one channel, the luma, and gives one; not three": ratio(
+            "the network takes one channel, the luma, and returns one, not three": ratio(
                 3 * 81 * 64, layers[1], 3 * 25 * 32
             ),
             "a filter of side f has f · f weights, not f": ratio(9 * 64, 5 * 64 * 32, 5 * 32),
@@ -85,10 +85,7 @@ def _pixel_shuffle(attempt: Callable[..., torch.Tensor]) -> None:
         "channel, but they have to come from s² channels. It takes a permute",
     )
     blocks = x.reshape(2, 3, 2, 2, 3, 5).permute(0, 1, 2, 4, 3, 5).reshape(want.shape)
-    expect(
-        not close(got, blocks),
-        "the s² small pictures stand side by side; they have to be interleaved",
-    )
+    expect(not close(got, blocks), "the s² small images stand side by side; interleave them")
     swapped = x.reshape(2, 3, 2, 2, 3, 5).permute(0, 1, 4, 3, 5, 2).reshape(want.shape)
     expect(
         not close(got, swapped),
@@ -134,7 +131,7 @@ def _channel_attention(attempt: Callable[..., torch.Tensor]) -> None:
     gates = (want / x).mean(dim=(2, 3))
     expect(
         not (got.numel() == gates.numel() and close(got.reshape(gates.shape), gates, 1e-4)),
-        "these are the gates; the feature maps have to be multiplied by them",
+        "these are the gates; multiply the feature maps by them",
     )
     expect(
         got.shape == x.shape,
@@ -146,8 +143,7 @@ def _channel_attention(attempt: Callable[..., torch.Tensor]) -> None:
         "the mean runs over the images of the batch too; each image has its own gates",
     )
     expect(
-        not close(got, x + gates[:, :, None, None], 1e-4),
-        "the gates are added; they have to multiply",
+        not close(got, x + gates[:, :, None, None], 1e-4), "you added the gates; multiply by them"
     )
     expect(
         not close(got, x + want, 1e-5),
@@ -183,8 +179,10 @@ def _channel_attention(attempt: Callable[..., torch.Tensor]) -> None:
             "both layers have a bias": x * without_biases[:, :, None, None],
             "the ReLU comes after the first layer and the sigmoid after the second": x
             * swapped[:, :, None, None],
-            "a ReLU before the sigmoid keeps every gate above ½: the second layer has the sigmoid alone": x
-            * relu.relu().sigmoid()[:, :, None, None],
+            (
+                "a ReLU before the sigmoid keeps every gate above ½: the "
+                "second layer has the sigmoid alone"
+            ): x * relu.relu().sigmoid()[:, :, None, None],
         },
         1e-5,
     )
@@ -237,12 +235,13 @@ def _rcab(attempt: Callable[..., torch.Tensor]) -> None:
     )
     expect(
         not close(got, attention(x + body), 1e-5),
-        "the attention weighs the body only, before x is added: nothing may stand in the way of x",
+        "the attention weighs the body only, before x is added: nothing may weigh x itself",
     )
     expect(not close(got, x + body, 1e-5), "the channel attention is missing")
     expect(
         not close(got, want.relu(), 1e-5),
-        "there is no ReLU after the sum (ResNet had one): it would cut off what the skip connection hands on",
+        "there is no ReLU after the sum (ResNet had one): it would clip what the skip "
+        "connection passes through",
     )
     expect(
         not close(got, x + attention(body.relu()), 1e-5),
@@ -317,9 +316,9 @@ def _count_rcan(attempt: Callable[..., int]) -> None:
     )
     one_step = 9 * features * features * 16 + features * 16
     two_steps = 2 * (9 * features * features * 4 + features * 4)
-    expect(got != want - two_steps + one_step, "×4 is made of two steps of ×2, not of one of ×4")
+    expect(got != want - two_steps + one_step, "×4 takes two steps of ×2, not one of ×4")
     expect(got != want - two_steps // 2, "×4 takes the step of ×2 twice")
-    expect(got != want + 24, "the two mean shifts are counted too; training does not change them")
+    expect(got != want + 24, "you counted the two mean shifts; training does not change them")
     expect(got != want - (9 * features * 3 + 3), "the last convolution, features → RGB, is missing")
     expect(
         got != want - (9 * 3 * features + features),
@@ -332,7 +331,7 @@ def _count_rcan(attempt: Callable[..., int]) -> None:
         expect(attempt(*size, scale) == count_rcan(*size, scale), f"right at ×4, not at ×{scale}")
     expect(
         attempt(2, 3, 16, 4, 4) == count_rcan(2, 3, 16, 4, 4),
-        "right for RCAN itself, not for other sizes",
+        "right for the paper's RCAN, but not for other sizes",
     )
 
 
@@ -372,13 +371,13 @@ def _transposed_weights(attempt: Callable[..., torch.Tensor]) -> None:
     unturned = phases.permute(3, 0, 4, 1, 5, 2).reshape(want.shape)
     expect(
         not close(got, unturned),
-        "each 3×3 kernel has to be turned by 180°: a transposed convolution spreads what "
-        "a convolution gathers",
+        "rotate each 3×3 kernel by 180°: a transposed convolution spreads what a convolution "
+        "gathers",
     )
     expect(
         not close(got, want.flip(2, 3)),
-        "turn each 3×3 kernel by 180°, not the whole 3·s × 3·s kernel: the phases "
-        "i, j keep their order",
+        "rotate each 3×3 kernel by 180°, not the whole 3·s × 3·s kernel: the phases i, j keep "
+        "their order",
     )
     swapped = phases.flip(4, 5).permute(3, 0, 4, 2, 5, 1).reshape(want.shape)
     expect(
@@ -395,7 +394,7 @@ def _transposed_weights(attempt: Callable[..., torch.Tensor]) -> None:
     shuffled = F.pixel_shuffle(F.conv2d(x, weight, padding=1), 2)
     expect(
         close(same, shuffled, 1e-4),
-        "the shape is right, but the two operations still give different pictures",
+        "the shape is right, but the two operations still give different images",
     )
     other = torch.randn(36, 2, 3, 3, generator=generator)
     expect(

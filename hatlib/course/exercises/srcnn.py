@@ -21,12 +21,10 @@ def count_weights(kernels: Sequence[int], features: Sequence[int]) -> int:
 @exercise("03.1", "Count the weights", difficulty=1, minutes=5, solution=count_weights)
 def _count_weights(attempt: Callable[..., int]) -> None:
     got = attempt((9, 5, 5), (64, 32))
-    expect(got != 57184 + 64 + 32 + 1, "the biases are counted too; the paper counts weights only")
+    expect(got != 57184 + 64 + 32 + 1, "you counted the biases; the paper counts weights only")
     expect(got != 64 * 9 + 64 * 32 * 5 + 32 * 5, "a filter is f×f, not f")
-    expect(
-        got != 81 * 64 + 25 * 32 + 25, "a filter of the second layer looks at all n1 feature maps"
-    )
-    expect(got != 3 * 81 * 64 + 51200 + 800, "the network sees one channel, the luma, not three")
+    expect(got != 81 * 64 + 25 * 32 + 25, "a filter of the second layer covers all n1 feature maps")
+    expect(got != 3 * 81 * 64 + 51200 + 800, "the network takes one channel, the luma, not three")
     expect(got == 57184, f"9-5-5 with 64 and 32 features has 57,184 weights, not {got}")
     expect(attempt((9, 1, 5), (64, 32)) == 8032, "right for 9-5-5 only; 9-1-5 has 8,032")
 
@@ -40,10 +38,10 @@ def receptive_field(kernels: Sequence[int]) -> int:
 def _receptive_field(attempt: Callable[..., int]) -> None:
     got = attempt((9, 5, 5))
     expect(got != 19, "a second layer adds f − 1, not f: its first tap is the pixel itself")
-    expect(got != 16, "the pixel in the middle itself is missing")
-    expect(got != 9, "the later layers widen what the first one sees")
-    expect(got != 8, "that is how far it sees to one side; the whole square was asked for")
-    expect(got == 17, f"9-5-5 sees 17×17 pixels, not {got}×{got}")
+    expect(got != 16, "the middle pixel itself is missing")
+    expect(got != 9, "later layers widen the receptive field of the first one")
+    expect(got != 8, "that is the distance to one side; give the side of the whole square")
+    expect(got == 17, f"the receptive field of 9-5-5 is 17×17 pixels, not {got}×{got}")
     expect(
         attempt((3,) * 10) == 21, "right for three layers; it has to work for any number of them"
     )
@@ -62,12 +60,15 @@ def _convolve_valid(attempt: Callable[..., np.ndarray]) -> None:
     image, kernel = rng.random((6, 7)), rng.random((3, 3))
     got = attempt(image.copy(), kernel.copy())
     got = np.asarray(got)
-    expect(got.shape != image.shape, "the image was padded; without padding it shrinks by f − 1")
+    expect(
+        got.shape != image.shape,
+        "you padded the image; without padding each side loses f − 1 pixels",
+    )
     expect(got.shape == (4, 5), f"a (6, 7) image and a (3, 3) kernel give (4, 5), not {got.shape}")
     flipped = convolve_valid(image, kernel[::-1, ::-1])
     expect(
         not close(got, flipped),
-        "the kernel was flipped; that is the mathematician's convolution, not Conv2d's",
+        "the kernel was flipped; that is the convolution of mathematics; Conv2d does not flip",
     )
     expect(
         not close(got, convolve_valid(image, kernel.T)),
@@ -103,7 +104,7 @@ def _srcnn_forward(attempt: Callable[..., torch.Tensor]) -> None:
     expect(isinstance(got, torch.Tensor), f"a tensor was expected, not {type(got).__name__}")
     expect(
         got.shape[-2:] != luma.shape[-2:],
-        "the layers were padded; here they are not, so the picture shrinks",
+        "you padded the layers; without padding the image loses pixels at its border",
     )
     expect(
         got.shape == want.shape,
@@ -111,7 +112,7 @@ def _srcnn_forward(attempt: Callable[..., torch.Tensor]) -> None:
     )
     expect(
         not close(got, want.relu()),
-        "there is no ReLU after the last layer: a picture is no feature map",
+        "there is no ReLU after the last layer: it would clip the image at 0",
     )
     linear = luma
     for weight, bias in layers:
@@ -150,4 +151,4 @@ def _loss_to_psnr(attempt: Callable[..., float]) -> None:
     )
     expect(not close(got, -want, 1e-3), "the sign is wrong: a small error gives a high PSNR")
     expect(close(got, want, 1e-3), f"a loss of 0.001 is {want:.2f} dB, not {got:.2f} dB")
-    expect(close(attempt(0.01), want - 10, 1e-3), "ten times the error has to cost 10 dB")
+    expect(close(attempt(0.01), want - 10, 1e-3), "ten times the error costs 10 dB")

@@ -51,10 +51,10 @@ def _block_mean(attempt: Callable[..., np.ndarray]) -> None:
     want = block_mean(image, 2)
     expect(
         not close(got, image[::2, ::2]),
-        "one pixel of each block was kept; the mean of all of them was asked for",
+        "you kept one pixel of each block; take the mean of all of them",
     )
     sums = image.reshape(2, 2, 3, 2, 3).sum(axis=(1, 3), dtype=np.uint8) / 4
-    expect(not close(got, sums, 1), "the sums overflowed: uint8 ends at 255, so add as floats")
+    expect(not close(got, sums, 1), "the sums overflowed: uint8 ends at 255; add floats")
     expect(
         close(got.astype(np.float64), want) or not close(got, want, 1),
         "the means are right but were rounded",
@@ -108,5 +108,5 @@ def _tensor_to_image(attempt: Callable[..., np.ndarray]) -> None:
         row[0] == 0 and row[5] == 255,
         "values below 0 or above 1 wrapped around; clamp before the conversion",
     )
-    expect(int(row[3]) != 10, "10.7 became 10: the conversion to uint8 cuts off; round first")
+    expect(int(row[3]) != 10, "10.7 became 10: the conversion to uint8 truncates; round first")
     expect(close(got, to_image(tensor)), "the values are not the rounded levels")

@@ -119,7 +119,7 @@ def _rstb(attempt: Callable[..., torch.Tensor]) -> None:
         got.shape == want.shape,
         f"the result's shape is {tuple(want.shape)}, not {tuple(got.shape)}",
     )
-    expect(not close(got, want - given, 1e-5), "the residual sum is missing: F_in has to be added")
+    expect(not close(got, want - given, 1e-5), "the residual connection is missing: add F_in")
     with torch.no_grad():
         inner = conv((deep + x).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         early = convolved.permute(0, 2, 3, 1) + deep
@@ -130,29 +130,30 @@ def _rstb(attempt: Callable[..., torch.Tensor]) -> None:
         turned = conv(deep.transpose(1, 3)).transpose(1, 3) + x
         summed = x + layers[0](x)
         summed = conv((summed + layers[1](summed)).permute(0, 3, 1, 2)).permute(0, 2, 3, 1) + x
-    expect(
-        not close(got, inner, 1e-5), "F_in was added before the convolution; it is added after it"
-    )
-    expect(
-        not close(got, early, 1e-5),
-        "what is added is what the block was given, not what its layers made",
-    )
+    expect(not close(got, inner, 1e-5), "you added F_in before the convolution; add it after")
+    expect(not close(got, early, 1e-5), "add the block's input, not the output of its layers")
     expect(not close(got, one, 1e-5), "only one of the layers was used")
     expect(not close(got, deep + x, 1e-5), "the convolution is missing")
     recognise(
         got,
         {
-            "the layers were not used": none,
-            "the layers follow each other in the order of the list": backwards,
-            "each layer takes what the one before it made; here all of them took F_in": side_by_side,
-            "the picture was turned on its side for the convolution: permute(0, 3, 1, 2) keeps rows and columns": turned,
-            "the layers have their own residual sums inside; add F_in once, at the end": summed,
+            "the layers are not used": none,
+            "apply the layers in the order of the list": backwards,
+            (
+                "each layer takes the output of the one before; here all of them took F_in"
+            ): side_by_side,
+            (
+                "you transposed the image for the convolution: "
+                "permute(0, 3, 1, 2) keeps rows and columns"
+            ): turned,
+            "the layers have residual connections of their own; add F_in once, at the end": summed,
         },
         1e-5,
     )
     expect(
         close(got, want, 1e-5),
-        "the shape is right, but the values are not: is it permute (which moves axes) and not reshape?",
+        "the shape is right, but the values are not: is it permute (which moves axes) and not "
+        "reshape?",
     )
 
 
@@ -183,13 +184,14 @@ def _tail_multiply_adds(attempt: Callable[..., int]) -> None:
         direct * 9 != want and direct * 3 != want,
         "a 3×3 filter has 9 weights for each input channel",
     )
-    expect(direct != 2 * want, "a multiplication with its addition counts as one")
+    expect(direct != 2 * want, "a multiplication and its addition count as one")
     expect(
-        direct != want // 120, "that is the work for one pixel; the map has height × width of them"
+        direct != want // 120, "that is the cost of one pixel; the map has height × width of them"
     )
     expect(
         direct != want // 16,
-        "the convolution gives 48 numbers a pixel, 3 for each of the 4×4 pixels it becomes",
+        "the convolution returns 48 numbers per pixel, 3 for each of the 4×4 pixels that it "
+        "becomes",
     )
     expect(direct != want + 48 * 120, "biases are not counted")
     expect(
@@ -217,11 +219,11 @@ def _tail_multiply_adds(attempt: Callable[..., int]) -> None:
     )
     expect(
         got != 9 * 120 * (60 * 64 + 64 * 256 + 64 * 256 * 2 + 64 * 3 * 4),
-        "a shuffle ×2 makes four pixels of one, not two: twice as many each way",
+        "a shuffle ×2 turns one pixel into four, not two: twice as many each way",
     )
     expect(
         got != 9 * 120 * (60 * 64 + 64 * 256 + 256 * 256 * 4 + 256 * 3 * 16),
-        "a shuffle ×2 takes four channels for each one that it gives: 256 become 64",
+        "a shuffle ×2 turns four channels into one: 256 become 64",
     )
     expect(got == want, f"pixelshuffle, 60 channels, 10×12: {want:,} multiply-adds, not {got:,}")
     expect(
@@ -274,19 +276,19 @@ def _energy_within(attempt: Callable[..., float]) -> None:
     )
     expect(
         not close(got, want * energy.sum()),
-        "the share was asked for: divide by the energy of the whole gradient",
+        "return the share: divide by the energy of the whole gradient",
     )
     y, x = np.mgrid[:13, :12]
     expect(
         not close(got, (energy * ((y - 6) ** 2 + (x - 5) ** 2 <= 4)).sum() / energy.sum()),
-        "that is a disc; a square of 2·radius + 1 pixels was asked for",
+        "that is a disc; use the square of 2·radius + 1 pixels",
     )
     recognise(
         got,
         {
             "that is the share outside the square": 1 - want,
             "divide by the sum over the whole image, not by its mean": want * gradient.size,
-            "a share lies between 0 and 1; those are per cent": 100 * want,
+            "a share lies between 0 and 1; that is a percentage": 100 * want,
             "row and column are swapped": energy_within(gradient, 5, 6, 2),
             "energy is the sum of the squares, not its root": of(energy**0.5, whole),
             "the pixel is the middle of the square, not its corner": float(
@@ -294,11 +296,12 @@ def _energy_within(attempt: Callable[..., float]) -> None:
             ),
         },
     )
-    expect(close(got, want), f"{want:.4f} was expected around (6, 5) at radius 2, not {got}")
+    expect(close(got, want), f"expected {want:.4f} around (6, 5) at radius 2, not {got}")
     edge = attempt(gradient.copy(), 0, 1, 3)
     expect(
         edge is not None and not np.isnan(edge) and edge != 0,
-        "near the edge of the image the slice begins at a negative number, which numpy counts from the end",
+        "near the image's edge the slice starts at a negative number, which numpy counts from "
+        "the end",
     )
     expect(
         close(edge, energy_within(gradient, 0, 1, 3)),
@@ -333,7 +336,8 @@ def _border_ratio(attempt: Callable[..., float]) -> None:
     at = np.arange(23) % 8
     expect(
         not close(got, steps[at == 0].mean() / steps[at != 0].mean()),
-        "off by one: the border of windows of 8 lies between columns 7 and 8, so the step is number 7",
+        "off by one: the border of windows of 8 lies between columns 7 and 8, so the step is "
+        "number 7",
     )
     expect(not close(got, 1 / want), "upside down: borders above, the rest below")
     expect(
@@ -346,27 +350,26 @@ def _border_ratio(attempt: Callable[..., float]) -> None:
     ]
     expect(
         not any(close(got, mistake) for mistake in mistakes),
-        "differences cancel when they are averaged with their signs: take the absolute value first",
+        "differences with signs cancel in the mean: take the absolute value first",
     )
     expect(
         not close(got, border_ratio(features.transpose(1, 0, 2), 8, 0)),
-        "those are steps from row to row; from column to column was asked for",
+        "those are steps from row to row; take those from column to column",
     )
     squares = (np.diff(features, axis=1) ** 2).mean(axis=(0, 2))
     recognise(
         got,
         {
-            "compare means: there are far fewer borders than other steps, so sums say nothing": steps[
-                at == 7
-            ].sum()
-            / steps[at != 7].sum(),
+            (
+                "compare means: there are far fewer borders than other steps, so sums say nothing"
+            ): steps[at == 7].sum() / steps[at != 7].sum(),
             "how many times as large: divide, don't subtract": steps[at == 7].mean()
             - steps[at != 7].mean(),
             "a step is the absolute difference, not its square": squares[at == 7].mean()
             / squares[at != 7].mean(),
         },
     )
-    expect(close(got, want), f"{want:.4f} was expected without shift, not {got}")
+    expect(close(got, want), f"expected {want:.4f} without a shift, not {got}")
     moved = attempt(features.copy(), 8, 3)
     expect(not close(moved, want), "the shift was not used")
     late = np.isin(np.arange(23), (10, 18))
@@ -379,5 +382,6 @@ def _border_ratio(attempt: Callable[..., float]) -> None:
         "the shift goes the other way: borders before 3, 11, 19",
     )
     expect(
-        close(moved, border_ratio(features, 8, 3)), "right without shift, but not with a shift of 3"
+        close(moved, border_ratio(features, 8, 3)),
+        "right without a shift, but not with a shift of 3",
     )

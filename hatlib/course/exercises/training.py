@@ -36,7 +36,7 @@ def _learning_rate(attempt: Callable[..., float]) -> None:
         return [float(function(step, 100, 2e-3, 10, 0.2)) for step in range(100)]
 
     got, want = values(attempt), values(learning_rate)
-    expect(got[0] != 0, "the first step has a rate of 0: it is computed and learns nothing")
+    expect(got[0] != 0, "the first step has a rate of 0: it costs time and learns nothing")
     expect(
         not close(got[50], 1.0),
         "the peak is missing: between rise and fall the rate is `peak`, not 1",
@@ -48,7 +48,7 @@ def _learning_rate(attempt: Callable[..., float]) -> None:
     expect(not close(got[80:], [2e-3] * 20, 1e-9), "the rate does not fall at the end")
     expect(
         close(got[:10], want[:10], 1e-9),
-        "the rise is a straight line whose step number warm_up − 1 has the peak",
+        "the rise is a straight line that reaches the peak at step warm_up − 1",
     )
     expect(
         got[99] > 0,
@@ -56,13 +56,10 @@ def _learning_rate(attempt: Callable[..., float]) -> None:
     )
     expect(
         close(got, want, 1e-9),
-        "the fall is a straight line, over the last cooldown · steps of the run",
+        "the fall is a straight line over the last cooldown · steps of the run",
     )
     other = [attempt(step, 50, 1.0, 5, 0.5) for step in (0, 10, 30, 49)]
-    expect(
-        close(other, [0.2, 1.0, 0.8, 0.04], 1e-9),
-        "right for 100 steps only; it has to use what it is given",
-    )
+    expect(close(other, [0.2, 1.0, 0.8, 0.04], 1e-9), "right for 100 steps only; use the arguments")
 
 
 def follow(average: torch.Tensor, weights: torch.Tensor, step: int, decay: float) -> torch.Tensor:
@@ -84,7 +81,7 @@ def _follow(attempt: Callable[..., torch.Tensor]) -> None:
     got = attempt(average, weights, 100_000, 0.9)
     expect(isinstance(got, torch.Tensor), f"a tensor was expected, not {type(got).__name__}")
     expect(
-        torch.equal(average, before), "the average that was given is changed: return a new tensor"
+        torch.equal(average, before), "you changed the average that was given: return a new tensor"
     )
     expect(
         not close(got, 0.1 * average + 0.9 * weights, 1e-5),
@@ -97,7 +94,8 @@ def _follow(attempt: Callable[..., torch.Tensor]) -> None:
     early, want = attempt(average, weights, 0, 0.999), follow(average, weights, 0, 0.999)
     expect(
         not close(early, 0.999 * average + 0.001 * weights, 1e-5),
-        "no warm-up: after step 0 the average is still the random start, and stays near it for a thousand steps",
+        "no warm-up: after step 0 the average is still the initialisation, and stays near it "
+        "for a thousand steps",
     )
     expect(
         close(early, want, 1e-5),
@@ -153,39 +151,39 @@ def _clipped(attempt: Callable[..., Any]) -> None:
 
     expect(
         not as_list(lambda g: g.clamp(-1, 1)),
-        "each number is cut by itself: that changes the direction",
+        "you clipped each number by itself: that changes the direction",
     )
     expect(
         not as_list(lambda g: g / g.norm()),
-        "each tensor is shortened by itself; it is the length of all together",
+        "you scaled each tensor by itself; use the norm of all together",
     )
     expect(
         not as_list(lambda g: g / (3 + math.sqrt(160))),
-        "lengths do not add up: sum squares, then take the root",
+        "norms do not add up: sum the squares, then take the root",
     )
     expect(
         not as_list(lambda g: g / 169),
-        "the root is missing: a length is the root of the sum of squares",
+        "the root is missing: a norm is the root of the sum of squares",
     )
     expect(
         as_list(lambda g: g / 13),
-        "together the gradients are 13 long; with limit 1 each is divided by 13",
+        "the norm of all gradients is 13; with limit 1 each is divided by 13",
     )
     short = of(20.0)
     expect(
         all(close(a, g, 1e-3) for a, g in zip(short, gradients, strict=True)),
-        "what is shorter than the limit stays as it is",
+        "gradients below the limit stay as they are",
     )
     for value, name in ((math.nan, "NaN"), (math.inf, "infinite")):
         spoiled = of(1.0, [gradients[0], torch.tensor([1.0, value])])
         expect(
             spoiled is None,
-            f"a gradient that is {name} can't be mended: the answer is None, the step is left out",
+            f"a gradient that is {name} cannot be fixed: return None, and the step is skipped",
         )
     zero = of(1.0, [torch.zeros(2)])
     expect(
         zero is not None and close(zero[0], torch.zeros(2)),
-        "a gradient of zeros is a valid one; don't divide by 0",
+        "a gradient of zeros is valid; do not divide by 0",
     )
 
 
@@ -251,25 +249,23 @@ def _gradient_in_parts(attempt: Callable[..., Any]) -> None:
         "not all images are used: the last part may be smaller than the others",
     )
     expect(
-        max(network.seen) <= 2,
-        f"{max(network.seen)} images at once, and no more than 2 fit into memory",
+        max(network.seen) <= 2, f"{max(network.seen)} images at once, but only 2 fit into memory"
     )
     expect(
         not equal(parts[-1]),
-        "only the last part counts: set the gradients to zero once, before the first part",
+        "only the last part counts: zero the gradients once, before the first part",
     )
     expect(
         not equal([w + 1 for w in whole]),
-        "gradients of the step before are still there: set them to zero first",
+        "the previous step's gradients are still there: zero them first",
     )
     sums = [torch.stack([part[k] for part in parts]).sum(dim=0) for k in range(2)]
     expect(
-        not equal(sums),
-        "the parts' gradients are added up; the loss is a mean over the whole batch",
+        not equal(sums), "you summed the parts' gradients; the loss is a mean over the whole batch"
     )
     expect(
         not equal([total / 3 for total in sums]),
-        "each part counts the same, and the last one has fewer images: weigh it by its share of them",
+        "each part counts the same, but the last one has fewer images: weight it by its share",
     )
     expect(equal(whole), "the gradients are not those of the whole batch")
 
@@ -309,19 +305,15 @@ def _fitting(attempt: Callable[..., Any]) -> None:
     }
     got = attempt(dict(source), dict(target))
     expect(isinstance(got, Mapping), f"a dict was expected, not {type(got).__name__}")
-    expect(
-        "old.bias" not in got, "old.bias is taken along, and the target has no weight of that name"
-    )
-    expect(
-        "tail.weight" not in got, "tail.weight is taken along: (12, 4) does not fit into (48, 4)"
-    )
+    expect("old.bias" not in got, "you kept old.bias, but the target has no weight of that name")
+    expect("tail.weight" not in got, "you kept tail.weight, but (12, 4) does not fit (48, 4)")
     expect(
         "new.bias" not in got,
         "new.bias is the target's own; no weight of that name comes from the source",
     )
     expect(
         "last.weight" in got,
-        "last.weight is left out, and it fits: look at names and shapes, not at the place",
+        "you left out last.weight, but it fits: compare names and shapes, not positions",
     )
     expect(
         set(got) == {"body.weight", "body.bias", "last.weight"},
@@ -359,17 +351,18 @@ def _paired_difference(attempt: Callable[..., Any]) -> None:
     mean, error = got
     differences = np.subtract(second, first)
     expect(
-        not close(mean, -want[0], 1e-9), "the sign is wrong: above 0 where the second way is better"
+        not close(mean, -want[0], 1e-9),
+        "the sign is wrong: positive where the second method is better",
     )
     expect(close(mean, want[0], 1e-9), f"the mean difference is {want[0]:.3f} dB, not {mean:.3f}")
     alone = math.sqrt((np.var(first, ddof=1) + np.var(second, ddof=1)) / 4)
     expect(
         not close(error, alone, 1e-9),
-        "seeds are mixed up with the ways: take the differences seed by seed first",
+        "you mixed up seeds and methods: take the differences seed by seed first",
     )
     expect(
         not close(error, differences.std(ddof=1), 1e-9),
-        "that is the spread of one difference; the error of a mean of n is smaller by √n",
+        "that is the spread of one difference; the standard error of a mean of n is smaller by √n",
     )
     expect(
         not close(error, differences.std() / 2, 1e-9) and not close(error, differences.std(), 1e-9),

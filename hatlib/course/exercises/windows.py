@@ -26,7 +26,7 @@ def _attend(attempt: Callable[..., torch.Tensor]) -> None:
     scores = q @ k.T
     expect(
         not close(got, (scores / 2).softmax(1), 1e-5),
-        "these are the weights; the values v are still to be mixed",
+        "these are the weights; now multiply them by the values v",
     )
     expect(
         got.shape == (5, 3),
@@ -81,7 +81,7 @@ def _attention_multiply_adds(attempt: Callable[..., int]) -> None:
     tokens, projections, products = 3072, 4 * 3072 * 180**2, 2 * 3072 * 256 * 180
     expect(
         got != projections + 2 * tokens**2 * 180,
-        "that is global attention: a token sees the w² of its window only",
+        "that is global attention: a token attends to the w² of its window only",
     )
     expect(got != projections + 2 * tokens * 16 * 180, "a window has w² tokens, not w")
     expect(got != products, "the four projections (to q, k and v, and back) are missing")
@@ -92,7 +92,7 @@ def _attention_multiply_adds(attempt: Callable[..., int]) -> None:
     expect(
         got != projections + products // 2, "there are two products: q·kᵀ, and the weights times v"
     )
-    expect(got != 2 * want, "a multiplication with its addition counts once, as in the papers")
+    expect(got != 2 * want, "a multiplication and its addition count as one, as in the papers")
     recognise(
         got,
         {
@@ -102,13 +102,15 @@ def _attention_multiply_adds(attempt: Callable[..., int]) -> None:
             * tokens
             * 180
             + products,
-            "four projections were asked for, to q, k and v and back; that is one": tokens * 180**2
+            "that is one projection; there are four, to q, k and v and back": tokens * 180**2
             + products,
-            "a dot product of two tokens takes as many multiply-adds as they have channels": projections
-            + products // 180,
-            "heads share the channels: h heads of C/h channels cost what one head of C does": projections
-            + 6 * products,
-            "whole multiply-adds were asked for, not 10⁹": want / 1e9,
+            (
+                "a dot product of two tokens takes as many multiply-adds as they have channels"
+            ): projections + products // 180,
+            (
+                "heads share the channels: h heads of C/h channels cost what one head of C does"
+            ): projections + 6 * products,
+            "count multiply-adds, not billions of them": want / 1e9,
         },
         1e-6,
     )
@@ -145,14 +147,14 @@ def _reverse_windows(attempt: Callable[..., torch.Tensor]) -> None:
     by_column = cut.view(3, 2, 2, 2, 2).permute(1, 2, 0, 3, 4).reshape(4, 6, 2)
     expect(
         not torch.equal(got, by_column),
-        "the windows are laid out column by column; they are in reading order",
+        "you placed the windows column by column; they are in reading order",
     )
     turned = cut.view(2, 3, 2, 2, 2).permute(0, 3, 1, 2, 4).reshape(4, 6, 2)
     expect(not torch.equal(got, turned), "rows and columns within each window are swapped")
     grid = cut.view(3, 2, 2, 2, 2).transpose(1, 2).reshape(4, 6, 2)
     expect(
         not torch.equal(got, grid),
-        "there are H/w rows of windows and W/w columns; here these two are swapped",
+        "there are H/w rows of windows and W/w columns; these two are swapped",
     )
     expect(torch.equal(got, numbers), "the shape is right, but the tokens are in other places")
 
@@ -197,8 +199,8 @@ def _offset_of_row(attempt: Callable[..., tuple[int, int]]) -> None:
     )
 
 
-def may_see(length: int, window: int, shift: int) -> np.ndarray:
-    """Which tokens of each window of a shifted line may see each other: bool (length/w, w, w).
+def may_attend(length: int, window: int, shift: int) -> np.ndarray:
+    """Which tokens of each window of a shifted line may attend to each other: bool (length/w, w, w).
 
     The line has been rolled by `shift` to the left, so its last window ends with tokens from the
     line's beginning.
@@ -208,9 +210,9 @@ def may_see(length: int, window: int, shift: int) -> np.ndarray:
     return np.abs(place[:, :, None] - place[:, None, :]) < window
 
 
-@exercise("05.5", "The mask on a line", difficulty=3, minutes=15, solution=may_see)
-def _may_see(attempt: Callable[..., np.ndarray]) -> None:
-    got, want = attempt(12, 4, 1), may_see(12, 4, 1)
+@exercise("05.5", "The mask on a line", difficulty=3, minutes=15, solution=may_attend)
+def _may_attend(attempt: Callable[..., np.ndarray]) -> None:
+    got, want = attempt(12, 4, 1), may_attend(12, 4, 1)
     got = np.asarray(got)
     expect(
         got.shape == want.shape,
@@ -218,33 +220,34 @@ def _may_see(attempt: Callable[..., np.ndarray]) -> None:
     )
     expect(
         not close(got, np.where(want, 0, -100)),
-        "True and False were asked for; what is added to the scores comes of them later",
+        "return True and False; what is added to the scores is made from them later",
     )
     place = np.roll(np.arange(12), 1).reshape(3, 4)
     expect(
         not close(got, np.abs(place[:, :, None] - place[:, None, :]) < 4),
-        "the line was rolled to the right; it is rolled to the left, so that token `shift` comes first",
+        "you rolled the line to the right; it is rolled to the left, so that token `shift` "
+        "comes first",
     )
     order = np.arange(4)[:, None] > np.arange(4)
     expect(
         not close(got, want | order) and not close(got, want | order.T),
-        "strangers are strangers both ways: neither may see the other",
+        "a mask is symmetric: of two tokens from opposite ends, neither may attend to the other",
     )
     expect(
         not close(got, np.ones_like(want)),
-        "everything may see everything: the last window holds both ends",
+        "all tokens may attend to all: but the last window holds both ends of the line",
     )
     expect(
         not close(got, ~want),
-        "True and False are swapped: True is for tokens that may see each other",
+        "True and False are swapped: True stands for tokens that may attend to each other",
     )
     expect(
         not close(got, want[::-1]),
         "the wrong window is masked: rolled to the left, the last one holds both ends",
     )
     expect(
-        not close(got, may_see(12, 4, 3)),
-        "the wrong tokens are apart: only the last `shift` come from the front",
+        not close(got, may_attend(12, 4, 3)),
+        "the wrong tokens are masked: only the last `shift` come from the front",
     )
     expect(
         not close(got, np.broadcast_to(want[-1], want.shape)),
@@ -252,13 +255,13 @@ def _may_see(attempt: Callable[..., np.ndarray]) -> None:
     )
     expect(
         not close(got, want & (want.all(axis=(1, 2), keepdims=True) | np.eye(4, dtype=bool))),
-        "tokens from the same end may see each other",
+        "tokens from the same end may attend to each other",
     )
     expect(close(got, want), "the shape is right, but some pairs are not")
-    expect(close(attempt(16, 8, 4), may_see(16, 8, 4)), "right for 12, 4 and 1 only")
+    expect(close(attempt(16, 8, 4), may_attend(16, 8, 4)), "right for 12, 4 and 1 only")
     expect(
-        close(attempt(8, 4, 0), may_see(8, 4, 0)),
-        "without a shift everything in a window may see everything",
+        close(attempt(8, 4, 0), may_attend(8, 4, 0)),
+        "without a shift all tokens of a window may attend to all",
     )
 
 
@@ -275,10 +278,10 @@ def reach(place: int, shifts: Sequence[int], window: int, length: int) -> tuple[
     return first, last
 
 
-@exercise("05.6", "How far shifted windows see", difficulty=3, minutes=20, solution=reach)
+@exercise("05.6", "The receptive field of shifted windows", difficulty=3, minutes=20, solution=reach)
 def _reach(attempt: Callable[..., tuple[int, int]]) -> None:
     got = _two_numbers(attempt(21, (0,), 8, 64), "(first, last)")
-    expect(got != (16, 24), "that is one too far: the last token itself was asked for, 23")
+    expect(got != (16, 24), "one too far: give the last token itself, 23")
     expect(got != (16, 8), "the second number is the last token, not how many there are")
     expect(
         sum(got) not in (41, 42, 43),

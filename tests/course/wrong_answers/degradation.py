@@ -70,7 +70,7 @@ def _cut_off(image, sigma, rng):
 
 WRONG = {
     "01.1": [
-        (_peak_of_one, "sum of all taps that has to be 1"),
+        (_peak_of_one, "the sum of all taps has to be 1"),
         (lambda a, b, angle, size: rotated_gaussian(a, b, angle, size) * 1.1, "sum to 1.1"),
         (lambda a, b, angle, size: rotated_gaussian(a, b, -angle, size), "rotated the wrong way"),
         (lambda a, b, angle, size: rotated_gaussian(b, a, angle, size), "swapped"),
@@ -85,19 +85,16 @@ WRONG = {
             lambda a, b, angle, size: rotated_gaussian(a, b, angle, size)[size // 2],
             "has the shape (9, 9)",
         ),
-        (
-            lambda a, b, angle, size: rotated_gaussian(a, a, angle, size),
-            "not those of this Gaussian",
-        ),
+        (lambda a, b, angle, size: rotated_gaussian(a, a, angle, size), "this Gaussian's"),
         (_from_the_corner, "the peak is at (0, 0)"),
     ],
     "01.2": [
         (lambda k, n, s, p: matrix(k[::-1], n, s, p), "correlation"),
         (lambda k, n, s, p: matrix(k, n, s, 0), "that is phase 0"),
         (lambda k, n, s, p: matrix(k, n, s, s - 1), "that is phase 2"),
-        (lambda k, n, s, p: matrix(k, n, 1, 0), "all pixels were kept"),
+        (lambda k, n, s, p: matrix(k, n, 1, 0), "you kept all pixels"),
         (lambda k, n, s, p: matrix(k, n, s, p).T, "not (24, 8)"),
-        (lambda k, n, s, p: _matrix(k, n, s, p, "constant"), "fall outside are lost"),
+        (lambda k, n, s, p: _matrix(k, n, s, p, "constant"), "taps outside the line are lost"),
         (lambda k, n, s, p: _matrix(k, n, s, p, "reflect"), "right inside, wrong at the border"),
         (lambda k, n, s, p: _matrix(k, n, s, p, "edge"), "right inside, wrong at the border"),
         (
@@ -116,14 +113,14 @@ WRONG = {
         (lambda j, s: j * s + (s - 1) // 2, "between two pixels"),
         (lambda j, s: j * s + s // 2, "between two pixels"),
         (lambda j, s: (j + 0.5) * s, "half a pixel too far"),
-        (lambda j, s: (j + 0.5) / s - 0.5, "the way back"),
+        (lambda j, s: (j + 0.5) / s - 0.5, "that is the inverse"),
         (lambda j, s: j * s + 1, "lies at 29.5, not 29"),
-        (lambda j, s: position(j, 4), "not for all"),
+        (lambda j, s: position(j, 4), "some pixels and scales only"),
         (lambda j, s: None, "returned nothing"),
     ],
     "01.4": [
         (lambda x, sigma, rng: add_noise(x, sigma / 255, rng), "not a fraction of 1"),
-        (lambda x, sigma, rng: add_noise(x, sigma * 255, rng), "not to be times 255"),
+        (lambda x, sigma, rng: add_noise(x, sigma * 255, rng), "do not multiply it by 255"),
         (lambda x, sigma, rng: add_noise(x, sigma**2, rng), "squared"),
         (lambda x, sigma, rng: add_noise(x, sigma**0.5, rng), "has the variance 9"),
         (lambda x, sigma, rng: x + sigma * rng.standard_normal(x.shape), "uint8 of the same shape"),
@@ -131,11 +128,11 @@ WRONG = {
         (_cut_off, "round first"),
         (_wrapping, "wrapped around"),
         (_uniform, "not Gaussian"),
-        (lambda x, sigma, rng: add_noise(x, 12, rng), "9 was asked for"),
+        (lambda x, sigma, rng: add_noise(x, 12, rng), "grey levels, not 9"),
     ],
     "01.5": [
-        (lambda x, d, s: x + d, "block means have to be taken off"),
-        (lambda x, d, s: x + d - d.mean(), "one mean was subtracted for the whole image"),
+        (lambda x, d, s: x + d, "subtract its block means"),
+        (lambda x, d, s: x + d - d.mean(), "you subtracted one mean"),
         (lambda x, d, s: d - _large(_block_means(d, s), s), "add it to the image"),
         (
             lambda x, d, s: d - _large(_block_means(d, s), s) + _large(_block_means(x, s), s),
@@ -144,13 +141,16 @@ WRONG = {
         (lambda x, d, s: x, "nothing of the detail"),
         (lambda x, d, s: x + d - _large(d[::s, ::s], s), "LR changed by up to"),
         (lambda x, d, s: (x + same_lr(x, d, s)) / 2, "not all of the invisible part"),
-        (lambda x, d, s: _block_means(x + d, s), "as large as the image"),
+        (lambda x, d, s: _block_means(x + d, s), "has the image's shape"),
     ],
     "01.6": [
         (lambda hr, s, q: two_orders(hr, s, q)[::-1], "swapped"),
         (lambda hr, s, q: (two_orders(hr, s, q)[0],) * 2, "both are the same"),
         (lambda hr, s, q: (jpeg(hr, q), jpeg(degrade(hr, scale=s), q)), "both are LR"),
-        (lambda hr, s, q: (degrade(hr, scale=s), two_orders(hr, s, q)[1]), "has seen no JPEG"),
+        (
+            lambda hr, s, q: (degrade(hr, scale=s), two_orders(hr, s, q)[1]),
+            "never went through JPEG",
+        ),
         (
             lambda hr, s, q: (jpeg(two_orders(hr, s, q)[0], q), two_orders(hr, s, q)[1]),
             "JPEG twice",

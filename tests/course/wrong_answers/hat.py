@@ -120,7 +120,7 @@ WRONG = {
         (lambda c, b, s: cab_parameters(c, b, 16), "its own factor"),
         (
             lambda c, b, s: cab_parameters(c, b, s) - (9 * (c // b) + 1) * (c - c // b),
-            "from C/β channels back to C",
+            "maps C/β channels back to C",
         ),
         (_attention_between, "on C channels"),
     ],
@@ -131,11 +131,11 @@ WRONG = {
         ),
         (
             lambda x, n1, a, c, n2, m, α, d: (y := x + d(a(n1(x)) + α * c(n1(x)))) + d(m(n2(y))),
-            "keeps the CAB",
+            "never drops the CAB",
         ),
         (
             lambda x, n1, a, c, n2, m, α, d: (y := x + α * d(a(n1(x))) + c(n1(x))) + d(m(n2(y))),
-            "weighs the CAB",
+            "should scale the CAB",
         ),
         (
             lambda x, n1, a, c, n2, m, α, d: (y := x + d(a(n1(x))) + c(n1(x))) + d(m(n2(y))),
@@ -153,7 +153,7 @@ WRONG = {
         ),
         (
             lambda x, n1, a, c, n2, m, α, d: (y := x + d(a(n1(x))) + α * c(n1(x))) + m(n2(y)),
-            "MLP may be left out",
+            "MLP may be dropped",
         ),
         (
             lambda x, n1, a, c, n2, m, α, d: (y := x + a(n1(x)) + α * c(n1(x))) + m(n2(y)),
@@ -165,11 +165,11 @@ WRONG = {
         ),
         (
             lambda x, n1, a, c, n2, m, α, d: (y := x + d(a(n1(x))) + α * c(n2(x))) + d(m(n2(y))),
-            "of its own for",
+            "no norm of its own",
         ),
         (
             lambda x, n1, a, c, n2, m, α, d: (y := x + d(a(n1(x))) + α * c(n1(x))) + d(m(n1(y))),
-            "norm2, not norm1",
+            "norm2's result, not norm1's",
         ),
         (
             lambda x, n1, a, c, n2, m, α, d: (y := x + d(a(n1(x))) + α * c(n1(x))) + d(m(y)),
@@ -177,15 +177,15 @@ WRONG = {
         ),
         (
             lambda x, n1, a, c, n2, m, α, d: (y := d(a(n1(x))) + α * c(n1(x))) + d(m(n2(y))),
-            "the first sum",
+            "first residual connection",
         ),
         (
             lambda x, n1, a, c, n2, m, α, d: d(m(n2(x + d(a(n1(x))) + α * c(n1(x))))),
-            "the second sum",
+            "second residual connection is missing",
         ),
         (
             lambda x, n1, a, c, n2, m, α, d: x + d(m(n2(x + d(a(n1(x))) + α * c(n1(x))))),
-            "not the x that came in",
+            "not at the block's x",
         ),
         (
             lambda x, n1, a, c, n2, m, α, d: x + d(a(n1(x))) + α * c(n1(x)) + d(m(n2(x))),
@@ -195,7 +195,7 @@ WRONG = {
             lambda x, n1, a, c, n2, m, α, d: (
                 (y := x + (1 - α) * d(a(n1(x))) + α * c(n1(x))) + d(m(n2(y)))
             ),
-            "in full",
+            "attention has no factor",
         ),
     ],
     "08.3": [
@@ -207,7 +207,7 @@ WRONG = {
         (_to_one_side, "all sides"),
         (lambda x, window, side: overlapping_windows(x, window, side).flip(1), "another order"),
         (_unfolded, "how F.unfold leaves it"),
-        (_windows_of_images, "in a row; not"),
+        (_windows_of_images, "along one axis, not"),
         (
             lambda x, window, side: (
                 _windows_of_images(x, window, side).transpose(0, 1).flatten(0, 1)
@@ -238,13 +238,13 @@ WRONG = {
         ),
     ],
     "08.4": [
-        (_negative, "counted from the end"),
-        (_from_zero, "too far on"),
+        (_negative, "some are negative"),
+        (_from_zero, "too large"),
         (_swapped, "swapped"),
         (lambda window, side: oca_index(window, side).T, "(T, S)"),
         (lambda window, side: oca_index(window, side).flip(0).flip(1), "key minus query"),
         (lambda window, side: oca_index(4, 6), "4 and 6 only"),
-        (_index(lambda down, right, row: down % row * row + right % row), "one by one"),
+        (_index(lambda down, right, row: down % row * row + right % row), "by themselves"),
         (_index(lambda down, right, row: (down * row + right).abs()), "the absolute value"),
         (_index(lambda down, right, row: (down * row + right).clamp(min=0)), "not the first row"),
         (lambda window, side: _square(window, side, 2 * side - 1), "2·side − 1"),
@@ -253,14 +253,14 @@ WRONG = {
     "08.5": [
         (lambda c, w, g: 4 * c**2 + 2 * w**2 * c, "larger window"),
         (lambda c, w, g: 4 * c**2 + 2 * int((1 + g) * w**2) * c, "(1 + γ)²"),
-        (lambda c, w, g: 4 * c**2 + int((1 + g) * w) ** 2 * c, "met twice"),
+        (lambda c, w, g: 4 * c**2 + int((1 + g) * w) ** 2 * c, "counts twice"),
         (lambda c, w, g: 2 * int((1 + g) * w) ** 2 * c, "linear maps are missing"),
         (lambda c, w, g: 3 * c**2 + 2 * int((1 + g) * w) ** 2 * c, "projection"),
-        (lambda c, w, g: attention_cost(180, 16, 0.5), "HAT only"),
+        (lambda c, w, g: attention_cost(180, 16, 0.5), "HAT's sizes only"),
         (lambda c, w, g: w**2 * attention_cost(c, w, g), "a whole window"),
-        (lambda c, w, g: attention_cost(c, w, 2 * g), "stick out on each"),
+        (lambda c, w, g: attention_cost(c, w, 2 * g), "lie beyond on each"),
         (lambda c, w, g: 4 * c**2 + 2 * int((1 + g) * w) * c, "keys, not"),
-        (lambda c, w, g: 4 * c**2 + 2 * int(g * w) ** 2 * c, "what sticks out"),
+        (lambda c, w, g: 4 * c**2 + 2 * int(g * w) ** 2 * c, "not only of its margin"),
         (
             lambda c, w, g: 4 * c**2 + (w**2 + int((1 + g) * w) ** 2) * c,
             "all keys that have a score",

@@ -63,21 +63,21 @@ WRONG = {
         (_along(0), "at the start of each step"),
         (
             lambda g, a, b, m=50: integrated_gradients(g, a, b, m) / (b - a),
-            "How far did each number move",
+            "how far each number moved",
         ),
-        (lambda g, a, b, m=50: integrated_gradients(g, a, b, m) * m, "were summed"),
+        (lambda g, a, b, m=50: integrated_gradients(g, a, b, m) * m, "you summed the gradients"),
         (lambda g, a, b, m=50: integrated_gradients(g, 0 * a, b, m), "not at 0"),
-        (lambda g, a, b, m=50: g(b) * (b - a), "not along the way"),
+        (lambda g, a, b, m=50: g(b) * (b - a), "not along the path"),
         (lambda g, a, b, m=50: integrated_gradients(g, b, a, m), "the sign is wrong"),
         (
             lambda g, a, b, m=50: sum(g(a + (k + 0.5) / m * (b - a)) for k in range(m)),
-            "1/steps of the way",
+            "1/steps of the path",
         ),
         (
             lambda g, a, b, m=50: (
                 np.mean([g(a + t * (b - a)) for t in np.linspace(0, 1, m)], axis=0) * (b - a)
             ),
-            "both ends of the way",
+            "both ends of the path",
         ),
         (
             lambda g, a, b, m=50: np.mean(integrated_gradients(g, a, b, m) / (b - a)) * (b - a),
@@ -87,7 +87,7 @@ WRONG = {
             lambda g, a, b, m=50: integrated_gradients(g, a, b, m) / (b - a) * b,
             "end − start, not end",
         ),
-        (lambda g, a, b, m=50: integrated_gradients(g, a, b, 1), "one step for the whole way"),
+        (lambda g, a, b, m=50: integrated_gradients(g, a, b, 1), "one step for the whole path"),
         (lambda g, a, b, m=50: integrated_gradients(g, a, b), "not always 50"),
     ],
     "07.2": [
@@ -101,14 +101,17 @@ WRONG = {
         (lambda sr, y, x, n: detail(sr, y, x, n) / (3 * n * n), "that is the mean"),
         (lambda sr, y, x, n: float(detail(sr, y, x, n)), "a tensor was expected"),
         (lambda sr, y, x, n: detail(sr.detach(), y, x, n), "lost its gradient"),
-        (lambda sr, y, x, n: detail(sr.mean(dim=1, keepdim=True), y, x, n), "averaged first"),
+        (
+            lambda sr, y, x, n: detail(sr.mean(dim=1, keepdim=True), y, x, n),
+            "you averaged them first",
+        ),
         (
             _of_slopes(lambda down, right: (down**2 + right**2 + 1e-8).sum().sqrt()),
             "before the sum",
         ),
         (_of_slopes(lambda down, right: (down**2 + right**2).sum()), "the root is missing"),
-        (_of_slopes(lambda down, right: down.abs().sum()), "only the differences downwards"),
-        (_of_slopes(lambda down, right: right.abs().sum()), "only the differences to the right"),
+        (_of_slopes(lambda down, right: down.abs().sum()), "only the vertical differences"),
+        (_of_slopes(lambda down, right: right.abs().sum()), "only the horizontal differences"),
     ],
     "07.3": [
         (lambda image, t, sigma=1.2: path_point(image, 1 - t, sigma), "the other way"),
@@ -122,7 +125,7 @@ WRONG = {
         (lambda image, t, sigma=1.2: path_point(image, t, sigma / 2**0.5), "the ½ is missing"),
         (
             lambda image, t, sigma=1.2: (1 - t) * path_point(image, 0, sigma) + t * image,
-            "not mixed",
+            "not a blend",
         ),
     ],
     "07.4": [
@@ -137,26 +140,26 @@ WRONG = {
         ),
         (lambda slopes, points: (slopes * points[1:]).sum(axis=0), "where it is"),
         (lambda slopes, points: attributed(slopes, points).sum(), "a map of shape"),
-        (lambda slopes, points: slopes * np.diff(points, axis=0), "added up"),
+        (lambda slopes, points: slopes * np.diff(points, axis=0), "now add them up"),
         (lambda slopes, points: attributed(slopes[:-1], points[:-1]), "the last term"),
         (
             lambda slopes, points: (slopes * np.abs(np.diff(points, axis=0))).sum(axis=0),
-            "moves have signs",
+            "keep the signs of the moves",
         ),
         (lambda slopes, points: np.abs(attributed(slopes, points)), "taken later"),
         (
             lambda slopes, points: (slopes * (points[1:] - points[0])).sum(axis=0),
-            "whole way so far",
+            "whole path so far",
         ),
-        (lambda slopes, points: slopes.mean(axis=0) * (points[-1] - points[0]), "straight way"),
+        (lambda slopes, points: slopes.mean(axis=0) * (points[-1] - points[0]), "straight line"),
     ],
     "07.5": [
-        (_unsorted, "sorted first"),
+        (_unsorted, "sort the values first"),
         (_from_zero, "from 1 to n"),
-        (lambda values: 100 - diffusion_index(values), "what is left of 100"),
+        (lambda values: 100 - diffusion_index(values), "subtract it from 100"),
         (lambda values: diffusion_index(values) / 100, "not to 1"),
         (lambda values: 200 - diffusion_index(values), "from small to large"),
-        (lambda values: 1 - diffusion_index(values) / 100, "that is Gini's index"),
+        (lambda values: 1 - diffusion_index(values) / 100, "that is the Gini index"),
         (lambda values: 100 - values.size * (100 - diffusion_index(values)), "by n times the sum"),
         (lambda values: 2 * diffusion_index(values) - 100, "twice"),
         (_by_column, "ravel first"),

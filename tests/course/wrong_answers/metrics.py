@@ -66,14 +66,14 @@ WRONG = {
     "02.1": [
         (_wrapped, "wrapped around"),
         (_wrapped_twice, "wrapped around"),
-        (lambda a, b: 10 * np.log10(float(a.max()) ** 2 / _mse(a, b)), "largest in this picture"),
+        (lambda a, b: 10 * np.log10(float(a.max()) ** 2 / _mse(a, b)), "largest in this image"),
         (lambda a, b: 10 * np.log10(np.iinfo(a.dtype).max / _mse(a, b)), "the peak is squared"),
         (lambda a, b: 2 * psnr_of_integers(a, b), "20·log₁₀"),
         (lambda a, b: 10 * np.log(np.iinfo(a.dtype).max ** 2 / _mse(a, b)), "not to base e"),
-        (lambda a, b: psnr_of_integers(a, b) - 10 * np.log10(3), "not their sum"),
+        (lambda a, b: psnr_of_integers(a, b) - 10 * np.log10(3), "you summed them"),
         (lambda a, b: 10 * np.log10(255**2 / (_mse(a, b) + 1e-10)), "infinite"),
         (_guarded(lambda a, b: 10 * np.log10(255**2 / _mse(a, b))), "65535"),
-        (lambda a, b: -psnr_of_integers(a, b), "were expected"),
+        (lambda a, b: -psnr_of_integers(a, b), "expected 10.88"),
         (lambda a, b: None, "returned nothing"),
     ],
     "02.2": [
@@ -131,8 +131,8 @@ WRONG = {
         (lambda x, y, size=7: metrics.ssim_map(x / 255, y / 255), "one number"),
     ],
     "02.6": [
-        (lambda a, b, reach=3: tuple(-v for v in find_shift(a, b, reach)), "way back"),
-        (lambda a, b, reach=3: find_shift(b, a, reach), "way back"),
+        (lambda a, b, reach=3: tuple(-v for v in find_shift(a, b, reach)), "signs are reversed"),
+        (lambda a, b, reach=3: find_shift(b, a, reach), "signs are reversed"),
         (lambda a, b, reach=3: find_shift(a, b, reach)[::-1], "down comes first, then right"),
         (lambda a, b, reach=3: find_shift(b, a, reach)[::-1], "and the signs"),
         (_search(lambda r: [(i, j) for i in range(-r, r) for j in range(-r, r)]), "reach + 1"),

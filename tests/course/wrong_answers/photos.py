@@ -66,7 +66,7 @@ WRONG = {
             lambda sr, lr, scale: float((imresize(sr, 1 / scale).astype(float) - lr).mean()),
             "cancel",
         ),
-        (_enlarged, "SR that is made small"),
+        (_enlarged, "downsample SR instead"),
         (_every_fourth, "without a blur"),
         (
             lambda sr, lr, scale: (
@@ -74,7 +74,7 @@ WRONG = {
             ),
             "PSNR",
         ),
-        (lambda sr, lr, scale: consistency(sr, lr, scale) / 255, "divided away"),
+        (lambda sr, lr, scale: consistency(sr, lr, scale) / 255, "divided by 255"),
         (lambda sr, lr, scale: imresize(sr, 1 / scale).astype(float) - lr, "one number"),
         (
             lambda sr, lr, scale: consistency(
@@ -93,7 +93,7 @@ WRONG = {
             "LR of `shown` is missing",
         ),
         (lambda shown, hidden, shrink, back: (shown + hidden) / 2, "mean of both"),
-        (lambda shown, hidden, shrink, back: shrink(shown), "an HR picture was expected"),
+        (lambda shown, hidden, shrink, back: shrink(shown), "an HR image was expected"),
         (lambda shown, hidden, shrink, back: shown + hidden, "differs from that of `shown`"),
         (
             lambda shown, hidden, shrink, back: shown + 0.5 * (hidden - back(shrink(hidden))),
@@ -118,7 +118,7 @@ WRONG = {
         ),
         (
             lambda hr, s, n, q, rng: degrade(jpeg(blur(hr, s), q), noise_sigma=n, rng=rng),
-            "JPEG was put on HR",
+            "you compressed HR",
         ),
         (
             lambda hr, s, n, q, rng: jpeg(
@@ -126,36 +126,36 @@ WRONG = {
             ),
             "averages",
         ),
-        (lambda hr, s, n, q, rng: photographed(hr, s, n, q, np.random.default_rng(0)), "handed in"),
+        (lambda hr, s, n, q, rng: photographed(hr, s, n, q, np.random.default_rng(0)), "passed in"),
         (lambda hr, s, n, q, rng: blur(hr, s), "LR of (24, 32, 3)"),
         (lambda hr, s, n, q, rng: photographed(hr, s, n, q, rng) / 255, "uint8"),
         (lambda hr, s, n, q, rng: photographed(hr, s / 2, n, q, rng), "off on average"),
     ],
     "11.4": [
-        (lambda enlarge, x: sum(_answers(enlarge, x)), "divided by 8"),
+        (lambda enlarge, x: sum(_answers(enlarge, x)), "divide it by 8"),
         (
             lambda enlarge, x: np.mean(list(_answers(enlarge, x, transposes=(False,))), axis=0),
             "four different",
         ),
-        (lambda enlarge, x: np.mean([enlarge(x) for _ in range(8)], axis=0), "1 of them different"),
+        (lambda enlarge, x: np.mean([enlarge(x) for _ in range(8)], axis=0), "different inputs"),
         (
             lambda enlarge, x: np.mean(list(_answers(enlarge, x, back=False)), axis=0),
-            "not turned back",
+            "not flipped back",
         ),
         (
             lambda enlarge, x: np.mean(list(_answers(enlarge, x, swapped=True)), axis=0),
             "wrong order",
         ),
-        (lambda enlarge, x: self_ensemble(enlarge, x)[:6, :9], "as large as one answer"),
+        (lambda enlarge, x: self_ensemble(enlarge, x)[:6, :9], "shape of one answer"),
     ],
     "11.5": [
-        (_decibels, "the one on the other"),
+        (_decibels, "PSNR between the two"),
         (lambda a, b: _decibels(a, b, 2), "quarter of the square"),
         (lambda a, b: _decibels(a, b) / 2, "half the decibels"),
         (lambda a, b: _decibels(a, b, 4, 1), "the peak is 255"),
         (lambda a, b: best_on_both(a, b) * np.log(10), "natural logarithm"),
         (lambda a, b: best_on_both(a, b) / 2, "20 for a root"),
-        (lambda a, b: best_on_both(a, b) + 3, "no picture has"),
+        (lambda a, b: best_on_both(a, b) + 3, "no image has"),
         (lambda a, b: best_on_both(a, b) - 3, "more than"),
         (lambda a, b: 20 * np.log10(255 / (np.abs(a - b) / 2 + 1e-9)), "one number"),
     ],

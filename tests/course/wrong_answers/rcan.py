@@ -137,14 +137,14 @@ def _joined(phases, order, s):
 WRONG = {
     "04.1": [
         (lambda k, n, s: s**2, "s² outputs where SRCNN has one"),
-        (lambda k, n, s: 1 / early_over_late(k, n, s), "the other way round"),
+        (lambda k, n, s: 1 / early_over_late(k, n, s), "upside down"),
         (lambda k, n, s: early_over_late(k, n, s) / s, "not s times"),
-        (lambda k, n, s: early_over_late(k, n, s) / s**2, "that is missing"),
+        (lambda k, n, s: early_over_late(k, n, s) / s**2, "that factor is missing"),
         (lambda k, n, s: early_over_late((9, 5, 5), (64, 32), 4), "9-1-5 at ×2"),
         (_ratio(_layers, lambda s: s), "s² outputs, not s"),
         (
             _ratio(lambda f, n: (f[0] ** 2 * n[0], f[1] ** 2 * n[1], f[2] ** 2), lambda s: s**2),
-            "channels that come in",
+            "that factor is missing",
         ),
         (
             _ratio(
@@ -164,7 +164,7 @@ WRONG = {
         (lambda x, s: pixel_shuffle(x.transpose(2, 3), s).transpose(2, 3), "i and j are swapped"),
         (
             lambda x, s: x.reshape(2, 3, s, s, 3, 5).permute(0, 1, 2, 4, 3, 5).reshape(2, 3, 6, 10),
-            "interleaved",
+            "interleave them",
         ),
         (
             lambda x, s: x.reshape(2, s, s, 3, 3, 5).permute(0, 3, 4, 1, 5, 2).reshape(2, 3, 6, 10),
@@ -180,7 +180,7 @@ WRONG = {
         (_attention_of_the_batch, "each image has its own gates"),
         (
             lambda x, squeeze, expand: x + _gates(x, squeeze, expand)[:, :, None, None],
-            "have to multiply",
+            "multiply by them",
         ),
         (
             lambda x, squeeze, expand: x + channel_attention(x, squeeze, expand),
@@ -250,7 +250,10 @@ WRONG = {
         (lambda *size: count_rcan(10, 20, 64, 16, size[-1]), "other sizes"),
     ],
     "04.6": [
-        (lambda weight, s: _joined(_phases(weight, s), (3, 0, 4, 1, 5, 2), s), "turned by 180°"),
+        (
+            lambda weight, s: _joined(_phases(weight, s), (3, 0, 4, 1, 5, 2), s),
+            "rotate each 3×3 kernel by 180°",
+        ),
         (lambda weight, s: transposed_weights(weight, s).flip(2, 3), "not the whole"),
         (lambda weight, s: transposed_weights(weight, s).transpose(0, 1), "input channels first"),
         (
@@ -262,7 +265,10 @@ WRONG = {
             "vary fastest",
         ),
         (lambda weight, s: transposed_weights(weight, s).transpose(2, 3), "rows and columns"),
-        (lambda weight, s: torch.zeros_like(transposed_weights(weight, s)), "different pictures"),
+        (
+            lambda weight, s: torch.zeros_like(transposed_weights(weight, s)),
+            "still give different images",
+        ),
         (lambda weight, s: transposed_weights(weight, 2), "×3 has to work"),
     ],
 }

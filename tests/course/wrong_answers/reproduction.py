@@ -44,7 +44,7 @@ def _standard_error(a, b, draws=2000):
 WRONG = {
     "10.1": [
         (lambda measured, printed: measured == float(printed), "no difference"),
-        (lambda measured, printed: str(measured).startswith(printed), "rounded, not cut off"),
+        (lambda measured, printed: str(measured).startswith(printed), "rounded, not truncated"),
         (
             lambda measured, printed: abs(measured - float(printed)) <= 0.01,
             "half a unit of the last digit",
@@ -78,7 +78,7 @@ WRONG = {
             lambda text, names, conditions: (
                 [n for n in names if n not in left_to_measure(text, names, conditions)] or names
             ),
-            "the others are asked for",
+            "return the others",
         ),
         (
             lambda text, names, conditions: (
@@ -108,7 +108,7 @@ WRONG = {
                 for n in names
                 if n not in {row[0] for row in _rows(text) if len(row) < 3 or row[2] == conditions}
             ],
-            "half a line",
+            "last line is incomplete",
         ),
         (
             lambda text, names, conditions: [
@@ -119,7 +119,7 @@ WRONG = {
                     row[0] for row in _rows(text) if len(row) == 3 and conditions.startswith(row[2])
                 }
             ],
-            "only the whole text",
+            "whole texts",
         ),
         (lambda text, names, conditions: None, "nothing"),
     ],
@@ -134,7 +134,7 @@ WRONG = {
             lambda network, bicubic: np.mean(
                 [a - b for a, b in zip(network.values(), bicubic.values(), strict=False)]
             ),
-            "by their place",
+            "pair them by name",
         ),
         (
             lambda network, bicubic: np.mean(
@@ -167,7 +167,7 @@ WRONG = {
             "low comes before high",
         ),
         (_without_replacement, "with replacement"),
-        (_separately, "one drawing of images is for both"),
+        (_separately, "draw the images once for both"),
         (
             lambda a, b, draws=2000: (np.mean(a - b), *np.percentile(a - b, [2.5, 97.5])),
             "single images",

@@ -29,7 +29,7 @@ WRONG = {
     ],
     "03.2": [
         (sum, "f − 1"),
-        (lambda kernels: sum(k - 1 for k in kernels), "in the middle itself"),
+        (lambda kernels: sum(k - 1 for k in kernels), "the middle pixel itself"),
         (max, "later layers widen"),
         (lambda kernels: sum(k // 2 for k in kernels), "to one side"),
         (lambda kernels: 17, "three layers"),

@@ -145,21 +145,24 @@ WRONG = {
         ),
     ],
     "06.2": [
-        (lambda x, layers, conv: _convolved(_through(x, layers), conv), "residual sum is missing"),
+        (
+            lambda x, layers, conv: _convolved(_through(x, layers), conv),
+            "residual connection is missing: add F_in",
+        ),
         (
             lambda x, layers, conv: _convolved(_through(x, layers) + x, conv),
             "before the convolution",
         ),
         (
             lambda x, layers, conv: _convolved(_through(x, layers), conv) + _through(x, layers),
-            "was given",
+            "the block's input",
         ),
         (lambda x, layers, conv: rstb(x, layers[:1], conv), "only one of the layers"),
         (lambda x, layers, conv: _through(x, layers) + x, "convolution is missing"),
         (lambda x, layers, conv: rstb(x, layers, conv).permute(0, 3, 1, 2), "still (N, C, H, W)"),
         (_reshaped, "not reshape"),
         (lambda x, layers, conv: 1.0, "a tensor was expected"),
-        (lambda x, layers, conv: rstb(x, [], conv), "were not used"),
+        (lambda x, layers, conv: rstb(x, [], conv), "layers are not used"),
         (lambda x, layers, conv: rstb(x, layers[::-1], conv), "in the order of the list"),
         (
             lambda x, layers, conv: _convolved(sum(layer(x) for layer in layers), conv) + x,
@@ -167,19 +170,19 @@ WRONG = {
         ),
         (
             lambda x, layers, conv: conv(_through(x, layers).transpose(1, 3)).transpose(1, 3) + x,
-            "on its side",
+            "you transposed the image",
         ),
         (_with_sums, "once, at the end"),
     ],
     "06.3": [
         (lambda kind, c, h, w: tail_multiply_adds(kind, c, 4 * h, 4 * w), "before the shuffle"),
         (lambda kind, c, h, w: tail_multiply_adds(kind, c, h, w) // 9, "9 weights"),
-        (lambda kind, c, h, w: 2 * tail_multiply_adds(kind, c, h, w), "counts as one"),
+        (lambda kind, c, h, w: 2 * tail_multiply_adds(kind, c, h, w), "count as one"),
         (_tail(1, 1), "all at LR size"),
         (_tail(4, 4), "16 times"),
         (_tail(4, 0), "is missing"),
         (_tail(1, 16), "second 64 → 256"),
-        (lambda kind, c, h, w: tail_multiply_adds(kind, c, 1, 1), "for one pixel"),
+        (lambda kind, c, h, w: tail_multiply_adds(kind, c, 1, 1), "cost of one pixel"),
         (lambda kind, c, h, w: tail_multiply_adds(kind, c, h, w) // 16, "48 numbers"),
         (lambda kind, c, h, w: tail_multiply_adds(kind, c, h, w) + 48 * h * w, "biases"),
         (_tail(4, 16, first=0), "the first convolution"),
@@ -201,7 +204,7 @@ WRONG = {
             lambda g, row, column, radius: energy_within(g, row, column, radius) * g.size,
             "not by its mean",
         ),
-        (lambda g, row, column, radius: 100 * energy_within(g, row, column, radius), "per cent"),
+        (lambda g, row, column, radius: 100 * energy_within(g, row, column, radius), "percentage"),
         (lambda g, row, column, radius: energy_within(g, column, row, radius), "swapped"),
         (
             lambda g, row, column, radius: energy_within(g, row + radius, column + radius, radius),
@@ -215,7 +218,7 @@ WRONG = {
         (lambda f, window, shift: 1 / border_ratio(f, window, shift), "upside down"),
         (_steps(inside=False), "not with all steps"),
         (_steps(first=lambda x: x), "cancel"),
-        (_steps(first=lambda x: x, then=np.abs), "differences cancel"),
+        (_steps(first=lambda x: x, then=np.abs), "signs cancel"),
         (
             lambda f, window, shift: border_ratio(f.transpose(1, 0, 2), window, shift),
             "from row to row",

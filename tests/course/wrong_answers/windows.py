@@ -3,7 +3,7 @@ names the mistake."""
 
 import numpy as np
 
-from hatlib.course.exercises.windows import attention_multiply_adds, may_see, offset_of_row, reach
+from hatlib.course.exercises.windows import attention_multiply_adds, may_attend, offset_of_row, reach
 
 
 def _cut(windows, window, height, width):
@@ -19,7 +19,7 @@ def _cyclic_reach(place, shifts, window, length):
 
 
 def _only_itself(length, window, shift):
-    right = may_see(length, window, shift)
+    right = may_attend(length, window, shift)
     return right & (right.all(axis=(1, 2), keepdims=True) | np.eye(window, dtype=bool))
 
 
@@ -68,14 +68,14 @@ WRONG = {
         (lambda h, w, c, m: 2 * h * w * m**2 * c, "projections (to q"),
         (lambda h, w, c, m: 3 * h * w * c**2 + 2 * h * w * m**2 * c, "projection at the end"),
         (lambda h, w, c, m: 4 * h * w * c**2 + h * w * m**2 * c, "two products"),
-        (lambda h, w, c, m: 2 * attention_multiply_adds(h, w, c, m), "counts once"),
+        (lambda h, w, c, m: 2 * attention_multiply_adds(h, w, c, m), "count as one"),
         (lambda h, w, c, m: attention_multiply_adds(48, 64, 180, 16), "only"),
         (lambda h, w, c, m: 4 * h * w * c**2 + 2 * m**4 * c, "of one window"),
         (lambda h, w, c, m: 4 * h * w * c + 2 * h * w * m**2 * c, "C² multiply-adds"),
         (lambda h, w, c, m: h * w * c**2 + 2 * h * w * m**2 * c, "that is one"),
         (lambda h, w, c, m: 4 * h * w * c**2 + 2 * h * w * m**2, "as they have channels"),
         (lambda h, w, c, m: 4 * h * w * c**2 + 6 * 2 * h * w * m**2 * c, "heads share"),
-        (lambda h, w, c, m: attention_multiply_adds(h, w, c, m) / 1e9, "whole multiply-adds"),
+        (lambda h, w, c, m: attention_multiply_adds(h, w, c, m) / 1e9, "not billions"),
     ],
     "05.3": [
         (lambda x, w, rows, columns: x.reshape(rows, columns, -1), "a reshape alone"),
@@ -113,20 +113,17 @@ WRONG = {
     ],
     "05.5": [
         (lambda length, w, s: np.ones((length // w, w, w), bool), "both ends"),
-        (lambda length, w, s: ~may_see(length, w, s), "swapped"),
-        (lambda length, w, s: may_see(length, w, s)[::-1], "the wrong window"),
-        (lambda length, w, s: may_see(length, w, w - s), "the wrong tokens"),
+        (lambda length, w, s: ~may_attend(length, w, s), "swapped"),
+        (lambda length, w, s: may_attend(length, w, s)[::-1], "the wrong window"),
+        (lambda length, w, s: may_attend(length, w, w - s), "the wrong tokens"),
         (
-            lambda length, w, s: np.broadcast_to(may_see(length, w, s)[-1], (length // w, w, w)),
+            lambda length, w, s: np.broadcast_to(may_attend(length, w, s)[-1], (length // w, w, w)),
             "only the last window",
         ),
         (_only_itself, "from the same end"),
-        (_one_side, "both ways"),
-        (_rolled_right, "rolled to the right"),
-        (
-            lambda length, w, s: np.where(may_see(length, w, s), 0, -100),
-            "True and False were asked for",
-        ),
+        (_one_side, "symmetric"),
+        (_rolled_right, "rolled the line to the right"),
+        (lambda length, w, s: np.where(may_attend(length, w, s), 0, -100), "return True and False"),
     ],
     "05.6": [
         (
