@@ -390,7 +390,7 @@ def learnable() -> Numbers:
     "one shifted by 8), with the CABs taken out. Holds if it is larger than one window",
     found="{shifted}×{shifted}; without the shift {plain}×{plain}",
     judge=lambda n: graded(n.shifted > n.plain == 16),
-    shown=["08 A shift that is silently 0", "05 What windows cannot see"],
+    shown=["08 A shift that is silently 0", "05 Shifted windows"],
 )
 def cyclic_shift() -> Numbers:
     sides = {}

@@ -123,7 +123,7 @@ def _power(picture: torch.Tensor) -> np.ndarray:
     found="{plain}×{plain} without, {shifted}×{shifted} with the shift, {four}×{four} after four "
     "layers",
     judge=lambda n: graded(n.plain == 8 < n.shifted),
-    shown=["05 Windows by hand", "05 What windows cannot see", "06 A Swin transformer layer (STL)"],
+    shown=["05 Windows by hand", "05 Shifted windows", "06 A Swin transformer layer (STL)"],
 )
 def windows() -> Numbers:
     return {
