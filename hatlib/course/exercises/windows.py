@@ -200,7 +200,7 @@ def _offset_of_row(attempt: Callable[..., tuple[int, int]]) -> None:
 
 
 def may_attend(length: int, window: int, shift: int) -> np.ndarray:
-    """Which tokens of each window of a shifted line may attend to each other: bool (length/w, w, w).
+    """Which tokens of a window may attend to each other, on a shifted line: bool (length/w, w, w).
 
     The line has been rolled by `shift` to the left, so its last window ends with tokens from the
     line's beginning.
@@ -278,7 +278,9 @@ def reach(place: int, shifts: Sequence[int], window: int, length: int) -> tuple[
     return first, last
 
 
-@exercise("05.6", "The receptive field of shifted windows", difficulty=3, minutes=20, solution=reach)
+@exercise(
+    "05.6", "The receptive field of shifted windows", difficulty=3, minutes=20, solution=reach
+)
 def _reach(attempt: Callable[..., tuple[int, int]]) -> None:
     got = _two_numbers(attempt(21, (0,), 8, 64), "(first, last)")
     expect(got != (16, 24), "one too far: give the last token itself, 23")
