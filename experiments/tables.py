@@ -34,8 +34,7 @@ def read(path: Path, **options: Any) -> pd.DataFrame:
 
     if not path.is_file():
         return pd.DataFrame()
-    # the plain parser may be off by the last bit, and a row that is read is written again
-    return pd.read_csv(path, float_precision="round_trip", **options)
+    return pd.read_csv(path, **options)
 
 
 def write(path: Path, rows: pd.DataFrame) -> None:

@@ -79,7 +79,7 @@ def test_a_stage_begins_with_the_weights_of_the_one_before(small, tmp_path, monk
         starts["pretraining-plain-seed0-12"] is None and starts["pretraining-x2-seed0-12"] is None
     )
     before = {
-        name: small.train(name, 0, 12, tmp_path).model.state_dict() for name in ("plain", "x2")
+        name: small.train(name, 0, 12, tmp_path).ema_model.state_dict() for name in ("plain", "x2")
     }
     for stage, start in (("plain-t91", "plain"), ("x2-x4", "x2")):
         weights = starts[f"pretraining-{stage}-seed0-12"].state_dict()
@@ -92,12 +92,13 @@ def test_a_stage_begins_with_the_weights_of_the_one_before(small, tmp_path, monk
         assert differing == (
             set() if stage == "plain-t91" else {"upsample.0.weight", "upsample.0.bias"}
         )
-        assert not torch.equal(runs[stage].model.conv_first.weight, weights["conv_first.weight"]), (
-            "it has to go on"
-        )
-    again = small.train("x2-x4", 0, 12, tmp_path / "again").model.state_dict()
+        assert not torch.equal(
+            runs[stage].ema_model.conv_first.weight, weights["conv_first.weight"]
+        ), "it has to go on"
+    again = small.train("x2-x4", 0, 12, tmp_path / "again").ema_model.state_dict()
     assert all(
-        torch.equal(value, again[key]) for key, value in runs["x2-x4"].model.state_dict().items()
+        torch.equal(value, again[key])
+        for key, value in runs["x2-x4"].ema_model.state_dict().items()
     )
 
 

@@ -27,7 +27,7 @@ def test_a_table_grows_in_its_file(tmp_path: Path) -> None:
 
 
 def test_reading_and_writing_change_no_digit(tmp_path: Path) -> None:
-    """pandas' own parser is off by the last bit for some of these."""
+    """A row that is read is written again, and a parser may be off by the last bit."""
     path = tmp_path / "table.csv"
     rows = [{"loss": 0.1 + k / 7919} for k in range(1000)]
     table = tables.Table(path)
