@@ -241,7 +241,7 @@ def _overlapping_windows(attempt: Callable[..., torch.Tensor]) -> None:
 
 
 def oca_index(window: int, side: int) -> torch.Tensor:
-    """Rows of the published bias table for w×w queries and side×side keys: int64 (T, S).
+    """Rows of the released bias table for w×w queries and side×side keys: int64 (T, S).
 
     None of them is negative.
     """

@@ -18,7 +18,7 @@ def _smooth(seed: int, shape: tuple[int, ...] = (48, 64, 3)) -> np.ndarray:
 
 
 def consistency(sr: np.ndarray, lr: np.ndarray, scale: int) -> float:
-    """How far SR, made small again by bicubic, is from LR: root mean square in grey levels.
+    """The residual of SR, downsampled by bicubic, against LR: root mean square in grey levels.
 
     sr: uint8 (s·h, s·w, 3).   lr: uint8 (h, w, 3).
     """
@@ -67,47 +67,47 @@ def _consistency(attempt: Callable[..., float]) -> None:
 def twin(
     shown: np.ndarray,
     hidden: np.ndarray,
-    shrink: Callable[[np.ndarray], np.ndarray],
+    downsample: Callable[[np.ndarray], np.ndarray],
     back: Callable[[np.ndarray], np.ndarray],
 ) -> np.ndarray:
     """A picture with the detail of `hidden` and the LR of `shown`.
 
-    shrink: HR → LR.
-    back: LR → an HR picture that holds nothing but what LR sees, so that shrink(back(lr)) is lr.
+    downsample: HR → LR.
+    back: LR → an HR picture that holds only what LR sees, so that downsample(back(lr)) is lr.
     """
-    return hidden + back(shrink(shown) - shrink(hidden))
+    return hidden + back(downsample(shown) - downsample(hidden))
 
 
 @exercise("11.2", "A picture that the check cannot fault", difficulty=3, minutes=12, solution=twin)
 def _twin(attempt: Callable[..., np.ndarray]) -> None:
     shown, hidden = (_smooth(seed, (24, 32, 3)) / 255 for seed in (0, 1))
 
-    def shrink(x: np.ndarray) -> np.ndarray:
+    def downsample(x: np.ndarray) -> np.ndarray:
         return x.reshape(6, 4, 8, 4, 3).mean(axis=(1, 3))
 
     def back(y: np.ndarray) -> np.ndarray:
         return y.repeat(4, axis=0).repeat(4, axis=1)
 
     got, want = (
-        np.asarray(attempt(shown.copy(), hidden.copy(), shrink, back)),
-        twin(shown, hidden, shrink, back),
+        np.asarray(attempt(shown.copy(), hidden.copy(), downsample, back)),
+        twin(shown, hidden, downsample, back),
     )
     expect(got.shape == shown.shape, f"an HR image was expected, {shown.shape}, not {got.shape}")
     named = {
         "the roles are swapped: that has the detail of `shown` and the LR of `hidden`": twin(
-            hidden, shown, shrink, back
+            hidden, shown, downsample, back
         ),
         (
             "the LR of `shown` was added on top of the LR of `hidden`, which has to be removed "
             "first"
-        ): hidden + back(shrink(shown)),
+        ): hidden + back(downsample(shown)),
         "the sign is wrong: the LR moves away from that of `shown`": hidden
-        - back(shrink(shown) - shrink(hidden)),
+        - back(downsample(shown) - downsample(hidden)),
         ("that is only what LR sees of `shown`; the detail of `hidden` is missing"): back(
-            shrink(shown)
+            downsample(shown)
         ),
         "that is the detail of `hidden` alone; the LR of `shown` is missing": hidden
-        - back(shrink(hidden)),
+        - back(downsample(hidden)),
         ("the mean of both images has neither the LR of one nor the detail of the other"): (
             shown + hidden
         )
@@ -117,7 +117,7 @@ def _twin(attempt: Callable[..., np.ndarray]) -> None:
     }
     for mistake, wrong in named.items():
         expect(not close(got, wrong, 1e-9), mistake)
-    apart = np.abs(shrink(got) - shrink(shown)).max()
+    apart = np.abs(downsample(got) - downsample(shown)).max()
     expect(apart < 1e-9, f"its LR differs from that of `shown` by up to {apart:.3f}")
     expect(close(got, want, 1e-9), "its LR is right, but its detail is not that of `hidden`")
 
@@ -177,16 +177,16 @@ def _photographed(attempt: Callable[..., np.ndarray]) -> None:
     )
 
 
-def self_ensemble(enlarge: Callable[[np.ndarray], np.ndarray], image: np.ndarray) -> np.ndarray:
+def self_ensemble(upscale: Callable[[np.ndarray], np.ndarray], image: np.ndarray) -> np.ndarray:
     """The mean of eight answers: the image flipped and transposed, each answer turned back.
 
-    enlarge: (h, w, 3) → float (s·h, s·w, 3).   image: (h, w, 3).
+    upscale: (h, w, 3) → float (s·h, s·w, 3).   image: (h, w, 3).
     """
     answers = []
     for flips in ((), (0,), (1,), (0, 1)):
         for transposed in (False, True):
             turned = np.flip(image, flips)
-            answer = enlarge(turned.swapaxes(0, 1) if transposed else turned)
+            answer = upscale(turned.swapaxes(0, 1) if transposed else turned)
             answers.append(np.flip(answer.swapaxes(0, 1) if transposed else answer, flips))
     return np.mean(answers, axis=0)
 
@@ -196,19 +196,19 @@ def _self_ensemble(attempt: Callable[..., np.ndarray]) -> None:
     image, weights = _smooth(3, (6, 9, 3)) / 255, np.random.default_rng(4).random((24, 36, 3))
     seen: list[bytes] = []
 
-    def enlarge(x: np.ndarray) -> np.ndarray:
+    def upscale(x: np.ndarray) -> np.ndarray:
         """Depends on the place, so that each of the eight answers is another one."""
         seen.append(np.ascontiguousarray(x).tobytes())
         large = x.repeat(4, axis=0).repeat(4, axis=1)
         return large * (weights if large.shape == weights.shape else weights.swapaxes(0, 1) ** 2)
 
-    got = np.asarray(attempt(enlarge, image.copy()))
+    got = np.asarray(attempt(upscale, image.copy()))
     asked = len(set(seen))
     expect(
         got.shape == (24, 36, 3),
         f"the result has the shape of one answer, (24, 36, 3), not {got.shape}",
     )
-    want = self_ensemble(enlarge, image)
+    want = self_ensemble(upscale, image)
     expect(not close(got, 8 * want, 1e-9), "that is the sum; divide it by 8")
     expect(asked != 4, "only four different inputs: transposes (or quarter turns) make it eight")
     expect(
@@ -217,7 +217,7 @@ def _self_ensemble(attempt: Callable[..., np.ndarray]) -> None:
         "and transposes",
     )
     expect(
-        not close(got, _not_turned_back(enlarge, image), 1e-9),
+        not close(got, _not_turned_back(upscale, image), 1e-9),
         "the answers were not flipped back before the mean",
     )
     expect(
@@ -226,12 +226,12 @@ def _self_ensemble(attempt: Callable[..., np.ndarray]) -> None:
     )
 
 
-def _not_turned_back(enlarge: Callable[[np.ndarray], np.ndarray], image: np.ndarray) -> np.ndarray:
+def _not_turned_back(upscale: Callable[[np.ndarray], np.ndarray], image: np.ndarray) -> np.ndarray:
     """Only transposed back, so that the shapes fit."""
     answers = []
     for flips in ((), (0,), (1,), (0, 1)):
         turned = np.flip(image, flips)
-        answers += [enlarge(turned), enlarge(turned.swapaxes(0, 1)).swapaxes(0, 1)]
+        answers += [upscale(turned), upscale(turned.swapaxes(0, 1)).swapaxes(0, 1)]
     return np.mean(answers, axis=0)
 
 

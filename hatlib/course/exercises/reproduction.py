@@ -124,7 +124,7 @@ def _mean_gain(attempt: Callable[..., float]) -> None:
 
 
 def paired_interval(a: np.ndarray, b: np.ndarray, draws: int = 2000) -> tuple[float, float, float]:
-    """The mean of a − b and its 95 % interval (mean, low, high).
+    """The mean of a − b and its 95 % confidence interval (mean, low, high).
 
     The interval comes from drawing the images again with replacement.
 

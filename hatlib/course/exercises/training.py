@@ -326,7 +326,7 @@ def _fitting(attempt: Callable[..., Any]) -> None:
 
 
 def paired_difference(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
-    """How much better the second way is, and how sure that is.
+    """How much better the second way is, and the standard error of that.
 
     Args:
         first, second: PSNR of two ways to train, by seed, in one order; at least two seeds.

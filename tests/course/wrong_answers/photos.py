@@ -35,7 +35,7 @@ def _decibels(a, b, divisor=1.0, peak=255):
 
 
 def _answers(
-    enlarge,
+    upscale,
     image,
     flips=((), (0,), (1,), (0, 1)),
     transposes=(False, True),
@@ -45,7 +45,7 @@ def _answers(
     for axes in flips:
         for transposed in transposes:
             turned = np.flip(image, axes)
-            answer = enlarge(turned.swapaxes(0, 1) if transposed else turned)
+            answer = upscale(turned.swapaxes(0, 1) if transposed else turned)
             if swapped and transposed:
                 yield np.flip(answer, axes).swapaxes(0, 1)
             else:
@@ -84,19 +84,29 @@ WRONG = {
         ),
     ],
     "11.2": [
-        (lambda shown, hidden, shrink, back: twin(hidden, shown, shrink, back), "swapped"),
-        (lambda shown, hidden, shrink, back: hidden + back(shrink(shown)), "on top of"),
-        (lambda shown, hidden, shrink, back: hidden - back(shrink(shown) - shrink(hidden)), "sign"),
-        (lambda shown, hidden, shrink, back: back(shrink(shown)), "detail of `hidden` is missing"),
+        (lambda shown, hidden, downsample, back: twin(hidden, shown, downsample, back), "swapped"),
+        (lambda shown, hidden, downsample, back: hidden + back(downsample(shown)), "on top of"),
         (
-            lambda shown, hidden, shrink, back: hidden - back(shrink(hidden)),
+            lambda shown, hidden, downsample, back: (
+                hidden - back(downsample(shown) - downsample(hidden))
+            ),
+            "sign",
+        ),
+        (
+            lambda shown, hidden, downsample, back: back(downsample(shown)),
+            "detail of `hidden` is missing",
+        ),
+        (
+            lambda shown, hidden, downsample, back: hidden - back(downsample(hidden)),
             "LR of `shown` is missing",
         ),
-        (lambda shown, hidden, shrink, back: (shown + hidden) / 2, "mean of both"),
-        (lambda shown, hidden, shrink, back: shrink(shown), "an HR image was expected"),
-        (lambda shown, hidden, shrink, back: shown + hidden, "differs from that of `shown`"),
+        (lambda shown, hidden, downsample, back: (shown + hidden) / 2, "mean of both"),
+        (lambda shown, hidden, downsample, back: downsample(shown), "an HR image was expected"),
+        (lambda shown, hidden, downsample, back: shown + hidden, "differs from that of `shown`"),
         (
-            lambda shown, hidden, shrink, back: shown + 0.5 * (hidden - back(shrink(hidden))),
+            lambda shown, hidden, downsample, back: (
+                shown + 0.5 * (hidden - back(downsample(hidden)))
+            ),
             "not that of `hidden`",
         ),
     ],
@@ -132,21 +142,21 @@ WRONG = {
         (lambda hr, s, n, q, rng: photographed(hr, s / 2, n, q, rng), "off on average"),
     ],
     "11.4": [
-        (lambda enlarge, x: sum(_answers(enlarge, x)), "divide it by 8"),
+        (lambda upscale, x: sum(_answers(upscale, x)), "divide it by 8"),
         (
-            lambda enlarge, x: np.mean(list(_answers(enlarge, x, transposes=(False,))), axis=0),
+            lambda upscale, x: np.mean(list(_answers(upscale, x, transposes=(False,))), axis=0),
             "four different",
         ),
-        (lambda enlarge, x: np.mean([enlarge(x) for _ in range(8)], axis=0), "different inputs"),
+        (lambda upscale, x: np.mean([upscale(x) for _ in range(8)], axis=0), "different inputs"),
         (
-            lambda enlarge, x: np.mean(list(_answers(enlarge, x, back=False)), axis=0),
+            lambda upscale, x: np.mean(list(_answers(upscale, x, back=False)), axis=0),
             "not flipped back",
         ),
         (
-            lambda enlarge, x: np.mean(list(_answers(enlarge, x, swapped=True)), axis=0),
+            lambda upscale, x: np.mean(list(_answers(upscale, x, swapped=True)), axis=0),
             "wrong order",
         ),
-        (lambda enlarge, x: self_ensemble(enlarge, x)[:6, :9], "shape of one answer"),
+        (lambda upscale, x: self_ensemble(upscale, x)[:6, :9], "shape of one answer"),
     ],
     "11.5": [
         (_decibels, "PSNR between the two"),
