@@ -2,6 +2,6 @@
 
 import sys
 
-from hatlib.cli.app import main
+from hatlib.cli import main
 
 sys.exit(main())

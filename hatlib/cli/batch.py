@@ -1,75 +1,202 @@
-"""One image or a folder of images, one after another."""
+"""One image, or all images of a folder, one after another."""
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hatlib.cli.results import Results, Settings, checksum
 from hatlib.errors import HatlibError
-from hatlib.system.console import check_file, make_folder, progress, say, warn
+from hatlib.system import atomic, console
 
 if TYPE_CHECKING:
     import numpy as np
 
+# What Pillow reads beside the formats that hatlib writes, and what it does not read.
+ALSO_READ = (".avif", ".gif", ".jfif", ".jp2", ".mpo", ".pbm", ".pgm", ".pnm", ".ppm", ".tga")
+NOT_READ = (
+    *(".heic", ".heif", ".jxl", ".svg", ".psd", ".xcf", ".eps", ".ai", ".pdf"),
+    *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".raw"),
+)
+LONGEST = {".webp": 16383, ".jpg": 65500, ".jpeg": 65500}  # pixels of a side that a format can hold
+NAMED = 5  # names that the last line mentions; the others are counted
 
-def each_image(
-    source: Path, target: Path, convert: Callable[[Path, Path], str], resume: bool = False
-) -> int:
-    """Converts an image file, or each image file of a folder; a bad one there does not stop the
-    rest.
+
+class Batch:
+    """The images of a command, and where their results go; both are checked when it is made.
+
+        for path, result in batch:
+            with batch.writing(path, result) as file:
+                …
+        return batch.finish()
+
+    What is written to `file` takes the name `result` after the block. An error in the block leaves
+    that image out, if it is one of a folder, and the others are done.
 
     Args:
         source: an image file or a folder.
-        target: a file name or a folder for an image, a folder for a folder; it is made if needed.
-            In a folder the results are PNG files with the names of the originals.
-        convert: called as convert(file, result); writes the result and says in a few words what it
-            did.
-        resume: whether results in a folder that are newer than their originals are left as they
-            are.
-    Returns:
-        The exit code: 1 if an image of a folder failed, else 0.
+        target: a file or a folder for a file, a folder for a folder; it is made if needed. Results
+            in a folder are PNG files with the names of their originals.
+        overwrite: whether files that hatlib did not write may be replaced, and results that are
+            done are made anew.
+    Raises:
+        HatlibError: nothing to read, or a result that may not be written (see `results`).
     """
-    from hatlib.imaging.io import SUFFIXES, list_images
 
-    if not source.is_dir():
-        path = target / f"{source.stem}.png" if target.is_dir() else target
-        if path.exists() and source.exists() and source.samefile(path):
-            raise HatlibError(f"IN and OUT are both {source}: the original would be lost")
+    def __init__(self, source: Path, target: Path, overwrite: bool = False) -> None:
+        self.source = source
+        self.target = target
+        self.overwrite = overwrite
+        self.is_folder = source.is_dir()
+        self.no_reader: list[Path] = []
+        self.subfolders = 0
+        self.plan = self._plan_folder() if self.is_folder else {source: self._single_result()}
+        self.results = Results(self.plan, overwrite)
+        self.results.check(list(self.plan.values()))
+        if self.is_folder:
+            console.make_folder(target)
+        self.settings: Settings = {}
+        self.kept = 0
+        self.written = 0
+        self.failed: list[Path] = []
+        self._said = ""  # of the image that is being worked on
+
+    def made_by(self, command: str, **settings: object) -> None:
+        """What the results depend on beside their originals. A result counts as done only if all
+        of it is as it was."""
+        self.settings = {"command": command, **settings}
+
+    def __iter__(self) -> Iterator[tuple[Path, Path]]:
+        if not self.is_folder:
+            yield from self.plan.items()
+            return
+        atomic.sweep(self.target)
+        left = [path for path in self.plan if self.overwrite or not self._is_done(path)]
+        self.kept = len(self.plan) - len(left)
+        for path in console.progress(left, self.source.name, self._line):
+            yield path, self.plan[path]
+
+    @contextlib.contextmanager
+    def writing(self, path: Path, result: Path) -> Iterator[Path]:
+        """Yields the path to write one result to."""
+        self._said = ""
+        try:
+            with self.results.writing(result, self._made(path)) as file:
+                yield file
+            self.written += 1
+        except Exception as error:
+            if not self.is_folder:
+                raise (
+                    error
+                    if isinstance(error, HatlibError | OSError)
+                    else HatlibError(f"{path} cannot be processed: {reason(error)}")
+                ) from error
+            self.failed.append(path)
+            self._said = ""
+            console.warn(f"{path.name} left out: {reason(error)}")
+
+    def note(self, before: np.ndarray, after: np.ndarray) -> None:
+        """What became of an image, to be shown as soon as it is written."""
+        self._said = " → ".join(f"{image.shape[1]}×{image.shape[0]}" for image in (before, after))
+
+    def _line(self, path: Path) -> str:
+        return self._said and f"{path.name}: {self._said}"
+
+    def finish(self) -> int:
+        """Says what was written, what was kept and what was left out; the exit code."""
+        if not self.is_folder:
+            console.say(f"{self.plan[self.source]}: {self._said}")
+            return 0
+        total = len(self.plan) + len(self.no_reader)
+        parts = [f"{self.target}: {self.written} of {total} images written"]
+        if self.kept:
+            parts.append(f"{self.kept} done before (--overwrite makes them anew)")
+        left_out = [path.name for path in self.failed]
+        left_out += [f"{path.name} (no reader for {path.suffix})" for path in self.no_reader]
+        if left_out:
+            more = len(left_out) - NAMED
+            names = ", ".join(left_out[:NAMED]) + (f" and {more} more" if more > 0 else "")
+            parts.append(f"left out: {names}")
+        if self.subfolders:
+            parts.append(f"subfolders are left out: {self.subfolders}")
+        console.say("; ".join(parts))
+        return 1 if left_out else 0
+
+    def _single_result(self) -> Path:
+        """Where the result of a single image goes."""
+        from hatlib.imaging.io import SUFFIXES
+
+        path = self.target
+        if path.is_dir():
+            path = path / f"{self.source.stem}.png"
         if path.suffix.lower() not in SUFFIXES:
             raise HatlibError(
                 f"cannot save {path}: the name has to end in one of {', '.join(SUFFIXES)}"
             )
-        check_file(path)
-        say(f"{path}: {convert(source, path)}")
-        return 0
-    files = list_images(source)
-    if target.exists() and source.samefile(target):
-        raise HatlibError(f"IN and OUT are both {source}: the originals would be lost")
-    make_folder(target)
-    stems = Counter(path.stem for path in files)
-    results = {
-        path: target / f"{path.stem if stems[path.stem] == 1 else path.name}.png" for path in files
-    }
-    left = [path for path in files if not (resume and _newer(results[path], path))]
-    failed = 0
-    for path in progress(left, source.name):
-        try:
-            convert(path, results[path])
-        except HatlibError as error:
-            failed += 1
-            warn(f"{path.name} left out: {error}")
-    there = len(files) - len(left)
-    kept = f"; there already: {there} (--overwrite makes them anew)" if there else ""
-    say(f"{target}: {len(left) - failed} of {len(files)} images written{kept}")
-    return 1 if failed else 0
+        if self.source.exists() and not self.source.is_file():
+            raise HatlibError(f"{self.source} is not a regular file")
+        atomic.check_target(path)
+        return path
+
+    def _plan_folder(self) -> dict[Path, Path]:
+        """Original → result. Two originals with one stem keep their suffixes in the results."""
+        from hatlib.imaging.io import SUFFIXES
+
+        visible = sorted(path for path in self.source.iterdir() if path.name[0] != ".")
+        files = [path for path in visible if path.is_file()]
+        images = [path for path in files if path.suffix.lower() in (*SUFFIXES, *ALSO_READ)]
+        self.no_reader = [path for path in files if path.suffix.lower() in NOT_READ]
+        self.subfolders = sum(path.is_dir() for path in visible)
+        if not images:
+            raise HatlibError(f"no image in {self.source} ({', '.join(SUFFIXES)})")
+        if self.target.exists() and self.source.samefile(self.target):
+            raise HatlibError(f"IN and OUT are both {self.source}: the originals would be lost")
+        return dict(zip(images, result_names(images, self.target), strict=True))
+
+    def _made(self, path: Path) -> Settings:
+        """What determines the result of an image."""
+        with contextlib.suppress(OSError):  # reported when it is read
+            return {**self.settings, "from": checksum(path)}
+        return self.settings
+
+    def _is_done(self, path: Path) -> bool:
+        return self.results.done(self.plan[path], self._made(path))
 
 
-def _newer(result: Path, original: Path) -> bool:
-    return result.is_file() and result.stat().st_mtime >= original.stat().st_mtime
+def result_names(images: list[Path], folder: Path) -> list[Path]:
+    """A PNG file for each image, none twice, on a disk that does not tell a from A either."""
+    names = [f"{path.stem}.png" for path in images]
+    while True:
+        counts = Counter(name.casefold() for name in names)
+        longer = [
+            name if counts[name.casefold()] == 1 else f"{path.name}.png"
+            for name, path in zip(names, images, strict=True)
+        ]
+        if longer == names:
+            return [folder / name for name in names]
+        names = longer
 
 
-def sizes(before: np.ndarray, after: np.ndarray) -> str:
-    """Width×height of two images."""
-    return " → ".join(f"{image.shape[1]}×{image.shape[0]}" for image in (before, after))
+def check_sides(path: Path, height: int, width: int) -> None:
+    """Raises HatlibError if the format of a file cannot hold an image of that size."""
+    limit = LONGEST.get(path.suffix.lower())
+    if limit and max(height, width) > limit:
+        raise HatlibError(
+            f"cannot save {path}: {path.suffix} holds at most {limit} pixels a side, "
+            f"and the result has {width}×{height}; .png holds it"
+        )
+
+
+def reason(error: Exception) -> str:
+    """What went wrong, in a few words."""
+    if isinstance(error, HatlibError):
+        return str(error)
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "not enough memory; --tile 128 takes a large image in pieces"
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    first = (str(error).splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__

@@ -1,5 +1,4 @@
-"""What this machine has: versions, devices, folders. Shown by `hatlib doctor` and at the foot of
-the course's index."""
+"""hatlib doctor: what this machine has (versions, devices, folders), and whether all is well."""
 
 from __future__ import annotations
 
@@ -8,10 +7,15 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hatlib.cli.options import Json, Overwrite
+from hatlib.cli.results import Table
 from hatlib.errors import HatlibError
-from hatlib.system import devices, machine, paths
-from hatlib.system.machine import INSTALL_NOTEBOOKS, facts, missing_notebook_packages, package_version
+from hatlib.system import console, devices, machine, paths
 
+PACKAGES = (
+    *("scipy", "scikit-image", "pillow", "pandas"),
+    *("matplotlib", "ipywidgets", "safetensors", "pooch"),
+)
 LOW_SPACE = 0.5e9  # bytes; all public sets together take 0.25 GB
 
 
@@ -25,21 +29,26 @@ class Finding:
     problem: str = ""
 
 
+def doctor(json_file: Json = None, overwrite: Overwrite = False) -> int:
+    """Report versions, device, folders and data sets, and whether all is well."""
+    file = Table(json_file, overwrite)
+    findings = examine()
+    table = console.new_table("", "")
+    for finding in findings:
+        table.add_row(f"[dim]{finding.name}", console.plain(finding.value))
+    console.console().print(table)
+    problems = [f"{finding.name}: {finding.problem}" for finding in findings if finding.problem]
+    verdict = f"to put right: {'; '.join(problems)}" if problems else "all is well"
+    console.say(verdict)
+    file.write({"verdict": verdict, **{finding.name: finding.value for finding in findings}})
+    return 1 if problems else 0
+
+
 def examine() -> list[Finding]:
     """The whole report. What is wrong is a finding too, never an exception."""
-    others = (
-        "scipy",
-        "scikit-image",
-        "pillow",
-        "pandas",
-        "matplotlib",
-        "ipywidgets",
-        "safetensors",
-        "pooch",
-    )
     return [
-        *(Finding(name, value) for name, value in facts().items()),
-        Finding("packages", ", ".join(f"{name} {package_version(name)}" for name in others)),
+        *(Finding(name, value) for name, value in machine.facts().items()),
+        _packages(),
         _guarded("precision", _precision),
         _guarded("profile", lambda: Finding("profile", machine.profile())),
         _guarded("data folder", _data_folder),
@@ -50,6 +59,11 @@ def examine() -> list[Finding]:
         _guarded("data sets", _data_sets),
         _notebooks(),
     ]
+
+
+def _packages() -> Finding:
+    versions = ", ".join(f"{name} {machine.package_version(name)}" for name in PACKAGES)
+    return Finding("packages", versions, machine.stranger())
 
 
 def _guarded(name: str, look: Callable[[], Finding]) -> Finding:
@@ -78,8 +92,7 @@ def _data_folder() -> Finding:
         return Finding(
             "data folder",
             str(folder),
-            f"{folder} can't be written to ({error.strerror}); "
-            "set HATLIB_DATA to a folder that can",
+            f"{folder} cannot be written to ({error.strerror}); set HATLIB_DATA to one that can",
         )
     free = shutil.disk_usage(there).free
     problem = f"only {free / 1e9:.1f} GB are free in {folder}" if free < LOW_SPACE else ""
@@ -96,11 +109,12 @@ def _data_sets() -> Finding:
 
 
 def _notebooks() -> Finding:
-    missing = missing_notebook_packages()
+    missing = machine.missing_notebook_packages()
     place = paths.checkout()
     where = f"in {place / 'notebooks'}" if place else "not here: the course runs in a checkout"
     if missing:
-        return Finding("notebooks", where, f"{', '.join(missing)} missing: {INSTALL_NOTEBOOKS}")
-    return Finding(
-        "notebooks", f"{where}; nbclient {package_version('nbclient')}, ipykernel {package_version('ipykernel')}"
-    )
+        return Finding(
+            "notebooks", where, f"{', '.join(missing)} missing: {machine.INSTALL_NOTEBOOKS}"
+        )
+    versions = [f"{name} {machine.package_version(name)}" for name in ("nbclient", "ipykernel")]
+    return Finding("notebooks", f"{where}; {', '.join(versions)}")

@@ -5,19 +5,20 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hatlib.errors import HatlibError
-from hatlib.system.atomic import write_text
+from hatlib.system.atomic import check_target
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+Item = TypeVar("Item")
 
 
 def console() -> Console:
@@ -28,18 +29,30 @@ def console() -> Console:
 
 
 def say(text: str) -> None:
-    """A line on stdout."""
-    print(text, flush=True)
+    """A line, or several, on stdout."""
+    print(printable(text), flush=True)
 
 
 def warn(text: str) -> None:
     """A line on stderr; a text of several lines becomes one."""
-    print(f"hatlib: {' '.join(text.split())}", file=sys.stderr, flush=True)
+    note(f"hatlib: {' '.join(text.split())}")
+
+
+def note(text: str) -> None:
+    """A line on stderr, such as one that tells how far long work has come."""
+    print(printable(text), file=sys.stderr, flush=True)
+
+
+def printable(text: str) -> str:
+    """The text with escape sequences made visible: the name of a file must not move the cursor."""
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else repr(letter)[1:-1] for letter in text
+    )
 
 
 def plain(text: str) -> str:
     """Text for a rich table, in which [brackets] would be taken for markup."""
-    return text.replace("[", r"\[")
+    return printable(text).replace("[", r"\[")
 
 
 def new_table(*columns: str, right: Sequence[str] = ()) -> Table:
@@ -53,10 +66,24 @@ def new_table(*columns: str, right: Sequence[str] = ()) -> Table:
     return table
 
 
-def progress(items: Sequence[Any], title: str) -> Iterator[Any]:
-    """The items, with a bar on stderr while a terminal is watching."""
-    if not sys.stderr.isatty() or len(items) < 2:
-        yield from items  # not track(disable=True), with which rich 13 still prints an empty line
+def progress(
+    items: Sequence[Item], title: str, lines: Callable[[Item], str] | None = None
+) -> Iterator[Item]:
+    """The items, with a bar on stderr while a terminal is watching.
+
+    Args:
+        lines: what to say of an item in a line on stderr where no terminal is watching; None: such
+            work is short, and nothing is said.
+            "" for an item of which nothing is to be said.
+    """
+    if not sys.stderr.isatty():
+        for count, item in enumerate(items, start=1):
+            yield item
+            if lines and (said := lines(item)):
+                note(f"[{count}/{len(items)}] {said}")
+        return
+    if len(items) < 2:
+        yield from items
         return
     from rich.console import Console
     from rich.progress import track
@@ -65,8 +92,7 @@ def progress(items: Sequence[Any], title: str) -> Iterator[Any]:
 
 
 def make_folder(folder: Path) -> None:
-    """Makes a folder for results; HatlibError if that can't be, or if nothing can be written
-    there."""
+    """Makes a folder for results; HatlibError if it cannot be made or written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -78,26 +104,18 @@ def make_folder(folder: Path) -> None:
 
 
 def check_file(path: Path | None) -> None:
-    """Raises HatlibError now, before the work is done, if a file of that name can't be written."""
-    if path is None:
-        return
-    if path.is_dir():
-        raise HatlibError(f"cannot write {path}: it is a folder, and a file name was expected")
-    if not path.parent.is_dir():
-        raise HatlibError(f"cannot write {path}: the folder {path.parent} does not exist")
-    if not os.access(path.parent, os.W_OK):
-        raise HatlibError(f"cannot write {path}: no permission to write in {path.parent}")
-
-
-def write_json(path: Path | None, content: Any) -> None:
-    """Writes a table's content, whole or not at all; infinite PSNR (identical images) becomes
-    null."""
+    """Raises HatlibError now, before the work is done, if a file of that name cannot be written."""
     if path is not None:
-        write_text(path, json.dumps(_finite(content), indent=1, ensure_ascii=False) + "\n")
+        check_target(path)
+
+
+def json_text(content: Any) -> str:
+    """A table's content as JSON; infinite PSNR (identical images) becomes null."""
+    return json.dumps(_finite(content), indent=1, ensure_ascii=False) + "\n"
 
 
 def _finite(value: Any) -> Any:
-    """The value with numbers that JSON does not know (infinity, NaN) as None."""
+    """The value with None for numbers that JSON does not know (infinity, NaN)."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

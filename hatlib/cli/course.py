@@ -1,0 +1,56 @@
+"""hatlib course: the notebooks, run in order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hatlib.cli.options import names
+from hatlib.errors import HatlibError
+from hatlib.system import console, paths
+
+
+def course(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the pages go.")] = Path("build"),
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="NN", help="Only these: 03, or 01,03.")
+    ] = None,
+    store: Annotated[
+        bool,
+        typer.Option(
+            "--store",
+            help="Write the outputs back into the notebooks, if all of them pass; in the quick "
+            "profile.",
+        ),
+    ] = False,
+    notebooks: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where the notebooks are.", show_default="the checkout's"),
+    ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(help="Seconds that a cell may run.", show_default="900 in the quick profile"),
+    ] = None,
+) -> int:
+    """Run the notebooks in order and write them executed, as HTML, with an index."""
+    from hatlib.course import runner
+
+    root = paths.checkout()
+    source = notebooks or (root / "notebooks" if root else None)
+    if source and out.is_dir() and source.is_dir() and out.samefile(source):
+        raise HatlibError(f"{out} is the folder of the notebooks: choose another one for the pages")
+    wanted = [name for part in only or [] for name in names(part)]
+    results = runner.run(out, wanted, store, notebooks, timeout, console.console())
+    for result in results:
+        for warning in result.warnings:
+            console.say(f"{result.name} wrote to stderr: {warning}")
+    failed = [result.name for result in results if result.state == "failed"]
+    how = f"failed: {', '.join(failed)}" if failed else f"{len(results)} passed"
+    minutes = sum(result.minutes for result in results)
+    stored = ""
+    if store:
+        stored = " (outputs not stored)" if failed else " (outputs stored)"
+    console.say(f"{how}, {minutes:.1f} min{stored}: {out / 'index.html'}")
+    return 1 if failed else 0

@@ -1,0 +1,137 @@
+"""hatlib degrade, hatlib upscale: images in, images out."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Annotated
+
+import typer
+
+from hatlib.cli.batch import Batch, check_sides
+from hatlib.cli.options import (
+    In,
+    Model,
+    ModelScale,
+    Out,
+    OverwriteFolder,
+    Precision,
+    Scale,
+    load_model,
+    weights_of,
+)
+from hatlib.errors import HatlibError
+from hatlib.system import console
+
+
+def degrade(
+    source: In,
+    target: Out,
+    scale: Scale = 4,
+    blur_sigma: Annotated[
+        float | None,
+        typer.Option(min=0, help="Blur by a Gaussian (in HR pixels), instead of MATLAB's bicubic."),
+    ] = None,
+    noise_sigma: Annotated[
+        float, typer.Option(min=0, help="Noise, in grey levels of 0–255.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the noise; the same for each image.")] = 0,
+    real_world: Annotated[
+        bool,
+        typer.Option(
+            "--real-world",
+            help="A random chain of blur, resizing, sensor noise, JPEG and sharpening instead.",
+        ),
+    ] = False,
+    overwrite: OverwriteFolder = False,
+) -> int:
+    """Downsample images: y = (x ⊗ k)↓s + n, by MATLAB's bicubic unless a blur is given."""
+    from hatlib.imaging import degradation
+    from hatlib.imaging.io import load_image, save_image
+    from hatlib.imaging.real_world import real_world as random_chain
+
+    if real_world and (blur_sigma is not None or noise_sigma):
+        raise HatlibError(
+            "--real-world chooses blur and noise itself: leave out --blur-sigma and --noise-sigma"
+        )
+    kernel = None if blur_sigma is None else degradation.gaussian_kernel(blur_sigma)
+    images = Batch(source, target, overwrite)
+    images.made_by(
+        "degrade",
+        scale=scale,
+        blur_sigma=blur_sigma,
+        noise_sigma=noise_sigma,
+        seed=seed,
+        real_world=real_world,
+    )
+    for path, result in images:
+        with images.writing(path, result) as file:
+            hr = load_image(path, gray="keep")
+            check_sides(result, hr.shape[0] // scale, hr.shape[1] // scale)
+            if real_world:
+                lr = random_chain(hr, scale, seed)[0]
+            else:
+                lr = degradation.degrade(hr, kernel, scale, noise_sigma, seed)
+            save_image(file, lr)
+            images.note(hr, lr)
+    return images.finish()
+
+
+def upscale(
+    source: In,
+    target: Out,
+    model: Model,
+    scale: ModelScale = None,
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Side of the tiles in LR pixels, 0 for none.",
+            show_default="by size and memory",
+        ),
+    ] = None,
+    precision: Precision = "auto",
+    ensemble: Annotated[
+        bool,
+        typer.Option(
+            "--ensemble",
+            help="The mean over eight flips and transposes: a little better, eight times slower.",
+        ),
+    ] = False,
+    overwrite: OverwriteFolder = False,
+) -> int:
+    """Upscale images with a network; transparency, 16 bits and colour profile are kept."""
+    from hatlib.imaging import user_files
+    from hatlib.inference.precision import arithmetic
+    from hatlib.inference.upscale import enlarge_picture
+    from hatlib.system import devices
+
+    images = Batch(source, target, overwrite)
+    network = load_model(model, scale)
+    dtype = arithmetic(network, precision, devices.device())  # unsuitable ones are refused here
+    images.made_by(
+        "upscale",
+        weights=weights_of(model, network),
+        scale=network.scale,
+        precision=str(dtype),
+        tile=tile,
+        ensemble=ensemble,
+    )
+    no_bar = contextlib.nullcontext()
+    with no_bar if images.is_folder else console.counter(source.name) as progress:
+        for path, result in images:
+            with images.writing(path, result) as file:
+                picture = user_files.read_picture(path)
+                height, width = picture.pixels.shape[:2]
+                user_files.check_format(result, picture)
+                check_sides(result, height * network.scale, width * network.scale)
+                upscaled = enlarge_picture(
+                    network,
+                    picture,
+                    tile=tile,
+                    precision=precision,
+                    ensemble=ensemble,
+                    progress=progress,
+                )
+                user_files.write_picture(file, upscaled)
+                images.note(picture.pixels, upscaled.pixels)
+    return images.finish()
