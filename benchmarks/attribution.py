@@ -1,12 +1,11 @@
-"""How long an attribution map takes: steps of the path in batches, as `lam` chooses them, and one
-at a time.
+"""How long an attribution map takes, with the path's steps in batches and one at a time.
 
-    python -m benchmarks.attribution [--models hat-nano-x4 …] [--side 64] [--steps 50] [--rule right] [--rounds 3]
+    python -m benchmarks.attribution [--models hat-nano-x4 …] [--side 64] [--steps 50] [--rounds 3]
 
-The two take turns; times are medians. The error is what the map's sum lacks of what it has to be
-(`completeness`), as a share of that: 20 steps of the midpoint rule come closer than the paper's 50
-of the other, in less than half the time. A name that has no weights here stands for a network with
-random ones, whose time is the same.
+The two take turns; times are medians. The error is the difference between the map's sum and what it
+has to be (`completeness`), as a share of that: 20 steps of the midpoint rule come closer than the
+paper's 50 of the other, in less than half the time. A name whose weights are unavailable stands for
+a network with random ones, which takes the same time.
 """
 
 from __future__ import annotations
@@ -43,12 +42,14 @@ def measure(
     lr = imresize(builtin.builtin_image("facade-5")[: 4 * side, : 4 * side], 1 / 4)
     window = (model.scale * side // 2 - 8, model.scale * side // 2 - 8, 16)
     start = time.perf_counter()
-    found, wanted = attribution.lam(model, lr, window, steps, rule=rule, batch=batch).completeness
-    return time.perf_counter() - start, abs(found - wanted) / abs(wanted)
+    result = attribution.lam(model, lr, window, steps, rule=rule, batch=batch)
+    seconds = time.perf_counter() - start
+    attributed, change = result.completeness
+    return seconds, abs(attributed - change) / abs(change)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument(
         "--models", nargs="+", default=["rcan-nano-x4", "swinir-nano-x4", "hat-nano-x4"]
     )
@@ -59,19 +60,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rule", choices=attribution.RULES, default="right")
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args(arguments)
-    where = devices.device()
+    device = devices.device()
     print(
-        f"hatlib {hatlib.__version__}, torch {torch.__version__}, {where.type}, {torch.get_num_threads()} threads; "
-        f"LR {asked.side}×{asked.side}, {asked.steps} steps, rule {asked.rule}, medians of {asked.rounds}"
+        f"hatlib {hatlib.__version__}, torch {torch.__version__}, {device.type}, "
+        f"{torch.get_num_threads()} threads; LR {asked.side}×{asked.side}, {asked.steps} steps, "
+        f"rule {asked.rule}, medians of {asked.rounds}"
     )
     print(f"{'network':<18}{'in batches, s':>14}{'one at a time, s':>18}{'ratio':>8}{'error':>9}")
     for name in asked.models:
-        model = network(name).to(where)
+        model = network(name).to(device)
         times: dict[int | None, list[float]] = {None: [], 1: []}
         for _ in range(asked.rounds):
             for batch, measured in times.items():
-                taken, error = measure(model, asked.side, asked.steps, asked.rule, batch)
-                measured.append(taken)
+                seconds, error = measure(model, asked.side, asked.steps, asked.rule, batch)
+                measured.append(seconds)
         batched, single = (statistics.median(measured) for measured in times.values())
         print(
             f"{name:<18}{batched:14.2f}{single:18.2f}{single / batched:8.2f}{error:9.2%}",

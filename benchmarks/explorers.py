@@ -1,11 +1,10 @@
-"""Slider moved to picture changed, for every explorer with its own picture and network, against its
-budget.
+"""From slider to picture: milliseconds of every explorer's controls, against its budget.
 
-    python benchmarks/explorers.py [--only NAME…] [--json FILE]
+    python -m benchmarks.explorers [--only NAME…] [--json FILE]
 
-The time is that of setting a control's value in the kernel: the arithmetic, the PNG and handing it
-to the widget. What the browser adds is not in it. Budgets: 100 ms, 1 s where a network runs, 3 s
-for LAM.
+The time is that of setting a control's value in the kernel: the arithmetic, the PNG and passing it
+to the widget. What the browser adds is not in it. The budget is 100 ms, or 1 s where a network
+runs. Each explorer shows its own picture and network.
 """
 
 from __future__ import annotations
@@ -16,8 +15,11 @@ import os
 import platform
 import statistics
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from hatlib import HatlibError
 from hatlib.course import widgets
@@ -34,8 +36,8 @@ BUDGETS = {
 
 
 def values(control: Any, count: int = 7) -> list[Any]:
-    """Values to put a control through: evenly over a slider's range, or all options of a list, or
-    on and off."""
+    """Values to set a control to: evenly over a slider's range, all options of a list, or on and
+    off."""
     if hasattr(control, "options"):
         return [option[1] if isinstance(option, tuple) else option for option in control.options]
     if not hasattr(control, "max"):
@@ -61,33 +63,33 @@ def measure(control: Any, caption: Any) -> list[float]:
 
 
 def rows_of(name: str) -> list[dict[str, Any]]:
-    """A row for each control of an explorer, printed as it is measured."""
+    """One row per control of an explorer, printed as it is measured."""
     panel, _, caption = getattr(widgets, name)().children
     *controls, reset = panel.children
-    budget, rows = BUDGETS.get(name, QUICK), []
+    budget = BUDGETS.get(name, QUICK)
+    rows = []
     for control in controls:
         times = measure(control, caption)
         if not times:
             print(f"{name:<22}{control.description:<48} has one value only")
             continue
-        rows.append(
-            {
-                "explorer": name,
-                "control": control.description,
-                "median_ms": statistics.median(times),
-                "slowest_ms": max(times),
-                "budget_ms": budget,
-            }
-        )
-        print(
-            f"{name:<22}{control.description:<48}{rows[-1]['median_ms']:>10.0f}{max(times):>12.0f}{budget:>10}"
-        )
+        median = statistics.median(times)
+        row = {
+            "explorer": name,
+            "control": control.description,
+            "median_ms": median,
+            "slowest_ms": max(times),
+            "budget_ms": budget,
+        }
+        rows.append(row)
+        numbers = f"{median:>10.0f}{max(times):>12.0f}{budget:>10}"
+        print(f"{name:<22}{control.description:<48}{numbers}")
         reset.click()
     return rows
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument(
         "--only",
         nargs="+",
@@ -96,24 +98,23 @@ def main() -> None:
         metavar="NAME",
         help=", ".join(EXPLORERS),
     )
-    parser.add_argument("--json", help="also write the table to this file")
-    arguments = parser.parse_args()
-    import torch  # after hatlib, as in a notebook: hatlib says how its threads are to wait
-
+    parser.add_argument("--json", type=Path, help="also write the table to this file")
+    asked = parser.parse_args(arguments)
     print(
-        f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, {torch.get_num_threads()} threads"
+        f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, "
+        f"{torch.get_num_threads()} threads"
     )
     print(f"{'explorer':<22}{'control':<48}{'median ms':>10}{'slowest ms':>12}{'budget':>10}")
     rows = []
-    for name in arguments.only:
+    for name in asked.only:
         try:
             rows += rows_of(name)
-        except HatlibError as error:  # weights that are not at hand
+        except HatlibError as error:  # weights that are unavailable
             print(f"{name:<22}not measured: {error}")
     within = sum(row["median_ms"] <= row["budget_ms"] for row in rows)
     print(f"{within} of {len(rows)} controls redraw within their budget (median)")
-    if arguments.json:
-        atomic.write_text(Path(arguments.json), json.dumps(rows, indent=1) + "\n")
+    if asked.json:
+        atomic.write_text(asked.json, json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":

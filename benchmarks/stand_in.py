@@ -1,14 +1,14 @@
-"""The whole path of published weights where they are not at hand, with random numbers in their
-place.
+"""How long the authors' HAT would take on a whole set, where its weights are unavailable: random
+weights stand in for them.
 
-    python -m benchmarks.stand_in [--weights hat-x4-imagenet] [--data urban100] [--every 10] [--precision auto]
+    python -m benchmarks.stand_in [--weights hat-x4-imagenet] [--data urban100] [--every 10]
 
-Writes a file of HAT's full size in the published layout ({"params_ema": …}, with the index tables)
-to where the weights belong, has this process take its SHA-256 for the right one (any other refuses
-the file), and measures it as `hatlib reproduce` would measure the published file: reading,
-checking, all images, tables and strips. In the end the file is removed. What it tells is whether
-the path works and how long it takes; the PSNR of random weights says nothing. An interrupted run
-goes on, since the random numbers are always the same.
+Writes a file of HAT's full size in the authors' layout ({"params_ema": …}, with the index tables)
+to where the weights belong, and has this process take its SHA-256 for the right one (any other
+process refuses the file). Then it is measured as `hatlib reproduce` would measure the released
+file: reading, checking, all images, tables and strips. In the end the file is removed. This tells
+whether the whole path works and how long it takes; the PSNR of random weights says nothing. An
+interrupted run is resumed, since the random numbers are always the same.
 """
 
 from __future__ import annotations
@@ -20,36 +20,34 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from hatlib import HatlibError, models
-from hatlib.evaluation import reproduction
-from hatlib.system import atomic, devices, downloads, machine
-
-from hatlib.weights import catalogue  # isort: skip  # before torch
 import torch
 
+from hatlib import HatlibError, models
+from hatlib.evaluation import reproduction
 from hatlib.models import complexity
 from hatlib.models.hat import HAT
 from hatlib.models.window_attention import overlapping_position_index, relative_position_index
+from hatlib.system import atomic, devices, downloads, machine
+from hatlib.weights import catalogue
 
 
 def tensors(model: HAT) -> dict[str, torch.Tensor]:
-    """The network's state as the authors' files have it: with two tables of positions, negative
-    ones in the second."""
+    """The network's state as in the authors' files: with two tables of positions, the second of
+    which has negative ones."""
     window, side = model.config.window_size, model.config.overlap_side
     overlapping = overlapping_position_index(window, side)
+    # counted from the end of the bias table: −880 … 640
     from_the_end = overlapping - (window + side - 1) ** 2
-    overlapping = torch.where(
-        overlapping > window * (window + side), from_the_end, overlapping
-    )  # −880 … 640
+    overlapping = torch.where(overlapping > window * (window + side), from_the_end, overlapping)
     return {
-        "relative_position_index_SA": relative_position_index(window, window, window),
+        "relative_position_index_SA": relative_position_index(window),
         "relative_position_index_OCA": overlapping,
         **model.state_dict(),
     }
 
 
 def write(entry: catalogue.Weights, path: Path) -> int:
-    """Writes random weights of the entry's network in the published layout; gives the number of
+    """Writes random weights of the entry's network in the authors' layout; returns the number of
     parameters."""
     devices.seed_everything(0)
     model = models.create(entry.model, entry.scale)
@@ -62,8 +60,8 @@ def write(entry: catalogue.Weights, path: Path) -> int:
 
 @contextlib.contextmanager
 def in_place(name: str) -> Iterator[catalogue.Weights]:
-    """A stand-in where those weights belong, as long as the block runs; this process takes it for
-    the right file.
+    """A stand-in where those weights belong, while the block runs; this process takes it for the
+    right file.
 
     Raises:
         HatlibError: unknown weights, or a file is there already.
@@ -88,7 +86,7 @@ def in_place(name: str) -> Iterator[catalogue.Weights]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     own = [entry.name for entry in catalogue.CATALOGUE.values() if entry.model.startswith("hat")]
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition(":")[0])
     parser.add_argument("--weights", default="hat-x4-imagenet", choices=own)
     parser.add_argument("--data", default="urban100")
     parser.add_argument("--every", type=int, default=1, help="10: only each tenth image")
@@ -96,9 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("build/stand-in"))
     asked = parser.parse_args(arguments)
     with in_place(asked.weights) as entry:
-        print(
-            f"random weights in the place of {entry.name}: {entry.bytes / 1e6:.1f} MB, {machine.hardware()}"
-        )
+        size = f"{entry.bytes / 1e6:.1f} MB"
+        print(f"random weights in the place of {entry.name}: {size}, {machine.hardware()}")
         start = time.perf_counter()
         rows = reproduction.run(
             [entry.name],
@@ -111,8 +108,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         minutes = (time.perf_counter() - start) / 60
     row = rows[-1]
     print(
-        f"{row.data}: {row.images} images in {minutes:.1f} min, {row.seconds:.1f} s an image in the network "
-        f"({asked.precision}); tables and strips: {asked.out}"
+        f"{row.data}: {row.images} images in {minutes:.1f} min, {row.seconds:.1f} s per image in "
+        f"the network ({asked.precision}); tables and strips: {asked.out}"
     )
 
 

@@ -3,34 +3,22 @@ reproduce`."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from benchmarks import stand_in
 from hatlib import HatlibError
 from hatlib.cli import app
 from hatlib.data import builtin, datasets
 from hatlib.imaging import io
 from hatlib.system import downloads
 from hatlib.weights import catalogue, files
-from tests.helpers import ROOT
 
-FILE = ROOT / "benchmarks" / "stand_in.py"
 NAME = "hat-x4-imagenet"
-
-
-@pytest.fixture(scope="module")
-def stand_in() -> Any:
-    spec = importlib.util.spec_from_file_location("stand_in", FILE)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -45,11 +33,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_whole_path_with_a_file_of_full_size(
-    stand_in: Any,
-    photos: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     pairs, published = datasets.load(photos), catalogue.info(NAME)
     monkeypatch.setattr(
@@ -114,7 +98,7 @@ def test_the_whole_path_with_a_file_of_full_size(
 
 
 def test_the_command_measures_times_and_removes(
-    stand_in: Any, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stand_in.main(["--data", str(photos), "--every", "2", "--out", str(tmp_path / "out")])
     lines = capsys.readouterr().out.splitlines()
@@ -124,7 +108,7 @@ def test_the_command_measures_times_and_removes(
     assert [path.read_text(encoding="utf-8").count("\n") for path in rows] == [3]
 
 
-def test_a_file_that_is_there_is_left_alone(stand_in: Any, photos: Path) -> None:
+def test_a_file_that_is_there_is_left_alone(photos: Path) -> None:
     entry = catalogue.info(NAME)
     entry.path.parent.mkdir(parents=True)
     entry.path.write_bytes(b"mine")
@@ -138,7 +122,7 @@ def test_a_file_that_is_there_is_left_alone(stand_in: Any, photos: Path) -> None
     assert entry.path.read_bytes() == b"mine"
 
 
-def test_it_is_the_same_file_each_time(stand_in: Any, photos: Path, tmp_path: Path) -> None:
+def test_it_is_the_same_file_each_time(photos: Path, tmp_path: Path) -> None:
     found: list[str] = []
     for name in ("a.pth", "b.pth"):
         torch.manual_seed(len(found))
