@@ -70,7 +70,7 @@ def measure(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = command.parser(__doc__, OUT)
+    parser = command.options(__doc__, OUT)
     command.add_runs(parser)
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])

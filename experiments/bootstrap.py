@@ -58,7 +58,7 @@ def mean(values: np.ndarray, weights: np.ndarray | None = None) -> Interval:
 
 
 def difference(first: np.ndarray, second: np.ndarray) -> Interval:
-    """The mean of one sample less the mean of another, with its confidence interval.
+    """The mean of one sample minus the mean of another, with its confidence interval.
 
     Args:
         first, second: (n,) and (m,); both are drawn again, each by itself.

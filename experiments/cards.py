@@ -148,7 +148,7 @@ def figure(names: Sequence[str]) -> Any:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = command.parser(__doc__, OUT)
+    parser = command.options(__doc__, OUT)
     parser.add_argument("--sets", nargs="+", default=list(SETS))
     parser.add_argument(
         "--recorded", action="store_true", help="measure nothing: write the page from the table"

@@ -12,17 +12,17 @@ from hatlib import HatlibError
 from hatlib.system import paths
 
 
-def parser(doc: str | None, out: Path) -> argparse.ArgumentParser:
-    """The options that every command has.
+def options(doc: str | None, out: Path) -> argparse.ArgumentParser:
+    """A parser with the options that every command has.
 
     Args:
         doc: the module's docstring, whose first paragraph describes the command.
         out: the file that it writes, unless told otherwise.
     """
     description = (doc or "").partition("\n\n")[0]
-    made = argparse.ArgumentParser(description=" ".join(description.split()))
-    made.add_argument("--out", type=Path, default=out, help=f"where to write; default: {out.name}")
-    return made
+    parser = argparse.ArgumentParser(description=" ".join(description.split()))
+    parser.add_argument("--out", type=Path, default=out, help=f"instead of {out.name}")
+    return parser
 
 
 def add_runs(parser: argparse.ArgumentParser) -> None:

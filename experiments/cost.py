@@ -69,7 +69,7 @@ def measure(names: Sequence[str], side: int, rounds: int) -> pd.DataFrame:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = command.parser(__doc__, OUT)
+    parser = command.options(__doc__, OUT)
     parser.add_argument("--networks", nargs="+", default=["rcan", "swinir", "hat"])
     parser.add_argument("--side", type=int, default=64, help="of the LR image, a multiple of 16")
     parser.add_argument("--rounds", type=int, default=7)

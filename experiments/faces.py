@@ -449,7 +449,7 @@ def tuning_summary(table: pd.DataFrame) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = command.parser(__doc__, tables.RESULTS)
+    parser = command.options(__doc__, tables.RESULTS)
     command.add_runs(parser)
     parser.add_argument(
         "parts", nargs="*", default=["content", "tuning"], help="content, tuning, or both"

@@ -198,7 +198,7 @@ def figure(table: pd.DataFrame) -> Any:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = command.parser(__doc__, OUT)
+    parser = command.options(__doc__, OUT)
     parser.add_argument(
         "--models", nargs="+", default=[], help="weights by name; by default the nano networks"
     )

@@ -29,7 +29,7 @@ CROPS = {"facade-6": (96, 288, 96, 96), "cat": (60, 96, 96, 96)}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = command.parser(__doc__, OUT)
+    parser = command.options(__doc__, OUT)
     parser.add_argument("--steps", type=int, default=2000)
     asked = parser.parse_args(arguments)
     images = datasets.hr_images("t91") + datasets.hr_images("bsds500", limit=200)

@@ -143,7 +143,7 @@ def measure(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = command.parser(__doc__, OUT)
+    parser = command.options(__doc__, OUT)
     command.add_runs(parser)
     parser.add_argument(
         "--steps", type=int, required=True, help="of each way to train, all its stages together"

@@ -23,11 +23,11 @@ from hatlib.weights import catalogue, files
 
 OUT = tables.RESULTS / "reproduction.csv"
 KEY = ["data", "lr", "model", "image"]
-MADE = tuple(degradation.SHRINKS)
+METHODS = tuple(degradation.DOWNSAMPLERS)
 PLAN = (  # sets, each so-manyth image, ways to make LR
     (("urban100",), 1, ("matlab",)),
-    (("set5", "set14"), 1, (*MADE, "published")),
-    (("urban100",), 10, MADE),
+    (("set5", "set14"), 1, (*METHODS, "published")),
+    (("urban100",), 10, METHODS),
 )
 
 
@@ -44,7 +44,7 @@ def announced(items: Sequence[int], title: str) -> Sequence[int]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = command.parser(__doc__, OUT)
+    parser = command.options(__doc__, OUT)
     parser.add_argument(
         "--models", help="by default the course's own weights, and released ones that are here"
     )

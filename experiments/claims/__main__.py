@@ -13,7 +13,7 @@ from . import PAGE, claims, evaluate, page
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    asked = command.parser(__doc__, PAGE).parse_args(arguments)
+    asked = command.options(__doc__, PAGE).parse_args(arguments)
     rows = []
     for claim in claims():
         row = evaluate(claim)

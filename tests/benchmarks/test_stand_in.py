@@ -1,4 +1,4 @@
-"""A file in the published layout in the place of published weights: the whole path of `hatlib
+"""A file in the authors' layout stands in for released weights: the whole path of `hatlib
 reproduce`."""
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def test_the_whole_path_with_a_file_of_full_size(
     )
     out, table = tmp_path / "out", tmp_path / "table.json"
     with stand_in.in_place(NAME) as entry:
-        assert entry.path == published.path, "the file lies where the published one belongs"
+        assert entry.path == published.path, "the file lies where the released one belongs"
         assert abs(entry.bytes - published.bytes) < 0.01 * published.bytes
         content = torch.load(entry.path, weights_only=True)
         assert list(content) == ["params_ema"] and len(content["params_ema"]) == 864

@@ -4,22 +4,18 @@ as if it had not been."""
 from __future__ import annotations
 
 import csv
-import importlib.util
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
 from hatlib import HatlibError, models, plotting
 from hatlib.data import builtin, datasets
-from hatlib.evaluation import protocol, reproduction, results
+from hatlib.evaluation import protocol, reproduction
 from hatlib.imaging import io
 from hatlib.weights import files
-from tests.helpers import ROOT
 
 
 @pytest.fixture
@@ -247,70 +243,3 @@ def test_another_scale_is_refused(tmp_path: Path) -> None:
     files.save(models.create("srcnn", 2), tmp_path / "two.safetensors", "srcnn")
     with pytest.raises(HatlibError, match=r"two.safetensors enlarges ×2, and ×4 is measured"):
         reproduction.run([str(tmp_path / "two.safetensors")], ["builtin"], tmp_path / "out")
-
-
-# --- what is kept in the package ------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def command() -> Any:
-    """experiments/reproduce.py."""
-    spec = importlib.util.spec_from_file_location("reproduce", ROOT / "experiments/reproduce.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_recorded_table_grows_and_what_is_measured_anew_takes_the_place_of_the_old(
-    command: Any, photos: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(command, "PLAN", (((str(photos), "set5"), 1, ("matlab", "torch")),))
-    out = tmp_path / "table.csv"
-
-    def record(models: str) -> pd.DataFrame:
-        command.main(
-            [
-                "--models",
-                models,
-                "--data",
-                str(photos),
-                "--folder",
-                str(tmp_path / "run"),
-                "--out",
-                str(out),
-            ]
-        )
-        return pd.read_csv(out)
-
-    first = record("bicubic")
-    assert list(first.columns) == ["data", "lr", "image", "model", "weights", "psnr", "ssim"]
-    assert list(first.lr) == 3 * ["matlab"] + 3 * ["torch"] and list(first.image) == 2 * [
-        "cat",
-        "coffee",
-        "rocket",
-    ]
-    both = record(str(weights))
-    assert len(both) == 12 and both[both.model == "bicubic"].psnr.tolist() == first.psnr.tolist()
-    io.save_image(photos / "cat.png", builtin.builtin_image("cat")[50:98, 100:164])
-    again = record("bicubic")
-    assert len(again) == 12 and (again.psnr != both.psnr).sum() == 2, (
-        "bicubic's two rows of the cat, and no other"
-    )
-
-
-def test_what_is_recorded_is_the_whole_set_and_the_weights_that_are_in_the_package() -> None:
-    table = results.table("reproduction")
-    whole = table[(table.data == "Urban100") & (table.lr == "matlab")]
-    assert (
-        set(whole.model) >= {"bicubic", *files.trained()}
-        and (whole.groupby("model").size() == 100).all()
-    )
-    assert whole[whole.model == "bicubic"].psnr.mean() == pytest.approx(23.14, abs=0.005)
-    for name in files.trained():
-        (found,) = table[table.model == name].weights.unique()
-        assert found == f"sha256:{files.fingerprint(files.load(name))[:8]}", f"measure {name} again"
-    measured = results.table("trained").query("data == 'urban100'").set_index("name").psnr
-    assert whole.groupby("model").psnr.mean()[measured.index].to_numpy() == pytest.approx(
-        measured.to_numpy(), abs=1e-3
-    )

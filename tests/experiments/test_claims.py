@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -12,21 +13,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from experiments import claims
+from experiments.claims import frame, sources
 from hatlib.errors import HatlibError
 from tests.helpers import ROOT
 from tests.helpers.links import LINK, NOTEBOOKS, mistakes
 
-ledger: Any = import_module("experiments.claims")
-frame: Any = import_module("experiments.claims.frame")
-sources: Any = import_module("experiments.claims.sources")
 HOLDS, CORRECTED, FAILS, NOT_HERE = frame.HOLDS, frame.CORRECTED, frame.FAILS, frame.NOT_HERE
-KEYS = [one.key for one in ledger.claims()]
+KEYS = [one.key for one in claims.claims()]
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e-\d+)?")
 
 
 @pytest.fixture(scope="session")
 def rows() -> dict[str, Any]:
-    return {one.key: ledger.evaluate(one) for one in ledger.claims()}
+    return {one.key: claims.evaluate(one) for one in claims.claims()}
 
 
 def stored() -> str:
@@ -66,7 +66,7 @@ def close(a: str, b: str, percentage: bool) -> bool:
 
 
 def test_the_page_is_what_the_command_writes(rows: dict[str, Any]) -> None:
-    found = differences(stored(), ledger.page(list(rows.values())))
+    found = differences(stored(), claims.page(list(rows.values())))
     assert not found, "run python -m experiments.claims again:\n" + "\n".join(found)
 
 
@@ -210,14 +210,14 @@ def test_other_numbers_would_change_the_verdict(key: str, rows: dict[str, Any]) 
 
 
 def claim(key: str) -> Any:
-    return next(one for one in ledger.claims() if one.key == key)
+    return next(one for one in claims.claims() if one.key == key)
 
 
 def with_table(monkeypatch: pytest.MonkeyPatch, key: str, table: pd.DataFrame) -> Any:
     """The row of a claim if that were what is recorded."""
     module = import_module(claim(key).measure.__module__)
     monkeypatch.setattr(module, "table", lambda name: table)
-    return ledger.evaluate(claim(key))
+    return claims.evaluate(claim(key))
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_pretraining_has_to_be_ahead_of_both_with_every_seed(
 @pytest.mark.parametrize(
     ("psnr", "wanted"), [(28.36, HOLDS), (28.30, CORRECTED), (27.0, FAILS), (None, NOT_HERE)]
 )
-def test_urban100_needs_the_published_weights(
+def test_urban100_needs_the_released_weights(
     psnr: float | None, wanted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = [("matlab", "hat-nano-x4", 25.15)]
@@ -332,7 +332,7 @@ def test_what_is_not_recorded_says_so() -> None:
         return {"x": float(sources.table("no-such-table").x[0])}
 
     one = frame.Claim("key", "where", "words", "holds if", "{x}", lambda n: HOLDS, measure)
-    row = ledger.evaluate(one)
+    row = claims.evaluate(one)
     assert row.verdict == frame.NOT_YET and "no-such-table.csv" in row.text
 
 
@@ -345,10 +345,10 @@ def test_a_remark_is_printed_with_its_verdict_only() -> None:
             "holds if",
             "{x} dB",
             lambda n: frame.graded(n.x > 0),
-            lambda x=x: {"x": x},
+            partial(dict, x=x),
             remarks={FAILS: "Lower"},
         )
-        assert ledger.evaluate(one).text == text
+        assert claims.evaluate(one).text == text
 
 
 def test_links_are_made_of_headings_that_exist() -> None:
@@ -364,10 +364,10 @@ def test_links_are_made_of_headings_that_exist() -> None:
 def test_a_bar_in_a_cell_is_refused() -> None:
     one = frame.Claim("key", "where", "a | b", "holds if", "x", lambda n: HOLDS, dict)
     with pytest.raises(HatlibError, match="bar"):
-        frame.page([ledger.evaluate(one)])
+        frame.page([claims.evaluate(one)])
 
 
-def test_published_values_are_unique_or_refused() -> None:
+def test_reported_values_are_unique_or_refused() -> None:
     assert sources.value("HAT", "Set5", "DF2K") == 33.04
     with pytest.raises(HatlibError, match="SwinIR-M"):
         sources.value("SwinIR-M", "Set5")  # trained on DIV2K and on DF2K

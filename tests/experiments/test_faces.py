@@ -78,7 +78,7 @@ def test_detail_is_the_length_of_the_gradient():
     )  # in [0, 1], 5/300 a pixel
     assert faces.detail(slope) == pytest.approx(
         5 / 300 * 219
-    )  # luma of white less that of black is 219
+    )  # luma of white minus that of black is 219
 
 
 def test_regions_are_measured_by_themselves():

@@ -94,7 +94,7 @@ def test_a_stage_begins_with_the_weights_of_the_one_before(small, tmp_path, monk
         )
         assert not torch.equal(
             runs[stage].ema_model.conv_first.weight, weights["conv_first.weight"]
-        ), "it has to go on"
+        ), "the stage has to be trained"
     again = small.train("x2-x4", 0, 12, tmp_path / "again").ema_model.state_dict()
     assert all(
         torch.equal(value, again[key])
