@@ -240,8 +240,8 @@ def best_on_both(a: np.ndarray, b: np.ndarray) -> float:
 
     a, b: float arrays of one shape, in grey levels of 0–255.
     """
-    apart = np.sqrt(((a - b) ** 2).mean())
-    return float(20 * np.log10(255 / (apart / 2)))
+    distance = np.sqrt(((a - b) ** 2).mean())
+    return float(20 * np.log10(255 / (distance / 2)))
 
 
 @exercise("11.5", "Two truths, one answer", difficulty=3, minutes=12, solution=best_on_both)

@@ -1,4 +1,4 @@
-"""Notebook 09: what stands around a network while it learns."""
+"""Notebook 09: everything around a network while it trains."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def follow(average: torch.Tensor, weights: torch.Tensor, step: int, decay: float
         decay: d, what stays of the old average; in early steps no more than
             (1 + step) / (10 + step).
     """
-    kept = min(decay, (1 + step) / (10 + step))
-    return kept * average + (1 - kept) * weights
+    share = min(decay, (1 + step) / (10 + step))
+    return share * average + (1 - share) * weights
 
 
 @exercise("09.2", "An average that does not lag", difficulty=2, minutes=10, solution=follow)
