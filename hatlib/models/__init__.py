@@ -11,17 +11,19 @@ from typing import Any
 import torch
 
 from hatlib.errors import HatlibError, unknown
-from hatlib.models import drct, hat, rcan, swinir
+from hatlib.models import dat, drct, hat, rcan, swinir
+from hatlib.models.dat import DAT
 from hatlib.models.drct import DRCT
 from hatlib.models.hat import HAT
 from hatlib.models.interpolation import Bicubic, Nearest
+from hatlib.models.layers import set_fused
 from hatlib.models.network import Network, Padding
 from hatlib.models.rcan import RCAN
 from hatlib.models.srcnn import SRCNN
 from hatlib.models.swinir import SwinIR
-from hatlib.system import devices
 
 __all__ = [
+    "DAT",
     "DRCT",
     "HAT",
     "RCAN",
@@ -33,6 +35,7 @@ __all__ = [
     "copy_weights",
     "create",
     "names",
+    "set_fused",
 ]
 
 SCALES = (2, 3, 4)
@@ -48,11 +51,10 @@ CONFIGURED: dict[str, tuple[Callable[..., Network], Any]] = {
         (SwinIR, swinir.PRESETS),
         (HAT, hat.PRESETS),
         (DRCT, drct.PRESETS),
+        (DAT, dat.PRESETS),
     )
     for name, config in presets.items()
 }
-
-devices.keep_memory()
 
 
 def names() -> list[str]:

@@ -14,14 +14,14 @@ import torch
 from torch import nn
 
 from hatlib.errors import HatlibError
+from hatlib.models import fast
+from hatlib.models.initialisation import init_as_bilinear, init_linear
 from hatlib.models.layers import (
+    ColourConv,
     DropPath,
-    add_pixelwise,
+    channels_first,
     conv3x3,
-    enlarge_by_strips,
     image_layout,
-    on_tokens,
-    start_as_enlargement,
     token_layout,
     upsampler,
 )
@@ -43,7 +43,8 @@ class SwinIRConfig:
     mlp_ratio: float = 2.0  # hidden channels of the MLP / C; Swin has 4
     upsampler: str = "pixelshuffle"  # "pixelshuffledirect" makes the lightweight networks light
     drop_path_rate: float = 0.1  # in the last block; rises linearly from 0 in the first
-    shifted: bool = True  # the published code leaves the shift out, unsaid, if trained with img_size ≤ window_size
+    # the released code leaves the shift out, unsaid, if trained with img_size ≤ window_size
+    shifted: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "depths", tuple(self.depths))  # a list from a JSON file is as good
@@ -91,6 +92,8 @@ class SwinBlock(nn.Module):
         drop_path: rate of stochastic depth.
     """
 
+    fused = True  # whether the MLP goes through strips of rows: see `hatlib.models.set_fused`
+
     def __init__(
         self, channels: int, heads: int, window: int, shift: int, mlp_ratio: float, drop_path: float
     ):
@@ -104,10 +107,13 @@ class SwinBlock(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, H, W, C) → the same shape."""
         x = x + self.mix(self.norm1(x))
-        return x + self.drop_path(self.feed(x)) if self.training else add_pixelwise(x, self.feed)
+        # stochastic depth leaves out whole images, so in training nothing goes through strips
+        if self.fused and not self.training:
+            return fast.add_by_rows(x, self.feed_forward)
+        return x + self.drop_path(self.feed_forward(x))
 
-    def feed(self, x: torch.Tensor) -> torch.Tensor:
-        """What looks at each pixel by itself."""
+    def feed_forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The MLP's branch, which sees each pixel by itself. (N, H, W, C) → the same shape."""
         return self.mlp(self.norm2(x))
 
     def mix(self, x: torch.Tensor) -> torch.Tensor:
@@ -139,7 +145,7 @@ class ResidualGroup(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, H, W, C) → the same shape."""
-        return x + on_tokens(self.conv, self.residual_group(x))
+        return x + channels_first(self.conv, self.residual_group(x))
 
 
 class WindowNetwork(ColourNetwork):
@@ -149,29 +155,33 @@ class WindowNetwork(ColourNetwork):
     A subclass says what a group is.
 
     Args:
-        scale: enlargement.
+        scale: of the upsampling, s.
         config: of the subclass's kind.
     """
 
+    fused = True  # whether the reconstruction goes through strips: see `hatlib.models.set_fused`
+
     def __init__(self, scale: int, config: SwinIRConfig):
         super().__init__()
-        self.scale, self.config = scale, config
+        self.scale = scale
+        self.config = config
         self.padding = Padding(config.window_size)
         self.halo = -(-HALO // config.window_size) * config.window_size
         channels = config.embed_dim
         self.conv_first = conv3x3(3, channels)
         self.patch_embed = nn.ModuleDict({"norm": nn.LayerNorm(channels)})
-        self.layers = nn.ModuleList(self.group(rates) for rates in drop_path_rates(config))
+        rates = drop_path_rates(config.depths, config.drop_path_rate)
+        self.layers = nn.ModuleList(self.group(of_group) for of_group in rates)
         self.norm = nn.LayerNorm(channels)
         self.conv_after_body = conv3x3(channels, channels)
         self.direct = config.upsampler == "pixelshuffledirect"
         if not self.direct:
             self.conv_before_upsample = nn.Sequential(conv3x3(channels, FEATURES), nn.LeakyReLU())
-            self.conv_last = conv3x3(FEATURES, 3)
+            self.conv_last = ColourConv(FEATURES, 3, 3, padding=1)
         self.upsample = upsampler(config.upsampler, scale, channels if self.direct else FEATURES)
-        self.apply(start_linear_layers)
+        self.apply(init_linear)
         if self.direct:
-            start_as_enlargement(self.conv_first, self.conv_after_body, self.upsample[0], scale)
+            init_as_bilinear(self.conv_first, self.conv_after_body, self.upsample[0], scale)
 
     def group(self, rates: Sequence[float]) -> nn.Module:
         """A group (N, H, W, C) → (N, H, W, C) with as many blocks as there are rates of stochastic
@@ -181,14 +191,17 @@ class WindowNetwork(ColourNetwork):
     def enlarge(self, rgb: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W), multiples of the window → (N, 3, s·H, s·W)."""
         mean = rgb.new_tensor(RGB_MEAN)[:, None, None]
-        shallow = self.conv_first(
-            (rgb - mean).contiguous(memory_format=torch.channels_last)
-        )  # (N, C, H, W)
-        x = self.patch_embed["norm"](token_layout(shallow))  # (N, H, W, C) from here on
+        centred = (rgb - mean).contiguous(memory_format=torch.channels_last)
+        shallow = self.conv_first(centred)  # (N, C, H, W)
+        # tokens from here on: (N, H, W, C)
+        x = self.patch_embed["norm"](token_layout(shallow))
         for layer in self.layers:
             x = layer(x)
         deep = self.conv_after_body(image_layout(self.norm(x)))  # (N, C, H, W)
-        return enlarge_by_strips(self.reconstruct, deep + shallow, self.scale) + mean
+        features = deep + shallow
+        if self.fused:
+            return fast.upsample_by_rows(self.reconstruct, features, self.scale) + mean
+        return self.reconstruct(features) + mean
 
     def reconstruct(self, features: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) → RGB less its mean (N, 3, s·H, s·W)."""
@@ -197,20 +210,12 @@ class WindowNetwork(ColourNetwork):
         return self.conv_last(self.upsample(self.conv_before_upsample(features)))
 
 
-def drop_path_rates(config: SwinIRConfig) -> list[list[float]]:
-    """Rates of stochastic depth, a list for each group: linear from 0 in the first block to the
-    rate in the last."""
-    total = sum(config.depths)
-    rates = iter(config.drop_path_rate * i / max(1, total - 1) for i in range(total))
-    return [[next(rates) for _ in range(depth)] for depth in config.depths]
-
-
-def start_linear_layers(module: nn.Module) -> None:
-    """Normal weights cut at two units, zero biases, as in Swin; convolutions keep torch's
-    default."""
-    if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
-        nn.init.zeros_(module.bias)
+def drop_path_rates(depths: Sequence[int], last: float) -> list[list[float]]:
+    """Rates of stochastic depth, a list for each group: linear from 0 in the first block to `last`
+    in the last."""
+    total = sum(depths)
+    rates = iter(last * i / max(1, total - 1) for i in range(total))
+    return [[next(rates) for _ in range(depth)] for depth in depths]
 
 
 class SwinIR(WindowNetwork):

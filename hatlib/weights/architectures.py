@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from hatlib.errors import HatlibError
+from hatlib.models.dat import DAT, DATConfig, offset_index, shift_mask, window_offsets
 from hatlib.models.drct import DRCT, DRCTConfig
 from hatlib.models.hat import HAT, HATConfig
 from hatlib.models.network import Network
@@ -35,6 +36,9 @@ BUFFERS = (
     "relative_position_index_SA",
     "relative_position_index_OCA",
     "attn_mask",
+    "attn_mask_0",  # DAT has two orientations of windows
+    "attn_mask_1",
+    "rpe_biases",
 )
 
 
@@ -51,6 +55,7 @@ def recognise(tensors: Tensors) -> tuple[type[Network], int, Any]:
         HatlibError: a network that we do not have, or a tensor missing from which its size is read.
     """
     kinds: list[tuple[str, type[Network], Callable[[Tensors], Any]]] = [
+        (r"\.spatial_interaction\.", DAT, dat_config),
         (r"\.swin1\.", DRCT, drct_config),
         (r"\.overlap_attn\.", HAT, hat_config),
         (r"\.residual_group\.blocks\.", SwinIR, swinir_config),
@@ -63,7 +68,7 @@ def recognise(tensors: Tensors) -> tuple[type[Network], int, Any]:
                 raise HatlibError(f"it enlarges ×{scale}; hatlib's networks know 2, 3, 4")
             return network, scale, config
     raise HatlibError(
-        f"its tensors ({', '.join(list(tensors)[:3])} …) are not those of RCAN, SwinIR, HAT or DRCT"
+        f"its tensors ({', '.join(list(tensors)[:3])} …) are not those of RCAN, SwinIR, HAT, DRCT or DAT"
     )
 
 
@@ -163,6 +168,27 @@ def drct_config(tensors: Tensors) -> DRCTConfig:
     )
 
 
+def dat_config(tensors: Tensors) -> DATConfig:
+    channels = shape(tensors, "conv_first.weight")[0]
+    groups = count(tensors, r"layers\.(\d+)\.")
+    # no weight tells the sides of the windows; a table beside the weights begins with (1 − height,
+    # 1 − width)
+    table = "layers.0.blocks.0.attn.attns.0.rpe_biases"
+    shape(tensors, table)
+    height, width = (1 - int(offset) for offset in tensors[table][0])
+    return DATConfig(
+        embed_dim=channels,
+        depths=tuple(count(tensors, rf"layers\.{i}\.blocks\.(\d+)\.") for i in range(groups)),
+        num_heads=shape(tensors, "layers.0.blocks.1.attn.temperature")[0],
+        split_size=(height, width),
+        expansion_factor=shape(tensors, "layers.0.blocks.0.ffn.fc1.weight")[0] / channels,
+        resi_connection="3conv" if "layers.0.conv.0.weight" in tensors else "1conv",
+        upsampler=(
+            "pixelshuffle" if "conv_before_upsample.0.weight" in tensors else "pixelshuffledirect"
+        ),
+    )
+
+
 def rcan_config(tensors: Tensors) -> RCANConfig:
     features = shape(tensors, "head.0.weight")[0]
     return RCANConfig(
@@ -211,6 +237,9 @@ def check_weights(model: Network, weights: Tensors) -> None:
 def check_buffers(config: Any, buffers: Tensors) -> None:
     """Raises HatlibError unless the stored tables say what ours do: otherwise we would compute
     something else."""
+    if isinstance(config, DATConfig):
+        check_dat_buffers(config, buffers)
+        return
     for key, stored in buffers.items():
         window, name = config.window_size, key.rpartition(".")[2]
         if name == "attn_mask":
@@ -220,7 +249,7 @@ def check_buffers(config: Any, buffers: Tensors) -> None:
             own = (
                 overlapping_position_index(window, config.overlap_side)
                 if overlapping
-                else relative_position_index(window, window, window)
+                else relative_position_index(window)
             )
             rows = (window + config.overlap_side - 1 if overlapping else 2 * window - 1) ** 2
             good = stored.shape == own.shape and bool(((stored.long() - own) % rows == 0).all())
@@ -229,6 +258,41 @@ def check_buffers(config: Any, buffers: Tensors) -> None:
                 f"its {key} {tuple(stored.shape)} is not that of windows of {window}×{window}: "
                 "the weights are from a network that computes something else"
             )
+
+
+def check_dat_buffers(config: DATConfig, buffers: Tensors) -> None:
+    """The same for DAT, whose windows have two sides and two orientations."""
+    wide = config.split_size
+    for key, stored in buffers.items():
+        name = key.rpartition(".")[2]
+        window = (wide[1], wide[0]) if ".attns.1." in key or name.endswith("_1") else wide
+        own = window_offsets(window, "cpu")
+        if name == "relative_position_index":
+            own = offset_index(window, "cpu")
+        elif name.startswith("attn_mask"):
+            own = dat_mask(window, len(stored))
+        if stored.shape != own.shape or not torch.equal(stored.to(own.dtype), own):
+            raise HatlibError(
+                f"its {key} {tuple(stored.shape)} is not that of windows of {window[0]}×{window[1]}: "
+                "the weights are from a network that computes something else"
+            )
+
+
+def dat_mask(window: tuple[int, int], windows: int) -> torch.Tensor:
+    """The mask of a square map of so many windows: (windows, T, T); a file's is for the size of
+    its training images."""
+    height, width = window
+    side = math.isqrt(windows * height * width)
+    rows = side // height
+    columns = side // width
+    shift = (height // 2, width // 2)
+    return torch.stack(
+        [
+            shift_mask(window, shift, row == rows - 1, column == columns - 1, "cpu")
+            for row in range(rows)
+            for column in range(columns)
+        ]
+    )
 
 
 def masks(windows: int, window: int) -> list[torch.Tensor]:

@@ -182,10 +182,13 @@ def _load_file(path: Path, options: dict[str, Any]) -> models.Network:
         raise HatlibError(f"{path} does not fit: {error}") from None
     # copied into memory of torch's own: results depend in the last bit on where in memory a matrix
     # begins
-    model.load_state_dict(
-        {key: value.to(torch.float32, copy=True) for key, value in state.items()}, assign=True
-    )
+    model.load_state_dict({key: own_copy(value) for key, value in state.items()}, assign=True)
     return model.eval()
+
+
+def own_copy(value: torch.Tensor) -> torch.Tensor:
+    """A copy in float32; counts, such as those of batches in a batch norm, stay whole numbers."""
+    return value.to(torch.float32, copy=True) if value.is_floating_point() else value.clone()
 
 
 def _empty(make: Callable[..., models.Network], *args: Any, **options: Any) -> models.Network:

@@ -63,8 +63,8 @@ def create(architecture: str, config: dict[str, Any], **overrides: Any) -> model
     name = architecture.lower()
     options = {key: config[key] for key in models.options(name) if key in config}
     options["num_heads"] = config["num_heads"][0]
-    if "gc" in config:
-        options["growth"] = config["gc"]
+    renamed = {"gc": "growth", "depth": "depths"}  # DRCT's and DAT's words for what we have
+    options |= {ours: config[theirs] for theirs, ours in renamed.items() if theirs in config}
     return models.create(name, config["upscale"], **{**options, **overrides})
 
 
@@ -77,7 +77,8 @@ def manifests() -> dict[str, tuple[str, int, dict[str, Any], dict[str, tuple[int
         shapes = {}
         for line in lines:
             pattern, shape = line.split()
-            shapes.update({key: tuple(map(int, shape.split("x"))) for key in expand(pattern)})
+            sides = () if shape == "-" else tuple(map(int, shape.split("x")))  # - is a number
+            shapes.update(dict.fromkeys(expand(pattern), sides))
         found[name.rstrip("]")] = (architecture, int(parameters), json.loads(config), shapes)
     return found
 
