@@ -1,7 +1,7 @@
 """Results of experiments that take hours: small tables, kept in the package beside this file.
 
-Each is written by a command of its own, `python -m benchmarks.NAME`, which goes on where it
-stopped.
+Each is written by an experiment, `python -m experiments.NAME`, which can be interrupted and
+resumed; `experiments/__init__.py` lists them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def names() -> list[str]:
 
 
 def table(name: str) -> pd.DataFrame:
-    """A table by the name of its experiment, a row a run.
+    """A table by its name, one row per run, image or network.
 
     Raises:
         HatlibError: nothing of that name has been recorded.
