@@ -29,7 +29,7 @@ PHOTOS = ("facade-7", "cat", "coffee")  # a façade, fine hair, smooth surfaces
     "information”",
     test="the receptive field, by the gradient of 4×4 SR pixels with respect to LR: how far it "
     "reaches, and within how many LR pixels 99 % of its energy lie (`rcan-nano` and "
-    "`swinir-nano`, three built-in pictures).  Holds if it does not reach 16 pixels; with a "
+    "`swinir-nano`, three built-in pictures). Holds if it does not reach 16 pixels; with a "
     "correction if it does and 99 % lie within 8",
     found="in a crop of 72×72 it reaches {rcan_reach} (RCAN) and {swinir_reach} pixels (SwinIR); "
     "99 % lie within {rcan} and {swinir}",

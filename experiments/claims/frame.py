@@ -3,11 +3,11 @@
 A claim is declared by a decorator on the function that measures it:
 
     @claim("ssim-range", "Introduction", "SSIM is “measured from 0 to 1”", test="SSIM of stripes and
-           of the same stripes turned over; holds if it is not below 0", found="{lowest:+.2f}",
+           of the same stripes inverted; holds if it is not below 0", found="{lowest:+.2f}",
            judge=lambda n: graded(n.lowest >= 0), shown=["02 SSIM below zero"])
     def ssim_range() -> Numbers:
         ...
-        return {"lowest": metrics.ssim(turned, stripes)}
+        return {"lowest": metrics.ssim(inverted, stripes)}
 
 Nothing that depends on a measurement is typed: the verdict comes from `judge`, the numbers from
 `measure`, and a remark is given for a verdict and printed with no other.

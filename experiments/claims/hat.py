@@ -149,8 +149,8 @@ def three_attentions() -> Numbers:
     HAT_WHY,
     "HAT “improves the ability of sliding window transformers to perform cross-window "
     "information interaction”",
-    test="square of tokens on which one token depends after one attention: SwinIR's, HAT's, and "
-    "HAT's overlapping one. Holds if the last one is larger than its window",
+    test="receptive field of one token (a square of tokens) after one attention: SwinIR's, HAT's, "
+    "and HAT's overlapping one. Holds if the last one is larger than its window",
     found="{swinir}×{swinir}, {hat}×{hat} and {ocab}×{ocab}",
     judge=lambda n: graded(n.ocab > n.hat),
     shown=["08 OCAB: keys from windows that overlap"],
@@ -386,8 +386,8 @@ def learnable() -> Numbers:
     "cyclic-shift",
     BLOCK,
     "“cyclic shift to improve information flow across windows”",
-    test="square of tokens on which one token depends after two HABs (windows of 16, the second "
-    "one shifted by 8), with the CABs taken out. Holds if it is larger than one window",
+    test="receptive field of one token (a square of tokens) after two HABs (windows of 16, the "
+    "second one shifted by 8), with the CABs taken out. Holds if it is larger than one window",
     found="{shifted}×{shifted}; without the shift {plain}×{plain}",
     judge=lambda n: graded(n.shifted > n.plain == 16),
     shown=["08 A shift that is silently 0", "05 Shifted windows"],

@@ -117,9 +117,9 @@ def _power(picture: torch.Tensor) -> np.ndarray:
     SWINIR,
     "layers “operate on non-overlapping local windows”; a “shifted window mechanism … allows for "
     "cross-window interaction”",
-    test="square of tokens on which one token depends after two layers with windows of 8, with "
-    "the second one shifted and not. Holds if it is one window without the shift, and larger with "
-    "it",
+    test="receptive field of one token (a square of tokens) after two layers with windows of 8, "
+    "with the second one shifted and not. Holds if it is one window without the shift, and larger "
+    "with it",
     found="{plain}×{plain} without, {shifted}×{shifted} with the shift, {four}×{four} after four "
     "layers",
     judge=lambda n: graded(n.plain == 8 < n.shifted),
@@ -144,10 +144,10 @@ def _layers(shifts: Sequence[int]) -> nn.Module:
     "residual",
     SWINIR,
     "“residual connections … help stabilize training and gradients”",
-    test="32 convolutions as torch starts them, in a row and in residual blocks of two: gradient "
-    "of the first layer's weights over that of the last one's. Holds if it is under 10⁻⁶ in a row "
-    "and over 10⁻² with the sums",
-    found="{plain:.0e} in a row, {residual:.1f} in residual blocks",
+    test="32 convolutions with torch's initialisation, in sequence and in residual blocks of two: "
+    "norm of the gradient of the first layer's weights over that of the last one's. Holds if it "
+    "vanishes in sequence (under 10⁻⁶) and is over 10⁻² with residual connections",
+    found="{plain:.0e} in sequence, {residual:.1f} in residual blocks",
     judge=lambda n: graded(n.plain < 1e-6 and n.residual > 1e-2, n.plain < n.residual),
     shown=["04 The residual block"],
 )
