@@ -1,9 +1,10 @@
 """Training speed: our loop and networks against the usual way, in patches a second.
 
-    python benchmarks/throughput.py [--networks swinir-nano hat-nano] [--steps 10] [--rounds 3] [--json FILE]
+    python benchmarks/throughput.py [--networks swinir-nano hat-nano] [--steps 10] [--rounds 3]
+        [--json FILE]
 
 The usual way: HR and LR files decoded by a DataLoader with two workers, cropped and flipped there,
-and the published arithmetic computed step by step (`plain.py`), float32. Ours:
+and the readable arithmetic (`fused=False`: step by step as the papers have it), float32. Ours:
 `hatlib.training.loop.fit` as it is, in float32 and in the precision that it chooses. Same network,
 patch, batch, loss and optimiser. Each measurement has its own process, the usual way with the
 system's own settings and ours with hatlib's; the cases take turns, so that whatever else the
@@ -25,17 +26,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import hatlib  # before torch: settles how waiting threads wait  # isort: skip
+import hatlib
+from hatlib.system import devices  # isort: skip
+
+devices.prepare_cpu()  # before torch is imported
+
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from benchmarks.plain import ENVIRONMENT, Plain
+from benchmarks.speed import ENVIRONMENT
 from hatlib import models
 from hatlib.imaging.convert import crop_to_multiple
 from hatlib.imaging.io import load_image, save_image
 from hatlib.imaging.resize import imresize
-from hatlib.models.swinir import WindowNetwork
 from hatlib.system import atomic
 from hatlib.system.devices import device
 from hatlib.system.machine import hardware
@@ -57,7 +61,7 @@ class Files(Dataset):
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         path = self.paths[index % len(self.paths)]
         hr, lr = load_image(path), load_image(path.with_name(path.name.replace("_hr", "_lr")))
-        p, s = self.recipe.patch, self.recipe.scale
+        p, s = self.recipe.patch_size, self.recipe.scale
         y, x = (int(np.random.randint(side - p + 1)) for side in lr.shape[:2])
         pair = lr[y : y + p, x : x + p], hr[y * s : (y + p) * s, x * s : (x + p) * s]
         if np.random.rand() < 0.5:
@@ -73,11 +77,11 @@ def usual(recipe: recipes.Recipe, steps: int) -> tuple[float, float | None]:
     """Trains for some steps the usual way; seconds, and nothing about the share that was not
     arithmetic."""
     network = models.create(recipe.model, recipe.scale).train().to(device())
-    plain: Any = Plain(network) if isinstance(network, WindowNetwork) else network
+    models.set_fused(network, False)
     optimiser = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
 
     def step(lr: torch.Tensor, hr: torch.Tensor) -> None:
-        loss = (plain(lr.to(device())) - hr.to(device())).abs().mean()
+        loss = (network(lr.to(device())) - hr.to(device())).abs().mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -86,7 +90,7 @@ def usual(recipe: recipes.Recipe, steps: int) -> tuple[float, float | None]:
     with photographs(photos()) as folder:
         loader = iter(
             DataLoader(
-                Files(folder, recipe, 10**6), recipe.batch, shuffle=True, num_workers=WORKERS
+                Files(folder, recipe, 10**6), recipe.batch_size, shuffle=True, num_workers=WORKERS
             )
         )
         for _ in range(WARM_UP):
@@ -98,10 +102,10 @@ def usual(recipe: recipes.Recipe, steps: int) -> tuple[float, float | None]:
 
 
 def ours(recipe: recipes.Recipe, steps: int) -> tuple[float, float | None]:
-    """The same with `training.fit`, and the share of time that was not arithmetic."""
+    """The same with `hatlib.fit`, and the share of time that was not arithmetic."""
     ends: list[float] = []
     done = loop.fit(
-        recipe, photos(), progress=False, listeners=[lambda run: ends.append(time.perf_counter())]
+        recipe, photos(), progress=False, callbacks=[lambda run: ends.append(time.perf_counter())]
     )
     return ends[-1] - ends[-1 - steps], done.waiting / done.seconds
 
@@ -111,7 +115,7 @@ CASES = {"usual": {}, "ours, fp32": {"precision": "fp32"}, "ours": {}}
 
 def measure(name: str, case: str, steps: int) -> tuple[float, float | None]:
     """One measurement, in this process."""
-    recipe = recipes.recipe(f"{name}-x4", steps=steps + WARM_UP, warm_up=1, **CASES[case])
+    recipe = recipes.recipe(f"{name}-x4", steps=steps + WARM_UP, warmup_steps=1, **CASES[case])
     return usual(recipe, steps) if case == "usual" else ours(recipe, steps)
 
 
@@ -131,7 +135,7 @@ def compare(name: str, steps: int, rounds: int) -> list[dict[str, Any]]:
     for _ in range(rounds):
         for case in CASES:
             measured[case].append(in_a_process(name, case, steps))
-    batch = recipes.recipe(f"{name}-x4").batch
+    batch = recipes.recipe(f"{name}-x4").batch_size
     speed = {
         case: steps * batch / statistics.median(seconds for seconds, _ in measured[case])
         for case in CASES

@@ -1,34 +1,188 @@
-"""Snapshots: a training run on disk, from which it goes on as if nothing had happened.
+"""What a training run leaves on disk: its checkpoint, and in the end the weights.
 
-One safetensors file holds the weights, their average, the optimiser's state and the random
-generators' states as tensors, and what is small as JSON in its header. It is written whole or not
-at all, so that whatever ends a run (a kernel that dies, a full disk, Ctrl-C twice) leaves the last
-good one. Nothing is unpickled.
+A checkpoint is one safetensors file. Its tensors are the weights, their average, the optimiser's
+state and torch's random state; what is small is JSON in its header. A run that is resumed from it
+ends with the same weights, bit for bit, as one that was never interrupted. The file is written
+whole or not at all, so whatever ends a run (a dead kernel, a full disk, Ctrl-C twice) leaves the
+last good one. Nothing is unpickled.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import struct
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 
+from hatlib.data.patches import PatchSampler
 from hatlib.errors import HatlibError
+from hatlib.system import machine
 from hatlib.system.atomic import atomic_path
+from hatlib.training import recipes
+from hatlib.training.recipes import Recipe
+from hatlib.training.state import Run
+from hatlib.weights import files
 
-_KEY = "hatlib-run"
+NAME = "run.safetensors"
+_KEY = "hatlib-run"  # of the JSON text in the file's header
+
+
+# --- a run: saved, found again, resumed -----------------------------------------------------------
+
+
+def save(run: Run, path: Path) -> None:
+    """Writes all that a run needs to be resumed, whole or not at all.
+
+    Raises:
+        HatlibError: the file cannot be written, as when the disk is full; the one before is left.
+    """
+    tensors = {
+        "random": torch.get_rng_state(),
+        **flatten("model", run.model.state_dict()),
+        **flatten("ema_model", run.ema_model.state_dict()),
+        **flatten("optimiser", optimiser_tensors(run.optimiser)),
+    }
+    facts = {
+        "recipe": dataclasses.asdict(run.recipe),
+        "images": _images(run.sampler),
+        "sampler": run.sampler.rng.bit_generator.state,
+        "step": run.step,
+        "losses": run.losses,
+        "skipped": run.skipped,
+        "seconds": run.seconds,
+        "waiting": run.waiting,
+        "curves": run.curves,
+    }
+    write(path, tensors, facts)
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint as `read` found it; `restore` resumes from it.
+
+    Attributes:
+        path: of the file.
+        tensors: "model.…", "ema_model.…", "optimiser.…" and "random".
+        facts: recipe, step, losses and the like.
+    """
+
+    path: Path
+    tensors: dict[str, torch.Tensor]
+    facts: dict[str, Any]
+
+    def check_recipe(self, recipe: Recipe) -> None:
+        """Refuses another recipe than the checkpoint's.
+
+        Only the number of steps may differ, and only as long as the steps that are done would have
+        been the same: a "trapezoid" can be made longer before its cooldown begins.
+
+        Raises:
+            HatlibError: what differs, in one line.
+        """
+        old = recipes.from_json(self.facts["recipe"])
+        if different := recipes.differences(old, dataclasses.replace(recipe, steps=old.steps)):
+            raise HatlibError(
+                f"{self.path} is of another recipe ({'; '.join(different)}); choose another folder"
+            )
+        done = range(self.facts["step"])
+        if any(old.learning_rate_at(step) != recipe.learning_rate_at(step) for step in done):
+            raise HatlibError(
+                f"{self.path} is at step {len(done)} of {old.steps}, and with steps={recipe.steps} "
+                "the learning rates until there would have been others; choose another folder"
+            )
+
+    def check_images(self, sampler: PatchSampler) -> None:
+        """Refuses other training images than the checkpoint's, or the same in another order: the
+        patches would be others.
+
+        Raises:
+            HatlibError: how many images there were and are.
+        """
+        before = self.facts["images"]
+        now = _images(sampler)
+        if before is None or before == now:
+            return
+        counts = (
+            f"{before['count']} images before, {now['count']} now"
+            if before["count"] != now["count"]
+            else f"as many, {now['count']}, but other pixels or another order"
+        )
+        raise HatlibError(
+            f"{self.path} was trained on other images ({counts}); choose another folder"
+        )
+
+    def restore(self, run: Run) -> None:
+        """Puts a new run where the saved one was.
+
+        Raises:
+            HatlibError: as `check_recipe` and `check_images`.
+        """
+        self.check_recipe(run.recipe)
+        self.check_images(run.sampler)
+        run.model.load_state_dict(part("model", self.tensors))
+        run.ema_model.load_state_dict(part("ema_model", self.tensors))
+        restore_optimiser(run.optimiser, part("optimiser", self.tensors))
+        torch.set_rng_state(self.tensors["random"])
+        run.sampler.rng.bit_generator.state = self.facts["sampler"]
+        run.step = self.facts["step"]
+        run.losses = list(self.facts["losses"])
+        run.skipped = self.facts["skipped"]
+        run.seconds = self.facts["seconds"]
+        run.waiting = self.facts["waiting"]
+        run.curves = {
+            name: [(step, value) for step, value in curve]
+            for name, curve in self.facts["curves"].items()
+        }
+
+
+def _images(sampler: PatchSampler) -> dict[str, Any]:
+    """What tells one set of training images from another."""
+    return {"count": len(sampler.sides), "sha256": sampler.sha256}
+
+
+def export(run: Run, path: Path) -> str:
+    """Writes the averaged weights with a card of how they were trained.
+
+    Returns:
+        One line for people: steps, minutes, loss.
+    """
+    # the loss as means over a fiftieth of the steps each
+    every = max(1, len(run.losses) // 50)
+    curve = [
+        float(np.nanmean(run.losses[start : start + every]))
+        for start in range(0, len(run.losses), every)
+    ]
+    card = {
+        "recipe": dataclasses.asdict(run.recipe),
+        "steps": run.step,
+        "skipped": run.skipped,
+        "minutes": round(run.seconds / 60, 1),
+        "hardware": machine.hardware(),
+        "torch": torch.__version__,
+        "losses": [float(f"{loss:.5g}") for loss in curve],
+    }
+    files.save(run.ema_model, path, run.recipe.model, card, **run.recipe.options)
+    return (
+        f"{path}: {run.step} steps in {run.seconds / 60:.1f} min, "
+        f"{run.waiting / run.seconds:.1%} of them waiting for patches, "
+        f"{run.skipped} steps skipped, loss {curve[-1]:.5f}"
+    )
+
+
+# --- the file -------------------------------------------------------------------------------------
 
 
 def write(path: Path, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
-    """Writes tensors and facts (what JSON can hold).
+    """Writes tensors, and facts that JSON can hold.
 
     Raises:
-        HatlibError: the file can't be written, as when the disk is full; the one that was there is
-            still there.
+        HatlibError: the file cannot be written, as when the disk is full; the one before is left.
     """
     contents = to_bytes(
         {key: value.detach().cpu().contiguous() for key, value in tensors.items()},
@@ -38,18 +192,29 @@ def write(path: Path, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -
         temporary.write_bytes(contents)
 
 
-def read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """What `write` wrote.
+def read(path: Path) -> Checkpoint:
+    """Reads a checkpoint of this version or of hatlib 0.1.
 
     Raises:
-        HatlibError: no such file, or not one of ours.
+        HatlibError: no such file, or not a checkpoint.
     """
     try:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {})[_KEY])
-            return {key: file.get_tensor(key) for key in file.keys()}, facts  # noqa: SIM118
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, KeyError, ValueError, OSError, struct.error) as error:
-        raise HatlibError(f"{path} is not a snapshot of a training run: {error}") from None
+        raise HatlibError(f"{path} is not a checkpoint of a training run: {error}") from None
+    facts = {"images": None, "curves": {}, **facts}  # 0.1 knew neither
+    if any(key.startswith("network.") for key in tensors):
+        tensors = {_key_of_today(key): value for key, value in tensors.items()}
+    return Checkpoint(path, tensors, facts)
+
+
+def _key_of_today(key: str) -> str:
+    """The name of a tensor of 0.1, whose "network" is today's "model" and whose "model" is today's
+    "ema_model"."""
+    prefix, dot, rest = key.partition(".")
+    return {"network": "model", "model": "ema_model"}.get(prefix, prefix) + dot + rest
 
 
 def flatten(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -58,7 +223,7 @@ def flatten(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Te
 
 
 def part(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Those whose names have the prefix, without it."""
+    """The tensors whose names have the prefix, without it."""
     return {
         key.removeprefix(f"{prefix}."): value
         for key, value in tensors.items()
@@ -67,7 +232,7 @@ def part(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tenso
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """An optimiser's state by number of the parameter and name."""
+    """An optimiser's state, by number of the parameter and name: "0.exp_avg", …"""
     state = optimiser.state_dict()["state"]
     return {
         f"{index}.{name}": value
@@ -77,11 +242,10 @@ def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, torch.Tenso
 
 
 def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
-    """Puts back what `optimiser_tensors` gave."""
+    """Gives an optimiser the state that `optimiser_tensors` took."""
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, value in tensors.items():
         index, name = key.split(".", 1)
         state.setdefault(int(index), {})[name] = value
-    optimiser.load_state_dict(
-        {"state": state, "param_groups": optimiser.state_dict()["param_groups"]}
-    )
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": state, "param_groups": groups})

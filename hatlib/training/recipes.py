@@ -1,7 +1,7 @@
 """Recipes: everything that a training run depends on besides the images, and the named ones.
 
-Sources of the published recipes: SwinIR, arXiv 2108.10257, §4.1; HAT, arXiv 2205.04437, §4.1, and
-the options files of its repository. Taught in notebooks 03 and 09.
+The recipes called "as published" follow SwinIR (arXiv 2108.10257, §4.1), HAT (arXiv 2205.04437,
+§4.1) and the option files of their repositories. Taught in notebooks 03 and 09.
 """
 
 from __future__ import annotations
@@ -10,155 +10,189 @@ import ast
 import dataclasses
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
 
 from hatlib import models
+from hatlib.data import datasets
 from hatlib.errors import HatlibError, unknown
 
-LOSSES = ("mse", "l1")
-SCHEDULES = ("cosine", "trapezoid", "halving")
+if TYPE_CHECKING:
+    import numpy as np
+
+LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "mse": F.mse_loss,
+    "l1": F.l1_loss,
+}
+SCHEDULES = ("cosine", "trapezoid", "multistep")
 PRECISIONS = ("auto", "fp32", "bf16")
+
+# What hatlib 0.1 called the fields: in its checkpoints, and in the memory of those who used it.
+RENAMED = {
+    "patch": "patch_size",
+    "batch": "batch_size",
+    "warm_up": "warmup_steps",
+    "clip": "max_grad_norm",
+    "ema": "ema_decay",
+}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is trained, on what, and how."""
+    """What is trained, on what, and how.
+
+    Raises:
+        HatlibError: a value that cannot work, such as an LR patch that windows do not divide.
+    """
 
     model: str = "srcnn"
-    options: dict[str, Any] = field(
-        default_factory=dict
-    )  # of the network, such as kernels=(9, 1, 5)
+    # passed to `create_model`, such as {"kernels": (9, 1, 5)}
+    options: dict[str, Any] = field(default_factory=dict)
     scale: int = 4
-    data: tuple[str, ...] = (
-        "bsds500",
-        "t91",
-    )  # names of sets or folders; neither of these holds a test image
-    patch: int = 12  # side of the LR patches in pixels
-    batch: int = 16  # patches a step, over all processes
+    # names of data sets, or folders; neither of these two holds a test image
+    data: tuple[str, ...] = ("bsds500", "t91")
+    patch_size: int = 12  # side of an LR patch, pixels
+    batch_size: int = 16  # patches per step, over all processes
     steps: int = 1000
-    loss: str = "mse"  # "mse" favours a high PSNR (SRCNN); "l1" is what the networks after EDSR use
-    learning_rate: float = 1e-3  # Adam
+    loss: str = "mse"  # "mse" favours a high PSNR (SRCNN); "l1" is what networks since EDSR use
+    learning_rate: float = 1e-3  # the highest; the optimiser is Adam
     betas: tuple[float, float] = (0.9, 0.99)  # HAT's; the longer memory of 0.999 suits longer runs
-    schedule: str = (
-        "cosine"  # "trapezoid": constant, then down to zero; "halving": at each of the milestones
-    )
-    warm_up: int = 50  # steps in which the learning rate rises
-    cooldown: float = (
-        0.2  # share of the steps at the end of "trapezoid" (Hägele et al., arXiv 2405.18392)
-    )
-    milestones: tuple[int, ...] = ()  # steps at which "halving" halves
-    ema: float = 0.999  # decay of the average of the weights that is evaluated; less in the first steps; 0 for none
-    clip: float | None = None  # largest norm of the gradient
+    # "cosine": down to zero along half a wave. "trapezoid": constant, then straight down to zero
+    # (Hägele et al., arXiv 2405.18392). "multistep": halved at each milestone.
+    schedule: str = "cosine"
+    warmup_steps: int = 50  # the learning rate rises from zero: Adam knows no gradients yet
+    cooldown: float = 0.2  # of "trapezoid": the share of the steps in which the rate falls
+    milestones: tuple[int, ...] = ()  # of "multistep": the steps at which the rate is halved
+    ema_decay: float = 0.999  # of the averaged weights, which are evaluated; 0 turns averaging off
+    # a smaller decay in the first steps, so that the average soon forgets the random initialisation
+    ema_warmup: bool = True
+    max_grad_norm: float | None = None  # longer gradients are scaled down to this; None: never
     precision: str = "auto"  # "bf16" autocast where the hardware is fast at it, else "fp32"
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("data", "betas", "milestones"):  # a list from a JSON file is as good
+        # Whoever reads a recipe from JSON gets lists, and whoever types one may give a single name.
+        for name in ("data", "betas", "milestones"):
             value = getattr(self, name)
-            object.__setattr__(
-                self, name, (value,) if isinstance(value, str | int) else tuple(value)
-            )
+            value = (value,) if isinstance(value, str | int) else tuple(value)
+            object.__setattr__(self, name, value)
+        self._check_names()
+        self._check_numbers()
+
+    def _check_names(self) -> None:
+        if self.schedule == "halving":
+            raise HatlibError("unknown schedule 'halving'; did you mean 'multistep'?")
         for name, known in (("loss", LOSSES), ("schedule", SCHEDULES), ("precision", PRECISIONS)):
             if getattr(self, name) not in known:
                 raise unknown(name, getattr(self, name), known)
         if self.model not in models.names():
             raise unknown("model", self.model, models.names())
-        for name in ("scale", "patch", "batch", "steps"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise HatlibError(f"{name} is {getattr(self, name)!r}; it is a whole number from 1")
-        if not self.learning_rate > 0 or not (self.clip is None or self.clip > 0):
+
+    def _check_numbers(self) -> None:
+        for name in ("scale", "patch_size", "batch_size", "steps"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise HatlibError(f"{name} is {value!r}; it is a whole number from 1")
+        if not self.learning_rate > 0:
+            raise HatlibError(f"learning_rate is {self.learning_rate!r}; it has to be positive")
+        if self.max_grad_norm is not None and not self.max_grad_norm > 0:
             raise HatlibError(
-                f"learning_rate and clip have to be positive, got {self.learning_rate} and {self.clip}"
+                f"max_grad_norm is {self.max_grad_norm!r}; it has to be positive, or None"
             )
-        if not 0 <= self.ema < 1 or not 0 <= self.cooldown <= 1:
-            raise HatlibError(
-                f"ema is in [0, 1) and cooldown in [0, 1], got {self.ema} and {self.cooldown}"
-            )
+        if not 0 <= self.ema_decay < 1:
+            raise HatlibError(f"ema_decay is {self.ema_decay!r}; it is from 0 to less than 1")
+        if not 0 <= self.cooldown <= 1:
+            raise HatlibError(f"cooldown is {self.cooldown!r}; it is a share, from 0 to 1")
         window = {**models.options(self.model), **self.options}.get("window_size", 1)
-        if self.patch % window:
+        if self.patch_size % window:
+            above = -(-self.patch_size // window) * window
             raise HatlibError(
-                f"{self.model} has windows of {window}: a patch has to be a multiple of that, such as "
-                f"{-(-self.patch // window) * window}, got {self.patch}"
+                f"{self.model} has windows of {window}: patch_size has to be a multiple of that, "
+                f"such as {above}, got {self.patch_size}"
             )
 
-    def rate(self, step: int) -> float:
-        """The learning rate of a step (the first is 0), as a share of `learning_rate`."""
-        if step < self.warm_up:
-            return (step + 1) / self.warm_up
-        if self.schedule == "halving":
+    def learning_rate_at(self, step: int) -> float:
+        """The learning rate of a step; the first step is 0."""
+        return self.learning_rate * self._schedule(step)
+
+    def _schedule(self, step: int) -> float:
+        """The learning rate of a step as a share of the highest."""
+        if step < self.warmup_steps:
+            return (step + 1) / self.warmup_steps
+        if self.schedule == "multistep":
             return 0.5 ** sum(milestone <= step for milestone in self.milestones)
         if self.schedule == "trapezoid":
             return min(1.0, (self.steps - step) / max(1.0, self.cooldown * self.steps))
-        return 0.5 + 0.5 * math.cos(
-            math.pi * (step - self.warm_up) / max(1, self.steps - self.warm_up)
-        )
+        progress = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
+        return 0.5 + 0.5 * math.cos(math.pi * progress)
 
-    def average(self, step: int) -> float:
-        """The decay of the averaged weights after a step: small at first, so that a short run's
-        average is no lag."""
-        return min(self.ema, (1 + step) / (10 + step))
+    def ema_decay_at(self, step: int) -> float:
+        """The decay of the averaged weights after a step.
+
+        With `ema_warmup` it rises from 0.1 after step 0 and reaches 0.999 at step 8,990. With a
+        constant 0.999, a tenth of the random initialisation is still in the average after 2,300
+        steps.
+        """
+        if not self.ema_warmup:
+            return self.ema_decay
+        return min(self.ema_decay, (1 + step) / (10 + step))
 
 
+# The course's three networks: the same data, patches and schedule, and about as many multiply-adds,
+# so that what differs in the end is the network.
 NANO = Recipe(
-    patch=32,
-    batch=8,
+    patch_size=32,
+    batch_size=8,
     steps=40_000,
     loss="l1",
     learning_rate=2e-3,
     schedule="trapezoid",
-    warm_up=100,
-    clip=1,
+    warmup_steps=100,
+    max_grad_norm=1,
 )
 SRCNN = Recipe(
     model="srcnn",
-    patch=24,
-    batch=8,
+    patch_size=24,
+    batch_size=8,
     steps=40_000,
     learning_rate=1e-3,
     betas=(0.9, 0.999),
     schedule="trapezoid",
 )
+# As published: what the papers and their option files say. BasicSR's EMA has a constant decay,
+# hence `ema_warmup=False`; ours would rise from 0.1 at the start to 0.999 at step 8,990. What still
+# differs from a run of BasicSR: each position in each image is equally likely, where BasicSR draws
+# an image first and then a position in it; a step whose gradient is not finite is skipped; and the
+# random numbers are others. The papers' data, DIV2K or DF2K, has to be in a folder:
+# `--set data=FOLDER`.
+AS_PUBLISHED = Recipe(
+    scale=2,
+    patch_size=64,
+    steps=500_000,
+    loss="l1",
+    learning_rate=2e-4,
+    betas=(0.9, 0.99),
+    schedule="multistep",
+    warmup_steps=0,
+    milestones=(250_000, 400_000, 450_000, 475_000),
+    ema_warmup=False,
+)
 
 RECIPES: dict[str, Recipe] = {
     **{
-        f"srcnn-x{scale}": dataclasses.replace(SRCNN, scale=scale, patch=96 // scale)
+        f"srcnn-x{scale}": dataclasses.replace(SRCNN, scale=scale, patch_size=96 // scale)
         for scale in (2, 3, 4)
     },
-    # the course's networks: same data, same patches, same schedule, about as many multiply-adds
     **{
         f"{name}-x4": dataclasses.replace(NANO, model=name)
         for name in ("rcan-nano", "swinir-nano", "hat-nano")
     },
-    # as published, for those who have the machines and DIV2K (or DF2K) in a folder: --set
-    # data=FOLDER
-    "swinir-light-x2": Recipe(
-        model="swinir-light",
-        scale=2,
-        patch=64,
-        batch=64,
-        steps=500_000,
-        loss="l1",
-        learning_rate=2e-4,
-        betas=(0.9, 0.99),
-        schedule="halving",
-        warm_up=0,
-        milestones=(250_000, 400_000, 450_000, 475_000),
-    ),
-    "hat-x2": Recipe(
-        model="hat",
-        scale=2,
-        patch=64,
-        batch=32,
-        steps=500_000,
-        loss="l1",
-        learning_rate=2e-4,
-        betas=(0.9, 0.99),
-        schedule="halving",
-        warm_up=0,
-        milestones=(250_000, 400_000, 450_000, 475_000),
-    ),
+    "swinir-light-x2": dataclasses.replace(AS_PUBLISHED, model="swinir-light", batch_size=64),
+    "hat-x2": dataclasses.replace(AS_PUBLISHED, model="hat", batch_size=32),
 }
 
 
@@ -168,40 +202,77 @@ def names() -> list[str]:
 
 
 def recipe(name: str, **changes: Any) -> Recipe:
-    """A named recipe, with changes: recipe("hat-nano-x4", steps=2000, batch=4).
+    """A named recipe, with changes: recipe("hat-nano-x4", steps=2000, batch_size=4).
 
     Raises:
-        HatlibError: an unknown name or field, a value that can't work.
+        HatlibError: an unknown name or field, or a value that cannot work.
     """
     if name not in RECIPES:
         raise unknown("recipe", name, names())
     fields = [f.name for f in dataclasses.fields(Recipe)]
     for key in changes:
+        if key in RENAMED:
+            raise HatlibError(f"unknown setting '{key}'; did you mean '{RENAMED[key]}'?")
         if key not in fields:
             raise unknown("setting", key, fields)
     return dataclasses.replace(RECIPES[name], **changes)
 
 
 def settings(texts: Iterable[str]) -> dict[str, Any]:
-    """Settings as they are typed, "steps=2000", by name. Values are Python's numbers, lists and
-    None, or plain text.
+    """Settings as they are typed, such as "steps=2000", by name.
+
+    Values are Python's numbers, lists, True, False and None; anything else is text, and a comma in
+    it separates several.
 
     Raises:
         HatlibError: a text without "=".
     """
-    found = {}
+    values: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
             raise HatlibError(f"a setting is NAME=VALUE, such as steps=2000, got '{text}'")
         try:
-            found[name.strip()] = ast.literal_eval(value)
+            values[name.strip()] = ast.literal_eval(value)
         except (ValueError, SyntaxError):
-            found[name.strip()] = tuple(value.split(",")) if "," in value else value
-    return found
+            values[name.strip()] = tuple(value.split(",")) if "," in value else value
+    return values
+
+
+def from_json(facts: Mapping[str, Any]) -> Recipe:
+    """The recipe that a file holds, in the names of today or in those of hatlib 0.1."""
+    fields = {RENAMED.get(name, name): value for name, value in facts.items()}
+    if fields["schedule"] == "halving":
+        fields["schedule"] = "multistep"
+    return Recipe(**fields)
 
 
 def differences(old: Recipe, new: Recipe) -> list[str]:
-    """What differs between two recipes, in words; a list from a JSON file is as good as a tuple."""
-    was, now = (json.loads(json.dumps(dataclasses.asdict(recipe))) for recipe in (old, new))
-    return [f"{key} {was[key]!r}, now {now[key]!r}" for key in now if was[key] != now[key]]
+    """What differs between two recipes, in words."""
+    # through JSON, where a tuple and a list of the same values are equal
+    before, now = (json.loads(json.dumps(dataclasses.asdict(recipe))) for recipe in (old, new))
+    return [f"{key} {before[key]!r}, now {now[key]!r}" for key in now if before[key] != now[key]]
+
+
+def training_images(recipe: Recipe) -> Iterator[np.ndarray]:
+    """The images that a recipe is trained on, one by one, without those that are smaller than a
+    patch.
+
+    Yields:
+        HR images, uint8 (H, W, 3).
+    Raises:
+        HatlibError: a data set that is unavailable, or no image that is large enough.
+    """
+    side = recipe.patch_size * recipe.scale
+    total = used = 0
+    for name in recipe.data:
+        for image in datasets.stream(name):
+            total += 1
+            if min(image.shape[:2]) >= side:
+                used += 1
+                yield image
+    if not used:
+        raise HatlibError(
+            f"none of the {total} images has the {side}×{side} pixels that an LR patch of "
+            f"{recipe.patch_size} needs at ×{recipe.scale}"
+        )

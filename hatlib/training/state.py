@@ -1,11 +1,11 @@
-"""A training run: network, average, optimiser, sampler and what was measured on the way."""
+"""The state of a training run: model, averaged model, optimiser, patches, and what was measured."""
 
 from __future__ import annotations
 
 import copy
-import dataclasses
 import math
-from pathlib import Path
+import signal
+import time
 
 import numpy as np
 import torch
@@ -13,117 +13,91 @@ import torch
 from hatlib.data.patches import PatchSampler
 from hatlib.errors import HatlibError
 from hatlib.models import Network
-from hatlib.training import checkpoint, recipes
 from hatlib.training.recipes import Recipe
 
-PATIENCE = 20  # steps in a row whose gradient may be infinite or NaN
+MAX_NONFINITE_STEPS = 20  # in a row; then the run is over
 
 
 class Run:
-    """A training run: what a snapshot holds, and what was measured on the way.
+    """A training run.
 
     Attributes:
         recipe: what is trained, and how.
-        network: the network in training.
-        model: what to use: the average of its weights (EMA), in eval mode.
-        step: steps done.
-        losses: one a step; NaN for a step that was left out because its gradient was not finite.
-        skipped: how many were left out.
-        seconds: of the steps; what listeners take is not counted.
-        waiting: those of them that were spent outside forward, backward and optimiser step.
+        model: the network in training.
+        ema_model: the network to use: it holds the exponential moving average (EMA) of the weights,
+            and is in eval mode.
+        sampler: gives the next batch of patches.
+        step: the steps done.
+        losses: one per step; NaN for a step that was skipped because its gradient was not finite.
+        skipped: how many steps were skipped.
+        seconds: what the steps took; callbacks are not counted.
+        waiting: those of the seconds in which the next batch was cut.
+        curves: what callbacks measured, (step, value) by name; see `callbacks.Validation`.
+        stop_signal: the signal that asked the run to stop after its step; None: it goes on.
     """
 
-    def __init__(self, recipe: Recipe, network: Network):
-        self.recipe, self.network = recipe, network.train()
-        self.model = copy.deepcopy(network).eval()
-        both = zip(self.network.parameters(), self.model.parameters(), strict=True)
-        trained = [(parameter, average) for parameter, average in both if parameter.requires_grad]
-        self.parameters: list[torch.Tensor] = [parameter for parameter, _ in trained]
-        self.averages: list[torch.Tensor] = [average for _, average in trained]
+    def __init__(self, recipe: Recipe, model: Network, sampler: PatchSampler):
+        self.recipe = recipe
+        self.model = model.train()
+        self.ema_model = copy.deepcopy(model).eval()
+        self.sampler = sampler
+
+        # The same parameters twice, in one order; what is frozen is neither trained nor averaged.
+        pairs = zip(self.model.parameters(), self.ema_model.parameters(), strict=True)
+        trained = [(weight, mean) for weight, mean in pairs if weight.requires_grad]
+        self.parameters: list[torch.Tensor] = [weight for weight, _ in trained]
+        self.ema_parameters: list[torch.Tensor] = [mean for _, mean in trained]
         self.optimiser = torch.optim.Adam(
             self.parameters, lr=recipe.learning_rate, betas=recipe.betas, fused=True
         )
-        self.sampler: PatchSampler | None = None
-        self.step = self.skipped = 0
+
+        self.step = 0
         self.losses: list[float] = []
-        self.seconds = self.waiting = 0.0
+        self.skipped = 0
+        self.seconds = 0.0
+        self.waiting = 0.0
+        self.curves: dict[str, list[tuple[int, float]]] = {}
+        self.stop_signal: signal.Signals | None = None
 
     @torch.no_grad()
     def update(self) -> bool:
-        """The optimiser's step and the average's; False, and neither, where the gradient is not
-        finite."""
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip or math.inf)
-        if finite := bool(norm.isfinite()):
-            for group in self.optimiser.param_groups:
-                group["lr"] = self.recipe.learning_rate * self.recipe.rate(self.step)
-            self.optimiser.step()
-            torch._foreach_lerp_(self.averages, self.parameters, 1 - self.recipe.average(self.step))
-        return finite
+        """Takes the optimiser's step and the average's.
 
-    def count(self, loss: float, finite: bool, seconds: float, waiting: float) -> None:
-        """Notes a step.
+        Returns:
+            True; or False, with nothing changed, where the gradient is not finite. One such step
+            would make every weight NaN.
+        """
+        limit = self.recipe.max_grad_norm or math.inf  # an infinite limit only measures the norm
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, limit)
+        if not norm.isfinite():
+            return False
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.recipe.learning_rate_at(self.step)
+        self.optimiser.step()
+        # mean ← decay · mean + (1 − decay) · weight, for all parameters at once
+        decay = self.recipe.ema_decay_at(self.step)
+        torch._foreach_lerp_(self.ema_parameters, self.parameters, 1 - decay)
+        return True
 
+    def record(self, loss: float, finite: bool, began: float, loaded: float) -> None:
+        """Counts a step that has been done.
+
+        Args:
+            loss: of the step's batch.
+            finite: what `update` returned.
+            began, loaded: when the step began and when its batch was there (`time.perf_counter()`).
         Raises:
             HatlibError: the gradient has not been finite for too many steps in a row.
         """
         self.step += 1
         self.losses.append(loss if finite else math.nan)
-        self.seconds += seconds
-        self.waiting += waiting
         self.skipped += not finite
-        if not finite and len(self.losses) >= PATIENCE and np.isnan(self.losses[-PATIENCE:]).all():
+        self.seconds += time.perf_counter() - began
+        self.waiting += loaded - began
+        last = self.losses[-MAX_NONFINITE_STEPS:]
+        if len(last) == MAX_NONFINITE_STEPS and np.isnan(last).all():
             raise HatlibError(
-                f"the loss or its gradient was not finite for {PATIENCE} steps in a row, up to step "
-                f"{self.step}; try a smaller learning_rate, clip=1 or precision=fp32"
+                f"the loss or its gradient was not finite for {MAX_NONFINITE_STEPS} steps in a "
+                f"row, up to step {self.step}; try a smaller learning_rate, max_grad_norm=1 or "
+                "precision=fp32"
             )
-
-    # --- on disk ----------------------------------------------------------------------------------
-
-    def save(self, path: Path) -> None:
-        """Writes all that is needed to go on, whole or not at all."""
-        assert self.sampler is not None
-        tensors = {
-            "random": torch.get_rng_state(),
-            **checkpoint.flatten("network", self.network.state_dict()),
-            **checkpoint.flatten("model", self.model.state_dict()),
-            **checkpoint.flatten("optimiser", checkpoint.optimiser_tensors(self.optimiser)),
-        }
-        facts = {
-            "recipe": dataclasses.asdict(self.recipe),
-            "step": self.step,
-            "skipped": self.skipped,
-            "losses": self.losses,
-            "seconds": self.seconds,
-            "waiting": self.waiting,
-            "sampler": self.sampler.rng.bit_generator.state,
-        }
-        checkpoint.write(path, tensors, facts)
-
-    def restore(self, path: Path) -> None:
-        """Goes back to where `save` was called.
-
-        Raises:
-            HatlibError: the file is another recipe's. Only the number of steps may differ, as long
-                as the steps done would have been the same: a "trapezoid" can be made longer before
-                its end begins.
-        """
-        assert self.sampler is not None
-        tensors, facts = checkpoint.read(path)
-        old = Recipe(**facts["recipe"])
-        asked = dataclasses.replace(self.recipe, steps=old.steps)
-        if different := recipes.differences(old, asked):
-            raise HatlibError(
-                f"{path} is of another recipe ({'; '.join(different)}); choose another folder"
-            )
-        if any(old.rate(step) != self.recipe.rate(step) for step in range(facts["step"])):
-            raise HatlibError(
-                f"{path} is at step {facts['step']} of {old.steps}, and with steps={self.recipe.steps} "
-                "the learning rates until there would have been others; choose another folder"
-            )
-        self.network.load_state_dict(checkpoint.part("network", tensors))
-        self.model.load_state_dict(checkpoint.part("model", tensors))
-        checkpoint.restore_optimiser(self.optimiser, checkpoint.part("optimiser", tensors))
-        torch.set_rng_state(tensors["random"])
-        self.sampler.rng.bit_generator.state = facts["sampler"]
-        self.step, self.skipped, self.losses = facts["step"], facts["skipped"], facts["losses"]
-        self.seconds, self.waiting = facts["seconds"], facts["waiting"]

@@ -1,4 +1,7 @@
-"""Training: the recipe, the loop, what goes wrong in it, and runs that are stopped and go on."""
+"""The training loop: what it learns, what goes wrong in it, and runs that are interrupted and
+resumed."""
+
+from __future__ import annotations
 
 import dataclasses
 import json
@@ -8,333 +11,266 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from hatlib import HatlibError, models
+from hatlib import HatlibError, Recipe, evaluate, fit, models
 from hatlib.data import builtin, datasets
-from hatlib.imaging import io
 from hatlib.imaging.resize import imresize
-from hatlib.training import callbacks, loop, recipes
-from hatlib.training.callbacks import Validation
-from hatlib.training.loop import Recipe, fit
+from hatlib.training import checkpoint, recipes
+from hatlib.training.callbacks import Callback, Validation
+from hatlib.training.loop import STOP_SIGNALS, Stopped
 from hatlib.training.state import Run
 from tests.helpers import ROOT
-
-IMAGES = [
-    builtin.builtin_image("coffee")[:200, :200],
-    builtin.builtin_image("facade-1")[:200, :200],
-]
-RECIPE = Recipe(
-    options={"kernels": (5, 1, 3), "features": (8, 8)}, patch=8, batch=4, steps=60, precision="fp32"
-)
-
-
-def train(folder=None, listeners=(), **changes):
-    return fit(
-        dataclasses.replace(RECIPE, **changes),
-        IMAGES,
-        listeners=listeners,
-        progress=False,
-        folder=folder,
-    )
-
-
-def same(first: Run, second: Run) -> bool:
-    """Whether two runs have the same weights, averages and losses, bit for bit."""
-    states = [
-        [network.state_dict() for network in (run.network, run.model)] for run in (first, second)
-    ]
-    equal = all(torch.equal(a[key], b[key]) for a, b in zip(*states, strict=True) for key in a)
-    return equal and first.losses == second.losses
-
+from tests.helpers.training import IMAGES, RECIPE, same, train
 
 # --- learning -------------------------------------------------------------------------------------
 
 
-def test_training_beats_bicubic_on_an_image_it_did_not_see():
+def test_training_beats_bicubic_on_an_image_it_did_not_see() -> None:
     hr = builtin.builtin_image("facade-3")[:160, :160]
     pair = datasets.Pair("facade-3", imresize(hr, 1 / 4), hr)
     validation = Validation([pair], every=150)
-    recipe = Recipe(options={"kernels": (9, 1, 5)}, patch=10, batch=4, steps=150, precision="fp32")
-    run = fit(recipe, IMAGES, listeners=[validation], progress=False)
-    bicubic = loop.evaluate(models.create("bicubic"), [pair]).psnr.mean()
+    recipe = Recipe(
+        options={"kernels": (9, 1, 5)}, patch_size=10, batch_size=4, steps=150, precision="fp32"
+    )
+    run = fit(recipe, IMAGES, callbacks=[validation], progress=False)
+    bicubic = evaluate(models.create("bicubic"), [pair]).psnr.mean()
     assert validation.steps == [150]
     assert validation.psnr[-1] > bicubic + 0.1
     assert np.mean(run.losses[-20:]) < np.mean(run.losses[:20])
-    assert not run.model.training
+    assert not run.ema_model.training
 
 
-def test_half_of_notebook_03s_training_beats_bicubic_on_set5_by_half_a_decibel(needs_data):
+def test_half_of_notebook_03s_training_beats_bicubic_on_set5_by_half_a_decibel(
+    needs_data: Any,
+) -> None:
     needs_data("set5", "t91")
     pairs = list(datasets.load("set5"))
-    run = fit(Recipe(steps=150, batch=8, patch=12), datasets.hr_images("t91"), progress=False)
+    recipe = Recipe(steps=150, batch_size=8, patch_size=12)
+    run = fit(recipe, datasets.hr_images("t91"), progress=False)
     bicubic, trained = (
-        loop.evaluate(m, pairs).psnr.mean() for m in (models.create("bicubic"), run.model)
+        evaluate(model, pairs).psnr.mean() for model in (models.create("bicubic"), run.ema_model)
     )
     assert trained - bicubic >= 0.5
 
 
 @pytest.mark.parametrize("name", ["rcan-nano-x4", "swinir-nano-x4", "hat-nano-x4"])
-def test_a_few_steps_of_each_nano_recipe_beat_the_enlargement_that_it_starts_with(name):
+def test_a_few_steps_of_each_nano_recipe_beat_the_upscaling_that_it_starts_with(name: str) -> None:
     pair = datasets.Pair("coffee", imresize(IMAGES[0], 1 / 4), IMAGES[0])
     start = models.create(name.removesuffix("-x4"), 4).eval()
-    run = fit(
-        recipes.recipe(name, patch=16, batch=4, steps=80, warm_up=5, ema=0.9),
-        IMAGES,
-        start,
-        progress=False,
+    recipe = recipes.recipe(
+        name, patch_size=16, batch_size=4, steps=80, warmup_steps=5, ema_decay=0.9
     )
-    before, after = (loop.evaluate(model, [pair]).psnr.mean() for model in (start, run.model))
+    run = fit(recipe, IMAGES, start, progress=False)
+    before, after = (evaluate(model, [pair]).psnr.mean() for model in (start, run.ema_model))
     assert after > before + 0.3
     assert run.skipped == 0
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_does_not():
+def test_the_same_seed_gives_the_same_weights_and_another_does_not() -> None:
     assert same(train(steps=5), train(steps=5))
     assert not same(train(steps=5), train(steps=5, seed=1))
 
 
-def test_what_listeners_take_is_not_training_time():
-    run = train(steps=2, listeners=[lambda run: time.sleep(2)])
-    assert 0 < run.waiting < run.seconds < 3  # the listener alone takes 4
+def test_what_callbacks_take_is_not_training_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+
+    def slow(run: Run) -> None:
+        clock[0] += 100
+
+    run = train(steps=2, callbacks=[slow])
+    assert run.seconds == run.waiting == 0.0 and clock[0] == 200
 
 
-def test_a_given_network_is_where_training_starts_and_stays_as_it_is():
-    first = train().model
+def test_a_given_network_is_where_training_starts_and_stays_as_it_is() -> None:
+    first: Any = train().ema_model
     before = first.conv1.weight.clone()
-    second = fit(RECIPE, IMAGES, model=first, progress=False)
+    second: Any = fit(RECIPE, IMAGES, model=first, progress=False)
     assert torch.equal(first.conv1.weight, before)
     assert second.losses[0] == pytest.approx(train(steps=1).losses[0], rel=0.5)
-    assert not torch.equal(second.model.conv1.weight, before)
+    assert not torch.equal(second.ema_model.conv1.weight, before)
 
 
-def test_the_loop_that_notebook_09_writes_by_hand_is_this_one():
+def test_the_loop_that_notebook_09_writes_by_hand_is_this_one() -> None:
     path = ROOT / "notebooks" / "09_train_hat.ipynb"
     cells = [
         "".join(cell["source"]) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
     ]
-    names: dict = {}
+    names: dict[str, Any] = {}
     for start in ("import copy\n", "def train_by_hand("):
         (cell,) = [cell for cell in cells if cell.startswith(start)]
-        exec(cell, names)
+        exec("import hatlib\n" + cell, names)
     recipe = dataclasses.replace(
-        RECIPE, loss="l1", clip=0.1, schedule="trapezoid", warm_up=3, steps=12
+        RECIPE, loss="l1", max_grad_norm=0.1, schedule="trapezoid", warmup_steps=3, steps=12
     )
     by_hand, lengths = names["train_by_hand"](recipe, IMAGES)
     whole = fit(recipe, IMAGES, progress=False)
-    assert 0 < sum(length > recipe.clip for length in lengths) <= len(lengths) == 12, (
+    assert 0 < sum(length > 0.1 for length in lengths) <= len(lengths) == 12, (
         "clipping has to matter here"
     )
-    for key, value in whole.model.state_dict().items():
+    for key, value in whole.ema_model.state_dict().items():
         assert torch.equal(value.cpu(), by_hand.state_dict()[key].cpu()), key
 
 
-def test_the_average_follows_the_weights():
-    still = train(learning_rate=1e-9)
-    assert torch.allclose(still.model.conv1.weight, still.network.conv1.weight, atol=1e-6)
-    moving, plain = train(ema=0.9), train(ema=0.0)
-    assert not torch.equal(moving.model.conv1.weight, moving.network.conv1.weight)
-    assert torch.equal(plain.model.conv1.weight, plain.network.conv1.weight)
-    assert torch.equal(plain.network.conv1.weight, moving.network.conv1.weight)  # it only watches
+def weights(run: Run) -> tuple[torch.Tensor, torch.Tensor]:
+    """The first convolution's, and their average."""
+    first, second = (next(model.parameters()) for model in (run.model, run.ema_model))
+    return first, second
 
 
-def test_validation_measures_every_so_many_steps_and_leaves_the_network_training():
-    hr = builtin.builtin_image("cat")[:64, :64]
-    validation = Validation([datasets.Pair("cat", imresize(hr, 1 / 4), hr)], every=3)
-    run = train(steps=7, listeners=[validation])
-    assert validation.steps == [3, 6] and len(validation.psnr) == 2
-    assert run.network.training
+def test_the_average_follows_the_weights() -> None:
+    now, average = weights(train(learning_rate=1e-9))
+    assert torch.allclose(now, average, atol=1e-6)
+    moving, average = weights(train(ema_decay=0.9))
+    assert not torch.equal(moving, average)
+    plain, same_as_plain = weights(train(ema_decay=0.0))
+    assert torch.equal(plain, same_as_plain)
+    assert torch.equal(plain, moving)  # the average only watches
 
 
-# --- recipes --------------------------------------------------------------------------------------
-
-
-def test_the_rate_rises_then_falls_to_zero():
-    recipe = Recipe(steps=1000, warm_up=50)
-    rates = [recipe.rate(step) for step in range(1001)]
-    assert rates[0] == pytest.approx(0.02) and rates[50] == 1 and rates[1000] == pytest.approx(0)
-    assert np.all(np.diff(rates[:50]) > 0) and np.all(np.diff(rates[50:]) < 0)
-
-
-def test_the_other_schedules():
-    trapezoid = Recipe(steps=1000, warm_up=50, schedule="trapezoid", cooldown=0.2)
-    assert {trapezoid.rate(step) for step in range(50, 801)} == {1.0}
-    assert trapezoid.rate(900) == pytest.approx(0.5) and trapezoid.rate(1000) == 0
-    halving = Recipe(steps=1000, warm_up=0, schedule="halving", milestones=(500, 800))
-    assert [halving.rate(step) for step in (0, 499, 500, 799, 800)] == [1, 1, 0.5, 0.5, 0.25]
-
-
-def test_named_recipes_train_what_they_are_called():
-    for name in recipes.names():
-        recipe = recipes.recipe(name)
-        assert name == f"{recipe.model}-x{recipe.scale}"
-    nano = [
-        dataclasses.asdict(recipes.recipe(f"{name}-nano-x4")) for name in ("rcan", "swinir", "hat")
-    ]
-    assert len({str({**recipe, "model": ""}) for recipe in nano}) == 1, (
-        "a comparison has to be fair"
-    )
-
-
-def test_settings_are_read_as_they_are_typed():
-    read = recipes.settings(
-        ["steps=2000", "learning_rate=1e-4", "data=DIV2K,extra", "clip=None", "milestones=(5, 6)"]
-    )
-    assert read == {
-        "steps": 2000,
-        "learning_rate": 1e-4,
-        "data": ("DIV2K", "extra"),
-        "clip": None,
-        "milestones": (5, 6),
-    }
-    with pytest.raises(HatlibError, match=r"NAME=VALUE.*'steps'"):
-        recipes.settings(["steps"])
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"loss": "l2"}, "unknown loss 'l2'"),
-        ({"schedule": "cosin"}, "did you mean 'cosine'"),
-        ({"steps": 0}, "steps is 0"),
-        ({"steps": 2.5}, "steps is 2.5"),
-        ({"learning_rate": 0}, "positive"),
-        ({"precision": "fp16"}, "precision"),
-        ({"model": "hat-nanno"}, "did you mean 'hat-nano'"),
-        ({"ema": 1}, "ema"),
-        ({"model": "hat-nano", "patch": 20}, "windows of 8.*such as 24, got 20"),
-    ],
-)
-def test_recipes_that_cannot_work_are_refused(changes, words):
-    with pytest.raises(HatlibError, match=words):
-        Recipe(**changes)
-
-
-def test_an_unknown_setting_and_a_patch_larger_than_the_images_are_refused(tmp_path):
-    with pytest.raises(HatlibError, match="did you mean 'steps'"):
-        recipes.recipe("srcnn-x4", step=5)
-    with pytest.raises(HatlibError, match="needs images of at least 256"):
-        train(patch=64, steps=1)
-    io.save_image(tmp_path / "small.png", IMAGES[0][:30, :30])
-    with pytest.raises(HatlibError, match="none of the 1 images has the 32×32 pixels"):
-        list(loop.images(dataclasses.replace(RECIPE, data=(str(tmp_path),))))
+def test_without_a_warm_up_the_average_stays_near_the_start() -> None:
+    _, warm = weights(train(steps=20))
+    _, cold = weights(train(steps=20, ema_warmup=False))
+    start, _ = weights(train(steps=1, learning_rate=1e-12))
+    assert (cold - start).norm() < 0.1 * (warm - start).norm()
 
 
 # --- gradients that are not finite ----------------------------------------------------------------
 
 
-def test_a_step_that_is_not_finite_is_left_out_and_counted():
-    def spoil(run):
+def test_a_step_that_is_not_finite_is_skipped_and_counted() -> None:
+    def spoil(run: Any) -> None:
         if run.step == 3:  # the next batch has a hole
             run.sampler.hr[:] = 0
-            run.network.conv3.bias.data.fill_(float("nan"))
+            run.model.conv3.bias.data.fill_(float("nan"))
         if run.step == 4:
-            run.network.conv3.bias.data.zero_()
+            run.model.conv3.bias.data.zero_()
 
-    run = train(steps=8, listeners=[spoil])
+    run = train(steps=8, callbacks=[spoil])
     assert run.skipped == 1 and np.isnan(run.losses[3]) and np.isfinite(run.losses[4:]).all()
-    assert all(torch.isfinite(p).all() for p in run.model.parameters())
+    assert all(torch.isfinite(weight).all() for weight in run.ema_model.parameters())
 
 
-def test_too_many_of_them_end_the_run_with_advice():
-    model = models.create("srcnn")
+def test_too_many_of_them_end_the_run_with_advice() -> None:
+    model: Any = models.create("srcnn")
     with torch.no_grad():
         model.conv3.bias.fill_(float("inf"))
     with pytest.raises(
         HatlibError, match="20 steps in a row, up to step 20; try a smaller learning_rate"
     ):
-        fit(Recipe(steps=30, batch=2, patch=8), IMAGES, model=model, progress=False)
+        fit(Recipe(steps=30, batch_size=2, patch_size=8), IMAGES, model=model, progress=False)
 
 
-# --- stopped and gone on with ---------------------------------------------------------------------
+# --- interrupted and resumed ----------------------------------------------------------------------
 
 
-def stop_at(step, error=KeyboardInterrupt):
-    def listener(run):
-        if run.step == step:
-            raise error
+def at(step: int, *numbers: signal.Signals) -> Callback:
+    """A callback that raises signals after a step."""
 
-    return listener
+    def callback(run: Run) -> None:
+        for number in numbers if run.step == step else ():
+            signal.raise_signal(number)
+
+    return callback
 
 
-def test_ctrl_c_lets_the_step_end_and_one_more_call_goes_on(tmp_path):
+@pytest.mark.parametrize("number", STOP_SIGNALS, ids=lambda number: number.name)
+def test_a_signal_lets_the_step_end_and_one_more_call_resumes(
+    tmp_path: Path, number: signal.Signals
+) -> None:
     whole = train(steps=12)
-    with pytest.raises(KeyboardInterrupt):
-        train(
-            tmp_path,
-            steps=12,
-            listeners=[lambda run: signal.raise_signal(signal.SIGINT) if run.step == 5 else None],
-        )
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    steps = []
-    assert same(train(tmp_path, steps=12, listeners=[lambda run: steps.append(run.step)]), whole)
+    before = {each: signal.getsignal(each) for each in STOP_SIGNALS}
+    with pytest.raises(Stopped) as stopped:
+        train(tmp_path, [at(5, number)], steps=12)
+    assert stopped.value.signal == number and isinstance(stopped.value, KeyboardInterrupt)
+    assert {each: signal.getsignal(each) for each in STOP_SIGNALS} == before
+    steps: list[int] = []
+    assert same(train(tmp_path, [lambda run: steps.append(run.step)], steps=12), whole)
     assert steps == list(range(6, 13))
-    assert same(
-        train(tmp_path, steps=12, listeners=[stop_at(13)]), whole
-    )  # finished: nothing is done again
 
 
-def test_a_second_ctrl_c_stops_at_once_and_the_snapshot_before_is_good(tmp_path):
-    def twice(run):
-        if run.step == 5:
-            signal.raise_signal(signal.SIGINT)
-            signal.raise_signal(signal.SIGINT)
+def test_a_finished_run_is_read_and_not_done_again(tmp_path: Path) -> None:
+    whole = train(tmp_path, steps=3)
+    written = (tmp_path / checkpoint.NAME).stat().st_mtime_ns
 
-    train(tmp_path, steps=3, schedule="trapezoid", cooldown=0.0)
-    before = (tmp_path / callbacks.SNAPSHOT).read_bytes()
-    with pytest.raises(KeyboardInterrupt):
-        train(tmp_path, steps=12, schedule="trapezoid", cooldown=0.0, listeners=[twice])
-    assert (tmp_path / callbacks.SNAPSHOT).read_bytes() == before
-    assert os.listdir(tmp_path) == [callbacks.SNAPSHOT]
+    def never(run: Run) -> None:
+        raise AssertionError("a step was done")
+
+    assert same(train(tmp_path, [never], steps=3), whole)
+    assert (tmp_path / checkpoint.NAME).stat().st_mtime_ns == written
 
 
-def test_a_trapezoid_can_be_made_longer_before_its_end_begins(tmp_path):
-    changes = {"schedule": "trapezoid", "warm_up": 2, "cooldown": 0.5}
-    with pytest.raises(KeyboardInterrupt):
-        train(
-            tmp_path,
-            steps=20,
-            listeners=[lambda run: signal.raise_signal(signal.SIGINT) if run.step == 10 else 0],
-            **changes,
-        )
-    assert same(train(tmp_path, steps=24, **changes), train(steps=24, **changes))
-    with pytest.raises(
-        HatlibError, match="is at step 24 of 24, and with steps=30 the learning rates"
-    ):
-        train(tmp_path, steps=30, **changes)
+def test_a_second_ctrl_c_stops_at_once_and_the_checkpoint_before_is_good(tmp_path: Path) -> None:
+    constant: dict[str, Any] = {"schedule": "trapezoid", "cooldown": 0.0}
+    train(tmp_path, steps=3, **constant)
+    before = (tmp_path / checkpoint.NAME).read_bytes()
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        train(tmp_path, [at(5, signal.SIGINT, signal.SIGINT)], steps=12, **constant)
+    assert not isinstance(stopped.value, Stopped)
+    assert (tmp_path / checkpoint.NAME).read_bytes() == before
+    assert os.listdir(tmp_path) == [checkpoint.NAME]
 
 
-def test_a_snapshot_of_another_recipe_or_none_of_ours_is_refused(tmp_path):
-    train(tmp_path, steps=2)
-    with pytest.raises(HatlibError, match=r"another recipe \(batch 4, now 2\)"):
-        train(tmp_path, steps=2, batch=2)
-    (tmp_path / callbacks.SNAPSHOT).write_text("not a snapshot")
-    with pytest.raises(HatlibError, match="is not a snapshot of a training run"):
-        train(tmp_path, steps=2)
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
+def test_a_terminal_that_closes_may_say_so_twice(tmp_path: Path) -> None:
+    with pytest.raises(Stopped):
+        train(tmp_path, [at(5, signal.SIGHUP, signal.SIGHUP)], steps=12)
+    assert checkpoint.read(tmp_path / checkpoint.NAME).facts["step"] == 5
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
+def test_under_nohup_a_terminal_that_closes_changes_nothing() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert train(callbacks=[at(2, signal.SIGHUP)], steps=4).step == 4
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_two_runs_do_not_share_their_stop(tmp_path: Path) -> None:
+    """A run inside a callback of another is stopped alone."""
+    inner: list[Run] = []
+
+    def nested(run: Run) -> None:
+        if run.step == 2:
+            with pytest.raises(Stopped):
+                train(callbacks=[at(1, signal.SIGINT), inner.append], steps=3)
+
+    outer = train(callbacks=[nested], steps=4)
+    assert [run.step for run in inner] == [1] and outer.step == 4
 
 
 SCRIPT = """
 import sys, time
-sys.path.insert(0, {tests!r})
+sys.path.insert(0, {root!r})
+from pathlib import Path
 import torch
-from tests.training import test_loop
 from hatlib.training import callbacks
+from tests.helpers.training import train
 torch.set_num_threads(1)
-callbacks.Snapshots.__init__.__defaults__ = (True, 0.0)  # after every step
+callbacks.Checkpointing.__init__.__defaults__ = ({every},)
 def slowly(run): print(run.step, flush=True); time.sleep({pause})
-test_loop.train({folder!r}, [slowly], steps={steps}, **{changes!r})
+train(Path({folder!r}), [slowly], steps={steps})
 print("done")
 """
 
 
-def launch(folder, pause=0.0, steps=60, launcher=(), **changes):
-    text = SCRIPT.format(
-        tests=str(ROOT), folder=str(folder), pause=pause, steps=steps, changes=changes
-    )
-    script = Path(folder).with_suffix(".py")
+def launch(
+    folder: Path,
+    pause: float = 0.0,
+    steps: int = 60,
+    launcher: tuple[str, ...] = (),
+    every: float = 0.0,
+) -> subprocess.Popen[str]:
+    """A training in a process of its own, with a checkpoint every so many seconds."""
+    text = SCRIPT.format(root=str(ROOT), folder=str(folder), pause=pause, steps=steps, every=every)
+    script = folder.with_suffix(".py")
     script.write_text(text, encoding="utf-8")
     return subprocess.Popen(
         [sys.executable, *launcher, str(script)],
@@ -346,7 +282,7 @@ def launch(folder, pause=0.0, steps=60, launcher=(), **changes):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
-def test_a_run_that_was_killed_five_times_ends_with_the_same_weights(tmp_path):
+def test_a_run_that_was_killed_five_times_ends_with_the_same_weights(tmp_path: Path) -> None:
     rng, folder = np.random.default_rng(0), tmp_path / "run"
     for _ in range(5):
         process = launch(folder, pause=0.02)
@@ -358,36 +294,47 @@ def test_a_run_that_was_killed_five_times_ends_with_the_same_weights(tmp_path):
     killed = launch(folder)
     out, errors = killed.communicate(timeout=120)
     assert out.endswith("done\n"), errors
-    assert 1 < int(out.split()[0]) <= 60, "the five runs before left it something to go on from"
+    assert 1 < int(out.split()[0]) <= 60, "the five runs before left it something to resume from"
     torch.set_num_threads(1)
     assert same(train(folder), train())
 
 
-def test_a_full_disk_ends_the_run_and_leaves_the_last_snapshot(tmp_path):
-    resource = pytest.importorskip("resource", reason="this system has no limits on file sizes")
-    folder = tmp_path / "run"
-    before = train(folder, steps=3, schedule="trapezoid", cooldown=0.0)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(
-        resource.RLIMIT_FSIZE, (1000, limits[1])
-    )  # writing more fails, as on a disk with 1000 bytes
-    try:
-        with pytest.raises(HatlibError, match=r"cannot write .*run.safetensors: File too large"):
-            train(folder, steps=6, schedule="trapezoid", cooldown=0.0)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert os.listdir(folder) == [callbacks.SNAPSHOT]
-    assert same(train(folder, steps=3, schedule="trapezoid", cooldown=0.0), before)
+# --- several processes ----------------------------------------------------------------------------
 
 
-def test_two_processes_with_half_the_batch_follow_one_with_all_of_it(tmp_path):
+def two_processes() -> tuple[str, ...]:
+    """What launches a script twice."""
     pytest.importorskip("torch.distributed")
     port = str(29500 + os.getpid() % 1000)
-    launcher = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", port)
-    process = launch(tmp_path / "two", launcher=launcher, steps=20)
+    return ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", port)
+
+
+def assert_follows(folder: Path, steps: int) -> None:
+    one, two = train(steps=steps), train(folder, steps=steps)
+    assert two.step == steps
+    for key, value in one.model.state_dict().items():
+        assert torch.allclose(value, two.model.state_dict()[key], rtol=0, atol=1e-5), key
+
+
+def test_two_processes_with_half_the_batch_follow_one_with_all_of_it(tmp_path: Path) -> None:
+    process = launch(tmp_path / "two", launcher=two_processes(), steps=20)
     out, errors = process.communicate(timeout=200)
     assert process.returncode == 0 and out.count("done") == 2, errors
-    one, two = train(steps=20), train(tmp_path / "two", steps=20)
-    assert two.step == 20
-    for key, value in one.network.state_dict().items():
-        assert torch.allclose(value, two.network.state_dict()[key], rtol=0, atol=1e-5), key
+    assert_follows(tmp_path / "two", 20)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM ends a process there")
+def test_two_processes_stop_after_the_same_step_and_resume(tmp_path: Path) -> None:
+    folder = tmp_path / "two"
+    process = launch(folder, 0.05, launcher=two_processes(), steps=40, every=1000.0)
+    assert process.stdout is not None
+    while process.stdout.readline().strip() != "3":
+        pass
+    process.terminate()
+    process.communicate(timeout=100)
+    saved = checkpoint.read(folder / checkpoint.NAME)
+    assert 3 <= saved.facts["step"] < 40
+    process = launch(folder, launcher=two_processes(), steps=40)
+    out, errors = process.communicate(timeout=200)
+    assert process.returncode == 0 and out.count("done") == 2, errors
+    assert_follows(folder, 40)
