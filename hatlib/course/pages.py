@@ -31,7 +31,8 @@ TEMPLATE = """\
 {%- block html_head_js_mermaidjs -%}{%- endblock -%}
 {%- block jupyter_widgets -%}{%- endblock -%}
 {%- block html_head_css -%}
-{{ resources.include_css("static/theme-dark.css") | replace("<style", '<style media="(prefers-color-scheme: dark)"') }}
+{{ resources.include_css("static/theme-dark.css")
+   | replace("<style", '<style media="(prefers-color-scheme: dark)"') }}
 <style>{{ resources.course.css }}</style>
 {%- endblock -%}
 {%- block body_header -%}{{ super() }}{{ resources.course.top }}{%- endblock -%}
@@ -51,7 +52,8 @@ INDEX = """\
 </head>
 <body class="index">
 <header><h1>Single-image super-resolution</h1>
-<p>The hatlib course, as it ran on this machine: <strong class="{verdict}">{summary}</strong></p></header>
+<p>The hatlib course, as it ran on this machine:
+<strong class="{verdict}">{summary}</strong></p></header>
 <main><ol class="notebooks">
 {rows}
 </ol>

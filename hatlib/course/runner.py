@@ -68,7 +68,7 @@ def select(notebooks: Sequence[Path], only: Iterable[str]) -> list[Path]:
 
 
 def describe(path: Path, notebook: NotebookNode) -> Result:
-    """The title and promise from the notebook's first Markdown cell, and its count of code cells."""
+    """Title and promise from the notebook's first Markdown cell, and its number of code cells."""
     text = next((cell.source for cell in notebook.cells if cell.cell_type == "markdown"), "")
     paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", text)]
     heading = next((p for p in paragraphs if p.startswith("#")), path.stem)

@@ -25,27 +25,31 @@ from tests.helpers.browsing import Notebook, Server, installed_browser, launch, 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator
 
-pytestmark = pytest.mark.timeout(
-    1200
-)  # beside other work: JupyterLab, a kernel and a browser take their time to start
+# JupyterLab, a kernel and a browser start slowly on a busy machine.
+pytestmark = pytest.mark.timeout(1200)
 SCREENSHOTS = ROOT / "build" / "explorers"
-# What explorers without defaults are called with, in a notebook.
+# The arguments of explorers that have no defaults.
 ARGUMENTS: dict[str, str] = {}
-IMPORTS = "import numpy as np\nfrom hatlib.course import widgets\nfrom hatlib.data.builtin import builtin_image"
+IMPORTS = """\
+import numpy as np
+from hatlib.course import widgets
+from hatlib.data.builtin import builtin_image"""
 DRAW = "(np.full((8, 8, 3), 9 * x, np.uint8), str(x))"
-# Explorers as they should not be, and what the test has to say about each.
+# The finding → an explorer with that fault.
 WRONG = {
     "no reaction to the keyboard: ['deaf']": f"""
 sliders = {{name: widgets.int_slider(name, 1, 0, 9) for name in ("x", "deaf")}}
 widgets.explorer(lambda x, deaf: {DRAW}, sliders)""",
     "not drawn: ZeroDivisionError": f"""
-widgets.explorer(lambda x: {DRAW} if x < 3 else 1 / 0, {{"x": widgets.int_slider("x", 2, 0, 9)}})""",
+slider = widgets.int_slider("x", 2, 0, 9)
+widgets.explorer(lambda x: {DRAW} if x < 3 else 1 / 0, {{"x": slider}})""",
     'error: ["KeyError': f"""
 box = widgets.explorer(lambda x: {DRAW}, {{"x": widgets.int_slider("x", 1, 0, 9)}})
 box.children[0].children[0].observe(lambda change: change["valeu"], names="value")
 box""",
     "not complete on the page: ['a label": f"""
-box = widgets.explorer(lambda x: {DRAW}, {{"x": widgets.int_slider("a label of more than 100 pixels", 1, 0, 9)}})
+slider = widgets.int_slider("a label of more than 100 pixels", 1, 0, 9)
+box = widgets.explorer(lambda x: {DRAW}, {{"x": slider}})
 box.children[0].children[0].style.description_width = "100px"
 box""",
     "not complete on the page: ['a picture": f"""
@@ -54,7 +58,8 @@ box.children[1].layout.max_width = "none"
 box""",
     "Reset does not bring back": f"""
 box = widgets.explorer(lambda x: {DRAW}, {{"x": widgets.int_slider("x", 1, 0, 9)}})
-box.children[0].children[1].on_click(lambda button: setattr(box.children[2], "value", "something else"))
+reset = box.children[0].children[1]
+reset.on_click(lambda button: setattr(box.children[2], "value", "something else"))
 box""",
     "no picture": "print('no explorer')",
 }

@@ -56,7 +56,8 @@ def test_each_notebook_shows_its_exercises_and_their_solutions():
         assert len(own) >= 4, module
         for item in own:
             difficulty = "●" * item.difficulty + "○" * (5 - item.difficulty)
-            header = rf"### Exercise {re.escape(item.id)} · {re.escape(item.title)}\n+{difficulty} · {item.minutes} min"
+            title = rf"### Exercise {re.escape(item.id)} · {re.escape(item.title)}"
+            header = rf"{title}\n+{difficulty} · {item.minutes} min"
             assert re.search(header, text), f"{path.name} lacks the header of {item.id}: {header}"
             assert f'exercises.check("{item.id}", {item.solution.__name__})' in text
             assert f"```python\n{item.source}\n```" in text, (
@@ -67,11 +68,11 @@ def test_each_notebook_shows_its_exercises_and_their_solutions():
 def test_an_error_in_the_learners_function_is_told_in_one_line(capsys):
     exercises.check("00.1", lambda image, scale: 1 / 0)
     assert capsys.readouterr().out.count("\n") == 1
-    _, message = exercises.verdict("00.1", lambda image, scale: 1 / 0)
-    assert (
-        message
-        == 'the function stopped at `_, message = exercises.verdict("00.1", lambda image, scale: 1 / 0)`'
-        " with ZeroDivisionError: division by zero"
+    answer = lambda image, scale: 1 / 0  # noqa: E731
+    _, message = exercises.verdict("00.1", answer)
+    assert message == (
+        "the function stopped at `answer = lambda image, scale: 1 / 0  # noqa: E731` "
+        "with ZeroDivisionError: division by zero"
     )
 
 

@@ -46,7 +46,10 @@ from hatlib.course import widgets
 def render(sigma, kind):
     return np.full((8, 8, 3), int(sigma), np.uint8), f"<b>{kind}</b> {sigma}"
 
-controls = {"sigma": widgets.float_slider("noise", 3.5, 0, 10, 0.5), "kind": widgets.choice("kind", ["one", "two"])}
+controls = {
+    "sigma": widgets.float_slider("noise", 3.5, 0, 10, 0.5),
+    "kind": widgets.choice("kind", ["one", "two"]),
+}
 widgets.explorer(render, controls)"""
 BAR = """\
 from tqdm.auto import tqdm

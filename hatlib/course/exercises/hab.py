@@ -144,7 +144,7 @@ def run(
 
 
 def index() -> torch.Tensor:
-    return relative_position_index(WINDOW, WINDOW, WINDOW)
+    return relative_position_index(WINDOW)
 
 
 def mask() -> torch.Tensor:

@@ -1,8 +1,11 @@
 """Explorers: sliders on top of the package. Each is one call in a notebook and returns a widget.
 
-They use only what ipywidgets 7.7 (Colab) and 8 (JupyterLab) both have. The arithmetic of an
-explorer is a plain function of numbers that returns a picture and a caption, which tests call as
-such; `explorer` adds the controls.
+They use only what ipywidgets 7.7 (Colab) and 8 (JupyterLab) share. An explorer's arithmetic is a
+plain function of numbers that returns a picture and a caption, and tests call it as such;
+`explorer` adds the controls.
+
+`base` has the controls, `inputs` the pictures and networks, `hooks` runs a network and records
+it, `drawing` and `overlays` draw. All other modules are explorers.
 """
 
 from hatlib.course.widgets.base import choice, explorer, float_slider, int_slider, stops, switch

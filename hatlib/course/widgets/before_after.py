@@ -1,5 +1,7 @@
-"""Before and after: one result to the left of a line, another one to its right. Used from notebook
-03 on."""
+"""Before and after: one result to the left of a line, another to its right.
+
+Used from notebook 03 on.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,8 @@ from hatlib.imaging.convert import check_image
 if TYPE_CHECKING:
     import ipywidgets
 
-SHOWN = 640  # pixels: small pictures are enlarged up to this, by repeating pixels
-LARGEST = 640  # pixels: of larger ones the middle is shown, so that the line moves without delay
+SHOWN = 640  # pixels: small pictures are zoomed up to this side, by repeating pixels
+LARGEST = 640  # pixels: the middle of larger ones is shown, so that the line follows at once
 
 
 def wipe_view(
@@ -42,18 +44,18 @@ def wipe_view(
     if 0 < cut < first.shape[1]:
         picture[:, line] = overlays.ORANGE
     picture = _labelled(picture, left if cut else "", right if cut < first.shape[1] else "")
-    large = f", each pixel shown {times}×{times}" if times > 1 else ""
-    apart = np.abs(first.astype(np.int16) - second).mean()
+    height, width = first.shape[:2]
+    zoom = f", each pixel shown {times}×{times}" if times > 1 else ""
+    difference = np.abs(first.astype(np.int16) - second).mean()
     return picture, (
-        f"<b>{html.escape(left)}</b> in the left {100 * cut / first.shape[1]:.0f} % of {first.shape[0]}×"
-        f"{first.shape[1]} pixels, <b>{html.escape(right)}</b> in the rest{large}<br>they differ by "
-        f"{apart:.2f} levels of 255 on average"
+        f"<b>{html.escape(left)}</b> in the left {100 * cut / width:.0f} % of {height}×{width} "
+        f"pixels, <b>{html.escape(right)}</b> in the rest{zoom}<br>"
+        f"they differ by {difference:.2f} levels of 255 on average"
     )
 
 
 def _labelled(picture: np.ndarray, left: str, right: str) -> np.ndarray:
-    """The names in the lower corners, each in a font in which it takes less than half of the
-    width."""
+    """The names in the lower corners, each in a font that fits less than half of the width."""
     height, width = picture.shape[:2]
     for text, column, anchor in ((left, 8, "ld"), (right, width - 8, "rd")):
         if text:
@@ -70,17 +72,17 @@ def wipe(
     right: str | None = None,
     position: int = 50,
 ) -> ipywidgets.VBox:
-    """A line to be moved over two results, which are chosen by name.
+    """A line that moves over two results, which are chosen by name.
 
     Args:
-        images: name → uint8 (H, W, 3) or (H, W), or float in [0, 1]; two or more of one size. The
-            middle 640×640 pixels of larger ones are shown. By default a built-in façade as HR, and
-            enlarged from a quarter of its size.
-        left, right: which are shown first; the first and the last by default.
+        images: name → uint8 (H, W, 3) or (H, W), or float in [0, 1]; two or more of one size. Of
+            larger ones the middle 640×640 pixels are shown. By default a built-in façade: HR, and
+            upsampled from a quarter of its size.
+        left, right: the names shown first; by default the first and the last.
         position: of the line at first, in % of the width.
     Raises:
-        HatlibError: fewer than two images, sizes that differ, an unknown name, a position outside 0
-            to 100.
+        HatlibError: fewer than two images, sizes that differ, an unknown name, or a position
+            outside 0 to 100.
     """
     shown = _alike(_example() if images is None else images)
     names = list(shown)
@@ -103,7 +105,7 @@ def wipe(
 
 
 def _alike(images: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """All as uint8 (H, W, 3), in their middle."""
+    """All as uint8 (H, W, 3): their middle."""
     if len(images) < 2:
         raise HatlibError(f"a wipe needs at least two images, got {len(images)}")
     for image in images.values():
@@ -116,7 +118,7 @@ def _alike(images: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _example() -> dict[str, np.ndarray]:
-    """What costs no network: a façade, and what interpolation makes of a quarter of its size."""
+    """An example without a network: a façade, and a quarter of its size, interpolated."""
     from hatlib.imaging.resize import imresize
 
     hr = inputs.photo(None, 320, "facade-5")

@@ -1,5 +1,4 @@
-"""The explorer of the relative position bias: a table of offsets, and the row that one query takes
-from it.
+"""The explorer of the relative position bias: a table of offsets, and one query's row of it.
 
 Liu et al., "Swin Transformer", arXiv 2103.14030, §3.2. Taught in notebook 05.
 """
@@ -26,59 +25,54 @@ WIDTH, HEIGHT = 3 * PANEL + 2 * drawing.BAR + 6 * drawing.GAP, PANEL + 62
 
 
 def attention_layers(model: nn.Module) -> dict[str, Layer]:
-    """The layers of a network that have a relative position bias, in the order in which they run,
-    by what they are.
+    """Label → each layer with a relative position bias, in the order in which they run.
 
     Raises:
-        HatlibError: it has none.
+        HatlibError: the network has none.
     """
-    found: dict[str, Layer] = {}
+    layers: dict[str, Layer] = {}
     for name, layer in model.named_modules():
         group = f"group {int(name.split('.')[1]) + 1}" if name.startswith("layers.") else name
         if isinstance(layer, WindowAttention):
-            block = 1 + sum(label.startswith(f"{group}, block") for label in found)
-            found[
-                f"{group}, block {block}: windows of {layer.window}×{layer.window}, shift {layer.shift}"
-            ] = layer
+            block = 1 + sum(label.startswith(f"{group}, block") for label in layers)
+            windows = f"windows of {layer.window}×{layer.window}, shift {layer.shift}"
+            layers[f"{group}, block {block}: {windows}"] = layer
         elif isinstance(layer, OverlappingAttention):
             sides = f"{layer.window}×{layer.window} queries, {layer.side}×{layer.side} keys"
-            found[f"{group}, overlapping: {sides}"] = layer
-    if not found:
+            layers[f"{group}, overlapping: {sides}"] = layer
+    if not layers:
         raise HatlibError(
-            f"{type(model).__name__} has no relative position bias; networks with windows have: SwinIR, "
-            "HAT, DRCT"
+            f"{type(model).__name__} has no relative position bias; SwinIR, HAT and DRCT have one"
         )
-    return found
+    return layers
 
 
 def bias_rows(layer: Layer, head: int) -> np.ndarray:
-    """The bias that a head adds to each query's score of each key: (T, S)."""
-    sizes = (layer.window, layer.window) if isinstance(layer, WindowAttention) else ()
+    """The bias that a head adds to the scores of each query and key: (T, S)."""
     table = layer.relative_position_bias_table.detach().float().cpu()
-    return table[:, head][layer.index(*sizes)].numpy()
+    return table[:, head][layer.index().cpu()].numpy()
 
 
 def bias_by_offset(rows: np.ndarray) -> np.ndarray:
-    """The same numbers by where the key lies as seen from the query: (w + side − 1, w + side − 1),
-    each once.
+    """The same numbers by the key's offset from the query: (w + side − 1, w + side − 1).
 
     Up is up and left is left; offset 0 is in the middle. A query in row y and column x of its
-    window meets the part that begins at row w − 1 − y and column w − 1 − x.
+    window takes the part that starts at row w − 1 − y and column w − 1 − x.
     """
     window, side = (round(count**0.5) for count in rows.shape)
-    found = np.empty((window + side - 1, window + side - 1))
+    table = np.empty((window + side - 1, window + side - 1))
     for query, row in enumerate(rows):
-        top, left = window - 1 - query // window, window - 1 - query % window
-        found[top : top + side, left : left + side] = row.reshape(side, side)
-    return found
+        top = window - 1 - query // window
+        left = window - 1 - query % window
+        table[top : top + side, left : left + side] = row.reshape(side, side)
+    return table
 
 
 def bias_view(layer: Layer, head: int = 0, query: int = 0) -> tuple[np.ndarray, str]:
-    """The picture of the bias explorer: a head's table, the row of one query, and what that row
-    alone makes of it.
+    """The bias explorer's picture: a head's table, one query's row, and that row's softmax.
 
     Args:
-        layer: as `attention_layers` finds them.
+        layer: from `attention_layers`.
         head: from 0.
         query: number of a token of the window, in reading order.
     Returns:
@@ -86,10 +80,10 @@ def bias_view(layer: Layer, head: int = 0, query: int = 0) -> tuple[np.ndarray, 
     """
     rows = bias_rows(layer, head)
     window, side = (round(count**0.5) for count in rows.shape)
-    limit = (
-        float(layer.relative_position_bias_table.detach().abs().max()) or 1.0
-    )  # one scale for all heads
-    row, (y, x) = rows[query], divmod(query, window)
+    # One scale for all heads.
+    limit = float(layer.relative_position_bias_table.detach().abs().max()) or 1.0
+    row = rows[query]
+    y, x = divmod(query, window)
     weights = np.exp(row - row.max())
     weights /= weights.sum()
     here = np.zeros((side, side), bool)
@@ -113,17 +107,18 @@ def bias_view(layer: Layer, head: int = 0, query: int = 0) -> tuple[np.ndarray, 
         drawing.add_title(drawing.scale_bar(PANEL, 0, float(weights.max()), HEAT), "\nweight"),
     ]
     return drawing.place_side_by_side(panels, WIDTH, HEIGHT), (
-        f"Head {head} of {layer.heads}: a table of ({window} + {side} − 1)² = {(window + side - 1) ** 2} offsets; bias "
-        f"from {rows.min():z.2f} to {rows.max():z.2f}: it multiplies a key's weight by {np.exp(rows.min()):.2f} to "
-        f"{np.exp(rows.max()):.2f} before the sum is made 1.<br><b>Query {query}</b> (row {y}, column {x}): bias "
-        f"{row[here.flatten()][0]:z.2f} to itself; with equal scores its largest weight would be "
-        f"{weights.max():.2%}, {weights.max() * len(row):.1f} times that without a bias."
+        f"Head {head} of {layer.heads}: a table of ({window} + {side} − 1)² = "
+        f"{(window + side - 1) ** 2} offsets; bias from {rows.min():z.2f} to {rows.max():z.2f}. "
+        f"It multiplies a key's weight by {np.exp(rows.min()):.2f} to {np.exp(rows.max()):.2f}, "
+        f"before the weights are normalised to sum 1.<br>"
+        f"<b>Query {query}</b> (row {y}, column {x}): bias {row[here.flatten()][0]:z.2f} to "
+        f"itself; with equal scores its largest weight would be {weights.max():.2%}, "
+        f"{weights.max() * len(row):.1f} times that without a bias."
     )
 
 
 def _cells(colours: np.ndarray, framed: np.ndarray) -> np.ndarray:
-    """Square cells that fill a panel as far as whole pixels do, some of them framed: (PANEL, PANEL,
-    3)."""
+    """Square cells of whole pixels in a panel, some of them framed: (PANEL, PANEL, 3)."""
     cell = max(1, PANEL // len(colours))
     picture = drawing.repeat_pixels(colours, cell)
     drawing.draw_borders(picture, np.ones(framed.shape), cell, INK)
@@ -135,7 +130,7 @@ def bias_explorer(model: Network | str | None = None) -> ipywidgets.VBox:
     """The relative position bias of a network's blocks and heads.
 
     Args:
-        model: a network with windows, its name or its file; the course's hat-nano-x4 by default.
+        model: a network with windows, or the name or file of its weights; hat-nano-x4 by default.
     """
     layers = attention_layers(inputs.load_network(model, "hat-nano-x4"))
     first = next(iter(layers.values()))

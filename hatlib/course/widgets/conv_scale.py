@@ -1,7 +1,6 @@
-"""The explorer of α: what HAT gives when its convolution branch counts for more, or for less, than
-in training.
+"""The explorer of α: HAT's result when its convolution branch has another weight than in training.
 
-Taught in notebook 08.
+Used in notebook 08.
 """
 
 from __future__ import annotations
@@ -24,33 +23,22 @@ from hatlib.models.hat import HAB
 if TYPE_CHECKING:
     import ipywidgets
 
-STOPS = (
-    0.0,
-    0.002,
-    0.005,
-    0.01,
-    0.015,
-    0.02,
-    0.03,
-    0.05,
-    0.1,
-    0.3,
-    1.0,
-)  # the paper's α is 0.01 (HAT §4.1)
-SIDE = 192  # HR pixels, one of which is one on the page: four panels fit beside each other
+# The paper's α is 0.01 (HAT §4.1).
+STOPS = (0.0, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.3, 1.0)
+SIDE = 192  # HR pixels, each one pixel on the page: four panels fit side by side
 WIDTH = 4 * SIDE + drawing.BAR + 6 * drawing.GAP
 
 
 def trained_scale(model: Network) -> float:
-    """α of a network, which is the same in all its blocks.
+    """A network's α, the same in all its blocks.
 
     Raises:
-        HatlibError: a network with no convolution branch, or one whose blocks differ.
+        HatlibError: the network has no convolution branch, or its blocks differ.
     """
     scales = {float(block.conv_scale) for block in model.modules() if isinstance(block, HAB)}
     if not scales:
         raise HatlibError(
-            f"{hooks.class_name(model)} has no convolution branch beside its attention; HAT has"
+            f"{hooks.class_name(model)} has no convolution branch beside its attention; HAT has one"
         )
     if len(scales) > 1:
         raise HatlibError(
@@ -60,7 +48,7 @@ def trained_scale(model: Network) -> float:
 
 
 def with_scale(model: Network, alpha: float) -> Network:
-    """Sets α of all blocks of a network, in place, and returns it."""
+    """Sets α in all blocks of a network, in place, and returns the network."""
     for block in model.modules():
         if isinstance(block, HAB):
             block.conv_scale = alpha
@@ -70,29 +58,26 @@ def with_scale(model: Network, alpha: float) -> Network:
 def conv_scale_view(
     hr: np.ndarray, scale: int, sr_of: Callable[[float], np.ndarray], trained: float, alpha: float
 ) -> tuple[np.ndarray, str]:
-    """The picture of the α explorer: HR, SR as trained, SR with another α, and the difference of
-    the two.
+    """The α explorer's picture: HR, SR as trained, SR with another α, and their difference.
 
     Args:
         hr: uint8 (H, W, 3).
-        scale: of the network; as many pixels are shaved from each border before PSNR is taken, of
-            Y.
+        scale: of the network; PSNR on Y leaves out as many pixels at each border.
         sr_of: α → SR, uint8 (H, W, 3).
-        trained, alpha: α of the network, and the one that is tried.
+        trained, alpha: the network's α, and the one to try.
     Returns:
         uint8 (H', W', 3) and an HTML caption.
     """
     before, after = sr_of(trained), sr_of(alpha)
     difference = (after.astype(np.float32) - before).mean(axis=2)
-    limit = float(
-        np.quantile(np.abs(difference), 0.99) or np.abs(difference).max() or 1.0
-    )  # a few pixels go beyond
+    # The colours saturate at the 99th percentile, so that a few pixels do not dim all others.
+    limit = float(np.quantile(np.abs(difference), 0.99) or np.abs(difference).max() or 1.0)
     times = overlays.zoom_factor(hr, SIDE)
     parts = {
         "HR": hr,
         f"α = {trained:g}, as trained": before,
         f"α = {alpha:g}": after,
-        "difference of the two": drawing.colour_signed(difference, limit),
+        "their difference": drawing.colour_signed(difference, limit),
     }
     panels = [
         overlays.panel(drawing.repeat_pixels(image, times), title) for title, image in parts.items()
@@ -108,31 +93,31 @@ def _caption(
 ) -> str:
     first, second = (psnr(sr, hr, scale) for sr in results)
     bicubic = psnr(imresize(imresize(hr, 1 / scale), scale), hr, scale)
-    apart = psnr(*results, scale)
-    between = "equal in every pixel" if apart == float("inf") else f"{apart:.2f} dB from each other"
+    mutual = psnr(*results, scale)
+    between = "equal in every pixel" if mutual == float("inf") else f"{mutual:.2f} dB apart"
     return (
-        f"PSNR of Y against HR, {scale} pixels shaved: α = {alphas[0]:g} (as trained) <b>{first:.2f} dB</b>, "
-        f"α = {alphas[1]:g} <b>{second:.2f} dB</b> ({second - first:+.2f} dB), bicubic {bicubic:.2f} dB<br>"
-        f"the two results are {between}; the difference is the mean of R, G and B in levels of 255: blue darker, "
-        "red brighter"
+        f"PSNR on Y against HR, border of {scale} pixels left out: α = {alphas[0]:g} (as trained) "
+        f"<b>{first:.2f} dB</b>, α = {alphas[1]:g} <b>{second:.2f} dB</b> "
+        f"({second - first:+.2f} dB), bicubic {bicubic:.2f} dB<br>"
+        f"the two results are {between}; their difference is the mean of R, G and B in levels of "
+        "255: blue darker, red brighter"
     )
 
 
 def conv_scale_explorer(
     model: Network | str | None = None, image: np.ndarray | None = None
 ) -> ipywidgets.VBox:
-    """α, the weight of HAT's convolution branch, in all blocks at once; the weights stay as
-    trained.
+    """α, the factor of HAT's convolution branch, in all blocks at once, with the trained weights.
 
-    α is set in a copy of the network: the one that is given stays as it is.
+    α changes in a copy of the network; yours stays as it is.
 
     Args:
         model: HAT, or the name or file of its weights; the course's own by default.
-        image: HR, uint8 (H, W, 3) or (H, W); the middle 192×192 pixels of a larger one. A built-in
+        image: HR, uint8 (H, W, 3) or (H, W); of a larger one the middle 192×192 pixels. A built-in
             façade by default.
     Raises:
-        HatlibError: a network with no convolution branch, an image smaller than 3 pixels times the
-            scale.
+        HatlibError: the network has no convolution branch, or the image is smaller than 3 pixels
+            times the scale.
     """
     network = copy.deepcopy(inputs.load_network(model, "hat-nano-x4")).eval()
     trained, scale = trained_scale(network), network.scale

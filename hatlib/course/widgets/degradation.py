@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hatlib.course.widgets import base, inputs
+from hatlib.course.widgets import base, drawing, inputs
 from hatlib.imaging.degradation import bicubic_kernel, degrade, gaussian_kernel, jpeg, motion_kernel
 from hatlib.imaging.resize import imresize
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import ipywidgets
 
 KERNELS = ("Gaussian", "motion", "bicubic")
-ENLARGED = ("repeated pixels", "bicubic")
+ZOOMS = ("repeated pixels", "bicubic")
 SHOWN_TAPS = 33  # side of the kernel's picture in taps
 
 
@@ -28,10 +28,9 @@ def degradation_view(
     scale: int = 4,
     noise: float = 0.0,
     quality: int = 100,
-    enlarged: str = "repeated pixels",
+    zoom: str = "repeated pixels",
 ) -> tuple[np.ndarray, str]:
-    """The picture of the degradation explorer: HR with the kernel in its corner, and LR enlarged to
-    the same size.
+    """The degradation explorer's picture: HR with the kernel in its corner; LR at the same size.
 
     Args:
         hr: uint8 (H, W, 3).
@@ -39,10 +38,9 @@ def degradation_view(
         width: sigma of the Gaussian, or length of the motion, in HR pixels.
         ratio: narrow to wide side of the Gaussian, 0 to 1.
         angle: degrees, counter-clockwise.
-        noise: sigma in grey levels. The draw is always the same, so that only what a slider changes
-            is seen to change.
-        quality: of the JPEG, 1 to 99; 100 leaves it out.
-        enlarged: how LR is enlarged for the eye, one of ENLARGED.
+        noise: sigma in grey levels. The draw is always the same: you see only the slider's effect.
+        quality: of the JPEG, 1 to 99; 100 means no JPEG.
+        zoom: how LR is brought to HR's size on the page, one of ZOOMS.
     Returns:
         uint8 (H, 2·W + gap, 3) and an HTML caption.
     """
@@ -54,40 +52,36 @@ def degradation_view(
     lr = degrade(hr, k, scale, noise, rng=0)
     if quality < 100:
         lr = jpeg(lr, quality)
-    large = (
-        lr.repeat(scale, axis=0).repeat(scale, axis=1)
-        if enlarged == ENLARGED[0]
-        else imresize(lr, scale)
-    )
-    left, tap = (
-        hr.copy(),
-        min(4, min(hr.shape[:2]) // (3 * SHOWN_TAPS)),
-    )  # at most a third of the picture's side
+    shown = drawing.repeat_pixels(lr, scale) if zoom == ZOOMS[0] else imresize(lr, scale)
+    left = hr.copy()
+    tap = min(4, min(hr.shape[:2]) // (3 * SHOWN_TAPS))  # at most a third of the picture's side
     if tap:
         inset = _kernel_picture(k, tap)
         left[-len(inset) :, : len(inset)] = inset
     gap = np.full((hr.shape[0], 8, 3), 255, np.uint8)
-    picture = np.concatenate([left, gap, large[: hr.shape[0], : hr.shape[1]]], axis=1)
-    taps = f"k has {k.shape[0]}×{k.shape[1]} taps" + (
-        f", drawn {tap} times as large in the corner" if tap else ""
-    )
+    picture = np.concatenate([left, gap, shown[: hr.shape[0], : hr.shape[1]]], axis=1)
+    inset_note = f", shown {tap}×{tap} pixels each in the corner" if tap else ""
+    taps = f"k has {k.shape[0]}×{k.shape[1]} taps{inset_note}"
     after = f"JPEG quality {quality}" if quality < 100 else "no JPEG"
     return picture, (
-        f"<b>left</b> HR {hr.shape[0]}×{hr.shape[1]}; {taps} &nbsp; <b>right</b> LR {lr.shape[0]}×"
-        f"{lr.shape[1]}, {scale} times as large by {enlarged}; noise σ {noise:g} grey levels, {after}"
+        f"<b>left</b> HR {hr.shape[0]}×{hr.shape[1]}; {taps} &nbsp; "
+        f"<b>right</b> LR {lr.shape[0]}×{lr.shape[1]}, ×{scale} by {zoom}; "
+        f"noise σ {noise:g} grey levels, {after}"
     )
 
 
 def _kernel_picture(kernel: np.ndarray, tap: int) -> np.ndarray:
-    """SHOWN_TAPS×SHOWN_TAPS taps around the kernel's middle, `tap` pixels each, framed; white is
-    the largest tap."""
+    """SHOWN_TAPS×SHOWN_TAPS taps around the kernel's middle, tap×tap pixels each, framed.
+
+    White is the largest tap.
+    """
     canvas = np.zeros((SHOWN_TAPS, SHOWN_TAPS))
     size = min(kernel.shape[0], SHOWN_TAPS)
-    cut, at = (kernel.shape[0] - size) // 2, SHOWN_TAPS // 2 - size // 2
+    cut = (kernel.shape[0] - size) // 2
+    at = SHOWN_TAPS // 2 - size // 2
     canvas[at : at + size, at : at + size] = kernel[cut : cut + size, cut : cut + size]
-    gray = (
-        np.clip(255 * canvas / canvas.max(), 0, 255).astype(np.uint8).repeat(tap, 0).repeat(tap, 1)
-    )
+    levels = np.clip(255 * canvas / canvas.max(), 0, 255).astype(np.uint8)
+    gray = drawing.repeat_pixels(levels, tap)
     return np.pad(gray, 2, constant_values=255)[..., None].repeat(3, axis=2)
 
 
@@ -95,7 +89,7 @@ def degradation_explorer(image: np.ndarray | None = None) -> ipywidgets.VBox:
     """y = (x ⊗ k)↓s + n, then JPEG, with a slider for each part.
 
     Args:
-        image: uint8 (H, W, 3) or (H, W); the middle 512×512 pixels of a larger one. A built-in
+        image: uint8 (H, W, 3) or (H, W); of a larger one the middle 512×512 pixels. A built-in
             photograph by default.
     """
     hr = inputs.photo(image)
@@ -110,6 +104,6 @@ def degradation_explorer(image: np.ndarray | None = None) -> ipywidgets.VBox:
         "scale": base.int_slider("scale s", min(4, most), 1, most),
         "noise": base.int_slider("noise σ (grey levels of 255)", 0, 0, 50),
         "quality": base.int_slider("JPEG quality (100: no JPEG)", 100, 5, 100, 5),
-        "enlarged": base.choice("LR enlarged by", list(ENLARGED)),
+        "zoom": base.choice("LR zoomed by", list(ZOOMS)),
     }
     return base.explorer(partial(degradation_view, hr), controls, width=2 * hr.shape[1] + 8)

@@ -1,8 +1,7 @@
-"""Pictures of the explorers as arrays: crisp cells, colours for numbers, panels with titles.
+"""The explorers' pictures as arrays: crisp cells, colours for numbers, panels with titles.
 
-Faster than a figure of matplotlib by an order of magnitude, which a slider needs. White and opaque
-with dark text, as the figures of `hatlib.plotting` are, so that they read well on light and on dark
-pages.
+An order of magnitude faster than a matplotlib figure, as a slider needs it. White and opaque with
+dark text, like the figures of `hatlib.plotting`: they read well on light and on dark pages.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ Colour = tuple[int, int, int]
 WHITE, INK, PALE = (255, 255, 255), (34, 34, 34), (214, 226, 238)
 BLUE, RED, GOLD = (27, 108, 168), (209, 73, 91), (255, 176, 0)
 TITLE = 13  # size of the font, pixels
-GAP = 12  # between panels
-BAR = 72  # width of a bar of colours with its numbers
-# from −1 over 0 to 1, and from 0 to 1: matplotlib's RdBu_r and viridis at even steps
+GAP = 12  # pixels between panels
+BAR = 72  # pixels: width of a colour bar with its numbers
+# Colours from −1 through 0 to 1, and from 0 to 1: matplotlib's RdBu_r and viridis at even steps.
 SIGNED = np.array(
     [
         (5, 48, 97),
@@ -47,8 +46,7 @@ def repeat_pixels(image: np.ndarray, cell: int) -> np.ndarray:
 def apply_colours(
     values: np.ndarray, low: float, high: float, colours: np.ndarray = HEAT
 ) -> np.ndarray:
-    """Numbers of any shape (…) → uint8 (…, 3): the first colour at `low`, the last at `high`,
-    beyond them the same."""
+    """Numbers (…) → uint8 (…, 3): the first colour at `low` and below, the last at `high`."""
     place = np.clip((values - low) / ((high - low) or 1.0), 0, 1) * 255
     steps = np.linspace(0, 255, len(colours))
     table = np.stack([np.interp(np.arange(256), steps, channel) for channel in colours.T], axis=1)
@@ -56,8 +54,7 @@ def apply_colours(
 
 
 def colour_signed(values: np.ndarray, limit: float | None = None) -> np.ndarray:
-    """Numbers (…) → uint8 (…, 3): blue below zero, white at zero, red above; the full colours at
-    ±limit."""
+    """Numbers (…) → uint8 (…, 3): blue below 0, white at 0, red above; saturated at ±limit."""
     limit = limit or float(np.abs(values).max()) or 1.0
     return apply_colours(values, -limit, limit, SIGNED)
 
@@ -68,15 +65,13 @@ def colour_gray(values: np.ndarray, low: float = 0.0, high: float = 1.0) -> np.n
 
 
 def blend(image: np.ndarray, colour: Colour, share: float | np.ndarray) -> np.ndarray:
-    """The image (H, W, 3) with a share of a colour in it, 0 to 1, one for all or one a pixel (H,
-    W)."""
+    """The image (H, W, 3) with a share of a colour, 0 to 1: one for all, or per pixel (H, W)."""
     part = np.asarray(share, np.float32)[..., None] if np.ndim(share) else share
     return (image * (1 - part) + np.array(colour, np.float32) * part).round().astype(np.uint8)
 
 
 def hatch(image: np.ndarray, cells: np.ndarray, cell: int) -> np.ndarray:
-    """Covers the cells that are True, (H, W), of an enlarged image (cell·H, cell·W, 3) with
-    slanting lines."""
+    """Hatches the cells that are True, (H, W), in a picture (cell·H, cell·W, 3)."""
     y, x = np.indices(image.shape[:2])
     lines = np.where((x + y) % 8 < 2, 120, 235).astype(np.uint8)[..., None]
     return np.where(repeat_pixels(cells, cell)[..., None], lines, image)
@@ -95,9 +90,8 @@ def draw_borders(
     Args:
         canvas: uint8 (cell·H, cell·W, 3).
         labels: (H, W) of any kind.
-        thick: pixels; half of it lies on each side of a border, all of it inside at the picture's
-            edge.
-        outer: whether the edge of the picture is a border too, where the label is not False or 0.
+        thick: pixels, half of them on each side of a border; at the picture's edge all inside.
+        outer: whether the picture's edge is a border too, where the label is not False or 0.
     """
     height, width = labels.shape
     for axis, image in ((0, canvas), (1, canvas.transpose(1, 0, 2))):
@@ -115,25 +109,22 @@ def draw_borders(
 
 @functools.cache
 def font(size: int = TITLE) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """The font of the figures (it comes with matplotlib and has Greek letters), else Pillow's
-    own."""
+    """The figures' font, which matplotlib brings and which has Greek letters, else Pillow's."""
     spec = importlib.util.find_spec("matplotlib")
-    path = (
-        Path((spec and spec.origin) or "").parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
-    )
+    package = Path((spec and spec.origin) or "").parent
+    path = package / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
     return ImageFont.truetype(str(path), size) if path.is_file() else ImageFont.load_default(size)
 
 
 def add_title(image: np.ndarray, title: str, size: int = TITLE) -> np.ndarray:
-    """The image (H, W, 3) under its title, white around it; as wide as the wider of the two."""
+    """The image (H, W, 3) under its title, on white, as wide as the wider of the two."""
     if not title:
         return image
     box = ImageDraw.Draw(PillowImage.new("RGB", (1, 1))).multiline_textbbox(
         (0, 0), title, font(size), spacing=2
     )
-    height = (size + 4) * (
-        title.count("\n") + 1
-    ) + 4  # whatever letters it has, so that panels are level
+    # The height depends on the lines alone, not on their letters: panels stay level.
+    height = (size + 4) * (title.count("\n") + 1) + 4
     band = PillowImage.new("RGB", (max(image.shape[1], int(box[2]) + 2), height), WHITE)
     ImageDraw.Draw(band).multiline_text((0, 0), title, INK, font(size), spacing=2)
     return np.concatenate([np.asarray(band), pad(image, image.shape[0], band.width)])
@@ -147,8 +138,10 @@ def pad(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def scale_bar(height: int, low: float, high: float, colours: np.ndarray) -> np.ndarray:
-    """What the colours of `coloured` mean: a bar with its lowest, middle and highest value,
-    (height, BAR, 3)."""
+    """The legend of `apply_colours`: a bar with its lowest, middle and highest value.
+
+    (height, BAR, 3).
+    """
     levels = (high, (low + high) / 2, low)
     labels = [
         f"{level:{'.2g' if abs(level) < 99.5 else '.0f'}}".replace("-", "−") for level in levels
@@ -168,14 +161,12 @@ def scale_bar(height: int, low: float, high: float, colours: np.ndarray) -> np.n
 def place_side_by_side(
     panels: Mapping[str, np.ndarray] | Sequence[np.ndarray], width: int = 0, height: int = 0
 ) -> np.ndarray:
-    """Panels (H, W, 3) from left to right, each under its title, with white between and around
-    them.
+    """Panels (H, W, 3) from left to right, each under its title, white between and around them.
 
     Args:
-        panels: title → image, or images alone. Titles of as many lines each keep the images at one
-            height.
-        width, height: of the result at least, so that pictures of different settings come out
-            alike.
+        panels: title → image, or images alone. Give all titles the same number of lines, and the
+            images stay level.
+        width, height: the result's least size, so that all settings give pictures of one size.
     """
     parts = (
         [add_title(image, title) for title, image in panels.items()]

@@ -1,6 +1,6 @@
 """The explorer of channel attention: how far each channel's gate is open, on two pictures.
 
-Taught in notebook 04 (RCAN) and 08 (the convolution branch of HAT).
+Used in notebooks 04 (RCAN) and 08 (HAT's convolution branch).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SIDE = 144  # pixels: width of each of the six panels
 WIDTH = 6 * SIDE + 7 * drawing.GAP
 INNER = WIDTH - 2 * drawing.GAP
 BARS = 150  # pixels: height of a bar of 1
-RECENT = 8  # blocks whose maps are kept: those of all blocks of a large network would be gigabytes
+RECENT = 8  # blocks whose maps are kept; those of all blocks of a large network take gigabytes
 Gated = tuple[np.ndarray, np.ndarray]  # the map (C, H, W) before the gates, and the gates (C,)
 
 
@@ -37,37 +37,37 @@ def blocks(model: Network) -> dict[str, ChannelAttention]:
     """The channel attention of each block: name → module.
 
     Raises:
-        HatlibError: a network that has none.
+        HatlibError: the network has none.
     """
     places = hooks.modules_by_place(model, ChannelAttention)
     if not places:
         raise HatlibError(
-            f"{hooks.class_name(model)} has no channel attention to show; RCAN and HAT have"
+            f"{hooks.class_name(model)} has no channel attention; RCAN and HAT have it"
         )
     return {f"group {group}, block {number}": module for (group, number), module in places.items()}
 
 
 def gated(model: Network, attention: ChannelAttention, lr: np.ndarray) -> Gated:
-    """What the channel attention of a block is given on a picture, and its gates (RCAN §3.3).
+    """The input and the gates of one block's channel attention on a picture (RCAN §3.3).
 
     Args:
         model: in eval mode; `attention` is one of its modules.
         lr: uint8 (h, w, 3).
     Returns:
-        float32 (C, H, W) and float32 (C,) in [0, 1]; what goes on is their product.
+        float32 (C, H, W) and float32 (C,) in [0, 1]; the attention returns their product.
     """
-    kept: list[np.ndarray] = []
+    recorded: list[np.ndarray] = []
 
     def keep(_: torch.nn.Module, given: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-        kept.append(hooks.to_numpy(given[0][0]))
+        recorded.append(hooks.to_numpy(given[0][0]))
 
     def keep_gates(
         _: torch.nn.Module, given: tuple[torch.Tensor, ...], output: torch.Tensor
     ) -> None:
-        kept.append(hooks.to_numpy(output[0, :, 0, 0]))
+        recorded.append(hooks.to_numpy(output[0, :, 0, 0]))
 
     hooks.run_with_hooks(model, lr, {attention: keep, attention[-1]: keep_gates})
-    gates, before = kept  # the sigmoid is done before the product is
+    gates, before = recorded  # the sigmoid runs before the product
     return before, gates
 
 
@@ -78,12 +78,11 @@ def gates_view(
     channel: int = 0,
     order: str = ORDERS[0],
 ) -> tuple[np.ndarray, str]:
-    """The picture of the gates explorer: bars for all channels; one channel's maps before and after
-    its gate.
+    """The gates explorer's picture: a bar per channel; one channel before and after its gate.
 
     Args:
         pictures: name → uint8 (h, w, 3), two of them.
-        gated_of: (block, picture) → as `gated` gives it.
+        gated_of: (block, picture) → the result of `gated`.
         channel: 0 to C − 1.
         order: of the bars, one of ORDERS.
     Returns:
@@ -114,7 +113,7 @@ def gates_view(
 
 
 def _titled(chart: np.ndarray, names: list[str], channels: int, order: str) -> np.ndarray:
-    """The bars with a title that says which colour is which picture."""
+    """The bars, with a title that says which colour is which picture."""
     chart = overlays.panel(chart, f"gates of the {channels} channels, by {order}")
     for name, colour, column in zip(names, COLOURS, (INNER // 2, 3 * INNER // 4), strict=True):
         text, size = overlays.fit_text(f"■ {name}", INNER // 4 - 8)
@@ -126,7 +125,7 @@ def _maps(
     pictures: Mapping[str, np.ndarray], maps: dict[str, np.ndarray], gates: np.ndarray, channel: int
 ) -> list[np.ndarray]:
     """Each picture, the channel's map, and the map times its gate; one scale for all four maps."""
-    largest = max(float(np.abs(one).max()) for one in maps.values())
+    largest = max(float(np.abs(feature_map).max()) for feature_map in maps.values())
     panels = []
     for name, gate in zip(pictures, gates, strict=True):
         before = drawing.colour_signed(maps[name], largest), f"channel {channel}, before"
@@ -149,10 +148,11 @@ def _caption(names: list[str], gates: np.ndarray, maps: dict[str, np.ndarray], c
     )
     means = ", ".join(f"{maps[name].mean():+.3g} on {html.escape(name)}" for name in names)
     return (
-        f"gates {spread}; the two pictures differ by {difference.mean():.3f} on average, most in channel "
-        f"{difference.argmax()} ({difference.max():.3f})<br>channel {channel} (yellow): gate "
-        f"<b>{gates[0, channel]:.3f}</b> on {first}, <b>{gates[1, channel]:.3f}</b> on {second}; mean of its map "
-        f"{means}; maps: blue negative, white 0, red positive, all four on one scale"
+        f"gates {spread}; the two pictures differ by {difference.mean():.3f} on average, most in "
+        f"channel {difference.argmax()} ({difference.max():.3f})<br>"
+        f"channel {channel} (yellow): gate <b>{gates[0, channel]:.3f}</b> on {first}, "
+        f"<b>{gates[1, channel]:.3f}</b> on {second}; mean of its map {means}; "
+        "maps: blue negative, white 0, red positive, all four on one scale"
     )
 
 
@@ -162,21 +162,20 @@ def gates_explorer(
     block: str | None = None,
     channel: int = 0,
 ) -> ipywidgets.VBox:
-    """Channel attention on two pictures: the gate of each channel, and one channel before and after
-    its gate.
+    """Channel attention on two pictures: all gates, and one channel before and after its own.
 
-    The network runs when a block is chosen for the first time; in HAT, channel attention is in the
-    convolution branch.
+    The network runs when a block is first chosen. HAT has channel attention in its convolution
+    branch.
 
     Args:
         model: the network, or the name or file of its weights; the course's own RCAN by default.
-        images: two by name: what the network is given (LR), uint8 (h, w, 3) or (h, w), the middle
-            64×64 pixels of a larger one. A façade and a face by default.
-        block: which one is shown first, a name that `blocks` gives; by default the first.
-        channel: which one is shown first.
+        images: two LR images by name, uint8 (h, w, 3) or (h, w); of a larger one the middle 64×64
+            pixels. A façade and a face by default.
+        block: the one shown first, a name from `blocks`; by default the first.
+        channel: the one shown first.
     Raises:
-        HatlibError: a network without channel attention, a block or channel that it does not have,
-            another number of images than two.
+        HatlibError: the network has no channel attention or not this block or channel, or there
+            are not two images.
     """
     network = hooks.in_eval_mode(inputs.load_network(model, "rcan-nano-x4"))
     modules, pictures = blocks(network), _two(images)

@@ -1,8 +1,7 @@
-"""The explorer of what HAT's sizes cost: window, overlap ratio and β against multiply-adds and
-memory.
+"""The explorer of HAT's cost: window, overlap ratio and β against multiply-adds and memory.
 
 Chen et al., "Activating More Pixels in Image Super-Resolution Transformer", arXiv 2205.04437, §4.1
-and §4.2. Taught in notebook 08.
+and §4.2. Used in notebook 08.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     import ipywidgets
 
 WINDOWS, RATIOS, RATES = (8, 16, 32), (0.0, 0.25, 0.5, 0.75, 1.0), (1, 2, 3, 6, 12, 24)
-LR = 64 * 64  # pixels of the LR image that the caption speaks of: what the papers count for
+LR = 64 * 64  # LR pixels: the image size for which the papers count
 COLOURS = {
     "linear maps": (150, 150, 150),
     "scores and sums": BLUE,
@@ -36,19 +35,20 @@ WIDTH, HEIGHT, BAR = 330, 260, 74  # of a chart and of its bars, pixels
 
 
 def group_cost(config: HATConfig, blocks: int = 6) -> dict[str, int]:
-    """Multiply-adds of one LR pixel in one group, by part (what channel attention and norms take is
-    left out).
+    """Multiply-adds per LR pixel in one group, by part, without channel attention and norms.
 
-    In a HAB: 4·C² for query, key, value and projection, 2·T·C for scores and weighted sum, 2·r·C²
-    for the MLP (r is its ratio), 2·9·C·C/β for the two convolutions of the CAB. The OCAB has S keys
-    instead of T and an MLP of its own.
+    A HAB takes 4·C² for query, key, value and projection, 2·T·C for scores and weighted sum,
+    2·r·C² for the MLP (r is its ratio), and 2·9·C·C/β for the CAB's two convolutions. The OCAB has
+    S keys instead of T, and an MLP of its own.
 
     Args:
         blocks: HABs of the group.
     """
     c = config
-    keys, between = c.overlap_side**2, c.embed_dim // c.compress_ratio
-    linear, mlp = 4 * c.embed_dim**2, 2 * round(c.embed_dim * c.mlp_ratio) * c.embed_dim
+    keys = c.overlap_side**2
+    between = c.embed_dim // c.compress_ratio
+    linear = 4 * c.embed_dim**2
+    mlp = 2 * round(c.embed_dim * c.mlp_ratio) * c.embed_dim
     return {
         "linear maps": blocks * linear,
         "scores and sums": blocks * 2 * c.window_size**2 * c.embed_dim,
@@ -60,12 +60,10 @@ def group_cost(config: HATConfig, blocks: int = 6) -> dict[str, int]:
 
 
 def memory(config: HATConfig) -> dict[str, int]:
-    """Bytes of one LR pixel in float32: the scores of one block if they are kept, and the OCAB's
-    keys and values.
+    """Float32 bytes per LR pixel: one block's scores if stored, the OCAB's keys and values.
 
-    Scores are h·T numbers a token in a HAB and h·S in the OCAB; keys and values of overlapping
-    windows are copies, (1 + γ)² of each. Fused attention (`hatlib`'s) never holds the scores of all
-    windows.
+    Scores are h·T numbers per token in a HAB and h·S in the OCAB. Overlapping windows copy each key
+    and value (1 + γ)² times. hatlib's attention never stores the scores of all windows at once.
     """
     c = config
     keys = c.overlap_side**2
@@ -86,17 +84,16 @@ def hat_cost_view(
     cab: bool = True,
     ocab: bool = True,
 ) -> tuple[np.ndarray, str]:
-    """The picture of the cost explorer: a group as published beside one of the sizes that are
-    tried.
+    """The cost explorer's picture: a group as in the paper beside one of the chosen sizes.
 
     Args:
-        config: as published.
+        config: the paper's sizes.
         window, ratio, compress: w, γ and β.
         cab, ocab: whether the group has them.
     Returns:
         uint8 picture and an HTML caption.
     Raises:
-        HatlibError: a ratio that gives windows without a common centre.
+        HatlibError: the ratio gives windows without a common centre.
     """
     tried = dataclasses.replace(
         config, window_size=window, overlap_ratio=ratio, compress_ratio=compress, cab=cab, ocab=ocab
@@ -104,28 +101,31 @@ def hat_cost_view(
     costs, bytes_ = [group_cost(c) for c in (config, tried)], [memory(c) for c in (config, tried)]
     first, second = (sum(cost.values()) for cost in costs)
     groups = len(config.depths)
+    missing = ("" if cab else ", no CAB") + ("" if ocab else ", no OCAB")
     shades = dict(zip(bytes_[0], (BLUE, RED, GOLD), strict=True))
     panels = {
-        "multiply-adds of an LR pixel in a group, in millions": _chart(costs, COLOURS, 1e6),
-        "float32, kept for an LR pixel in a HAB and the OCAB, in kB": _chart(bytes_, shades, 1e3),
+        "multiply-adds per LR pixel in a group, in millions": _chart(costs, COLOURS, 1e6),
+        "float32 per LR pixel in a HAB and the OCAB, in kB": _chart(bytes_, shades, 1e3),
     }
     scores = LR * max(bytes_[1]["scores of a HAB"], bytes_[1]["scores of the OCAB"]) / 1e6
     return drawing.place_side_by_side(panels), (
-        f"<b>w = {window}, γ = {ratio:g}, β = {compress}</b>{'' if cab else ', no CAB'}{'' if ocab else ', no OCAB'}: "
-        f"{groups} groups take {groups * LR * second / 1e9:.1f} G multiply-adds for a 64×64 LR image, as published "
-        f"{groups * LR * first / 1e9:.1f} G: <b>{second / first:.2f} times</b>.<br>Scores kept whole would take "
-        f"{scores:.0f} MB in the largest block for that image; fused attention does without them."
+        f"<b>w = {window}, γ = {ratio:g}, β = {compress}</b>{missing}: {groups} groups take "
+        f"{groups * LR * second / 1e9:.1f} G multiply-adds for a 64×64 LR image, "
+        f"<b>{second / first:.2f} times</b> the paper's {groups * LR * first / 1e9:.1f} G.<br>"
+        f"All scores at once would take {scores:.0f} MB in the largest block for that image; "
+        "fused attention does not store them."
     )
 
 
 def _chart(
     columns: list[dict[str, int]], colours: dict[str, tuple[int, int, int]], unit: float
 ) -> np.ndarray:
-    """Two stacked bars, as published and as tried, with the names of the parts beside them."""
+    """Two stacked bars, the paper's and the chosen sizes, with the parts' names beside them."""
     image = PillowImage.new("RGB", (WIDTH, HEIGHT), WHITE)
-    draw, floor = ImageDraw.Draw(image), HEIGHT - 22
+    draw = ImageDraw.Draw(image)
+    floor = HEIGHT - 22
     tall = (floor - 22) / max(sum(column.values()) for column in columns)
-    for k, (column, label) in enumerate(zip(columns, ("published", "tried"), strict=True)):
+    for k, (column, label) in enumerate(zip(columns, ("paper", "chosen"), strict=True)):
         left, top = 4 + k * (BAR + 8), float(floor)
         for part, value in column.items():
             draw.rectangle(
@@ -154,8 +154,7 @@ def _chart(
 
 
 def hat_cost_explorer(config: HATConfig = PRESETS["hat"]) -> ipywidgets.VBox:
-    """What HAT's window, overlap ratio and β cost, and what CAB and OCAB do, next to the published
-    sizes.
+    """The cost of HAT's window, overlap ratio, β, CAB and OCAB, next to the paper's sizes.
 
     Args:
         config: the sizes to compare with; HAT's by default.
@@ -164,7 +163,7 @@ def hat_cost_explorer(config: HATConfig = PRESETS["hat"]) -> ipywidgets.VBox:
         "window": base.stops("window w (tokens)", list(WINDOWS), config.window_size),
         "ratio": base.stops("overlap ratio γ", list(RATIOS), config.overlap_ratio),
         "compress": base.stops(
-            "β: channels / those inside a CAB", list(RATES), config.compress_ratio
+            "β: channels / channels inside a CAB", list(RATES), config.compress_ratio
         ),
         "cab": base.switch("CAB beside each attention"),
         "ocab": base.switch("OCAB at the end of each group"),

@@ -1,7 +1,6 @@
-"""The explorer of LAM: which LR pixels a network uses for a window of SR that is picked on the
-picture.
+"""The explorer of LAM: the LR pixels that a network uses for a chosen window of SR.
 
-Taught in notebook 07.
+Used in notebook 07.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ if TYPE_CHECKING:
     import ipywidgets
 
 NETWORKS = ("rcan-nano-x4", "swinir-nano-x4", "hat-nano-x4")
-LR_SIDE = 48  # LR pixels: a map of them takes a second or two with a nano network
-STEPS = (5, 10, 20, 50)  # 50 is the paper's, with the gradient at the end of each step
+LR_SIDE = 48  # LR pixels: their map takes a nano network a second or two
+STEPS = (5, 10, 20, 50)  # the paper takes 50, with the gradient at the end of each step
 DEFAULT_STEPS = 5  # few, for speed; the caption says what they miss
 SHOWN = 288  # pixels: side of each of the three panels
 WIDTH = 3 * (SHOWN + 2 * overlays.MARGIN) + 4 * drawing.GAP
-NEAR = 96  # SR pixels: side of what is shown around the window
+NEAR = 96  # SR pixels: side of the crop around the window
 SMALLEST, LARGEST = 4, 64  # SR pixels: side of the window
 Attribute = Callable[[str, attribution.Window, int], attribution.Attribution]
 
@@ -41,47 +40,43 @@ def lam_view(
     column: int = 0,
     steps: int = DEFAULT_STEPS,
 ) -> tuple[np.ndarray, str]:
-    """The picture of the LAM explorer: LR with the window, the map laid over LR, and SR around the
-    window.
+    """The LAM explorer's picture: LR with the window, the map over LR, and SR around the window.
 
     Args:
         lr: uint8 (h, w, 3).
         attribute: (network, window, steps) → the attribution of that window.
-        network: one of its names.
-        size, row, column: side and upper left corner of the window, in SR pixels.
+        network: its name.
+        size, row, column: side and upper left corner of the window in SR pixels.
         steps: of the path.
     Returns:
         uint8 (H, W, 3) and an HTML caption.
     """
-    found = attribute(network, (row, column, size), steps)
-    times, scale = overlays.zoom_factor(lr, SHOWN), found.sr.shape[0] // lr.shape[0]
-    large = drawing.repeat_pixels(lr, times)
-    used = overlays.tint(large, drawing.repeat_pixels(np.sqrt(found.map), times))
-    box = (
-        row * times // scale,
-        column * times // scale,
-        size * times // scale,
-        size * times // scale,
-    )
+    result = attribute(network, (row, column, size), steps)
+    zoom = overlays.zoom_factor(lr, SHOWN)
+    scale = result.sr.shape[0] // lr.shape[0]
+    image = drawing.repeat_pixels(lr, zoom)
+    used = overlays.tint(image, drawing.repeat_pixels(np.sqrt(result.map), zoom))
+    side = size * zoom // scale
+    box = (row * zoom // scale, column * zoom // scale, side, side)
     parts = {
         f"LR, {lr.shape[0]}×{lr.shape[1]}, and the window": overlays.draw_frames(
-            large, 1, [(box, overlays.ORANGE)]
+            image, 1, [(box, overlays.ORANGE)]
         ),
         "√ of each LR pixel's attribution, in red": overlays.draw_frames(
             used, 1, [(box, overlays.ORANGE)]
         ),
-        f"SR by {network}": _near(found.sr, (row, column, size)),
+        f"SR by {network}": _near(result.sr, (row, column, size)),
     }
     panels = [
         overlays.panel(image, title, SHOWN + 2 * overlays.MARGIN) for title, image in parts.items()
     ]
     return drawing.place_side_by_side(panels), _caption(
-        found, html.escape(network), (row, column, size), steps
+        result, html.escape(network), (row, column, size), steps
     )
 
 
 def _near(sr: np.ndarray, window: attribution.Window) -> np.ndarray:
-    """SR around the window, which is framed."""
+    """SR around the window, with a frame around the window."""
     row, column, size = window
     side = max(NEAR, size)
     top, left = (
@@ -89,40 +84,41 @@ def _near(sr: np.ndarray, window: attribution.Window) -> np.ndarray:
         for at, length in zip((row, column), sr.shape[:2], strict=True)
     )
     crop = sr[top : top + side, left : left + side]
-    times = overlays.zoom_factor(crop, SHOWN)
+    zoom = overlays.zoom_factor(crop, SHOWN)
     frame_of = (row - top, column - left, size, size)
     return overlays.draw_frames(
-        drawing.repeat_pixels(crop, times), times, [(frame_of, overlays.ORANGE)]
+        drawing.repeat_pixels(crop, zoom), zoom, [(frame_of, overlays.ORANGE)]
     )
 
 
 def _caption(
-    found: attribution.Attribution, network: str, window: attribution.Window, steps: int
+    result: attribution.Attribution, network: str, window: attribution.Window, steps: int
 ) -> str:
     row, column, size = window
-    added, detail = found.completeness
+    added, detail = result.completeness
     complete = f"{100 * added / detail:.1f} %" if detail else "all"
-    touched = int((found.map > 0.1).sum())
+    touched = int((result.map > 0.1).sum())
     return (
-        f"{network}, window of {size}×{size} SR pixels at row {row}, column {column}: <b>diffusion index "
-        f"{found.diffusion_index:.2f}</b> (Gini {found.gini:.3f}); {touched} of {found.map.size} LR pixels have "
-        f"more than a tenth of the largest attribution<br>{steps} steps, gradient halfway in each: the "
-        f"attributions add up to {complete} of the detail to be explained"
+        f"{network}, window of {size}×{size} SR pixels at row {row}, column {column}: "
+        f"<b>diffusion index {result.diffusion_index:.2f}</b> (Gini {result.gini:.3f}); "
+        f"{touched} of {result.map.size} LR pixels have more than a tenth of the largest "
+        f"attribution<br>{steps} steps, gradient halfway in each: the attributions add up to "
+        f"{complete} of the detail to be explained"
     )
 
 
 def lam_explorer(
     models: Mapping[str, Network] | Network | None = None, image: np.ndarray | None = None
 ) -> ipywidgets.VBox:
-    """Local attribution maps: a network from a list, a window on its result, and the LR pixels that
-    it is made from.
+    """Local attribution maps: choose a network and a window of SR, and see which LR pixels count.
 
     Args:
         models: networks by name, or a single one; the course's own RCAN, SwinIR and HAT by default.
-        image: what the networks are given (LR), uint8 (h, w, 3) or (h, w); the middle 48×48 pixels
-            of a larger one. A built-in façade by default.
+        image: LR, uint8 (h, w, 3) or (h, w); of a larger one the middle 48×48 pixels. A built-in
+            façade by default.
     Raises:
-        HatlibError: no network, networks of different scales, an image smaller than the window.
+        HatlibError: there is no network, the scales differ, or the image is smaller than the
+            window.
     """
     chosen = _named(models)
     lr = inputs.lr_picture(image, "facade-5", LR_SIDE)
@@ -151,17 +147,15 @@ def lam_explorer(
     }
 
     def keep_inside(_: Any) -> None:
-        controls["row"].max, controls["column"].max = (
-            height - controls["size"].value,
-            width - controls["size"].value,
-        )
+        controls["row"].max = height - controls["size"].value
+        controls["column"].max = width - controls["size"].value
 
     controls["size"].observe(keep_inside, names="value")
     return base.explorer(partial(lam_view, lr, attribute), controls, WIDTH, slow=True)
 
 
 def _named(models: Mapping[str, Network] | Network | None) -> dict[str, Network]:
-    """The networks by name; all of one scale, so that a window means the same to each."""
+    """The networks by name, all of one scale: a window then covers the same part in each."""
     if models is None:
         models = {name: inputs.load_network(name, name) for name in NETWORKS}
     elif isinstance(models, Network):
@@ -172,6 +166,6 @@ def _named(models: Mapping[str, Network] | Network | None) -> dict[str, Network]
     if len(set(scales.values())) > 1:
         listed = ", ".join(f"{name} ×{scale}" for name, scale in scales.items())
         raise HatlibError(
-            f"the networks have to be of one scale, so that a window means the same; got {listed}"
+            f"the networks need one scale, so that a window covers the same part; got {listed}"
         )
     return dict(models)

@@ -1,4 +1,4 @@
-"""The explorer of PSNR and SSIM. Taught in notebook 02."""
+"""The explorer of PSNR and SSIM. Used in notebook 02."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 NEGATIVE = (214, 39, 40)  # red, where SSIM is below zero
 
 
-# Each takes the photo as float32 in 0–255 and a strength above 0, up to 1, and gives the result and
-# its measure in words. At 0.5 most photos come to 20 to 30 dB. Random draws are always the same.
+# Each takes the photo as float32 in 0–255 and a strength above 0, up to 1; it returns the result
+# and its amount in words. At 0.5 most photos have 20 to 30 dB. Random draws are always the same.
 
 
 def _noise(x: np.ndarray, strength: float) -> tuple[np.ndarray, str]:
@@ -31,9 +31,8 @@ def _noise(x: np.ndarray, strength: float) -> tuple[np.ndarray, str]:
 
 
 def _blurred(x: np.ndarray, strength: float) -> tuple[np.ndarray, str]:
-    return gaussian_filter(
-        x, (4 * strength, 4 * strength, 0)
-    ), f"Gaussian, σ {4 * strength:.2f} pixels"
+    sigma = 4 * strength  # pixels
+    return gaussian_filter(x, (sigma, sigma, 0)), f"Gaussian, σ {sigma:.2f} pixels"
 
 
 def _jpeg(x: np.ndarray, strength: float) -> tuple[np.ndarray, str]:
@@ -42,10 +41,10 @@ def _jpeg(x: np.ndarray, strength: float) -> tuple[np.ndarray, str]:
 
 
 def _salt_and_pepper(x: np.ndarray, strength: float) -> tuple[np.ndarray, str]:
-    share, dice = 0.04 * strength**2, np.random.default_rng(0).random((*x.shape[:2], 1), np.float32)
-    return np.where(
-        dice < share, np.where(dice < share / 2, 0, 255), x
-    ), f"{share:.2%} of the pixels"
+    share = 0.04 * strength**2
+    draw = np.random.default_rng(0).random((*x.shape[:2], 1), np.float32)
+    salted = np.where(draw < share, np.where(draw < share / 2, 0, 255), x)
+    return salted, f"{share:.2%} of the pixels"
 
 
 def _brighter(x: np.ndarray, strength: float) -> tuple[np.ndarray, str]:
@@ -76,20 +75,21 @@ DISTORTIONS: dict[str, Callable[[np.ndarray, float], tuple[np.ndarray, str]]] = 
 def metrics_view(
     hr: np.ndarray, kind: str = "blur", strength: float = 0.5, channel: str = "y", shave: int = 4
 ) -> tuple[np.ndarray, str]:
-    """The picture of the metrics explorer: the distorted photo, and its SSIM map in place.
+    """The metrics explorer's picture: the distorted photo, and its SSIM map beside it.
 
     Args:
         hr: uint8 (H, W, 3).
         kind: one of DISTORTIONS.
-        strength: 0 (nothing is done) to 1.
+        strength: 0 (no distortion) to 1.
         channel, shave: as in `hatlib.imaging.metrics.ssim`.
     Returns:
-        uint8 (H, 2·W + gap, 3) and an HTML caption. In the map white is 1, black 0 and red below;
-        where no window has its middle it is pale blue.
+        uint8 (H, 2·W + gap, 3) and an HTML caption. The map is white at 1, black at 0, red below 0,
+        and pale blue where no window has its centre.
     """
     sr, amount = DISTORTIONS[kind](hr.astype(np.float32), strength) if strength else (hr, "none")
     sr = round_to_uint8(sr)
-    similarity, decibels = ssim_map(sr, hr, shave, channel), psnr(sr, hr, shave, channel)
+    similarity = ssim_map(sr, hr, shave, channel)
+    decibels = psnr(sr, hr, shave, channel)
     grey = np.clip(255 * np.abs(similarity), 0, 255).astype(np.uint8)[..., None].repeat(3, axis=2)
     grey[similarity < 0] = NEGATIVE
     frame = np.full_like(hr, (214, 226, 238))
@@ -98,9 +98,11 @@ def metrics_view(
     gap = np.full((hr.shape[0], 8, 3), 255, np.uint8)
     mse = 255**2 / 10 ** (decibels / 10)
     return np.concatenate([sr, gap, frame], axis=1), (
-        f"<b>left</b> {kind}: {amount} &nbsp; <b>right</b> SSIM map: white 1, black 0, red below 0<br>"
-        f"{'Y' if channel == 'y' else 'RGB'}, shave {shave}: MSE {mse:.1f} &nbsp; <b>PSNR {decibels:.2f} dB</b> &nbsp; "
-        f"<b>SSIM {similarity.mean():.4f}</b> (lowest window {similarity.min():.2f})"
+        f"<b>left</b> {kind}: {amount} &nbsp; "
+        "<b>right</b> SSIM map: white 1, black 0, red below 0<br>"
+        f"{'Y' if channel == 'y' else 'RGB'}, shave {shave}: MSE {mse:.1f} &nbsp; "
+        f"<b>PSNR {decibels:.2f} dB</b> &nbsp; <b>SSIM {similarity.mean():.4f}</b> "
+        f"(lowest window {similarity.min():.2f})"
     )
 
 
@@ -108,7 +110,7 @@ def metrics_explorer(image: np.ndarray | None = None) -> ipywidgets.VBox:
     """One photo, seven distortions: PSNR, SSIM and the SSIM map follow the sliders.
 
     Args:
-        image: uint8 (H, W, 3) or (H, W), at least 11×11; the middle 512×512 pixels of a larger one.
+        image: uint8 (H, W, 3) or (H, W), at least 11×11; of a larger one the middle 512×512 pixels.
             A built-in photograph by default.
     """
     hr = inputs.photo(image)

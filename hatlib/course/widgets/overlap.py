@@ -1,5 +1,6 @@
 """The explorer of overlapping windows: HAT's queries from one window, keys from a larger one.
-Taught in notebook 08.
+
+Used in notebook 08.
 
 Chen et al., "Activating More Pixels in Image Super-Resolution Transformer", arXiv 2205.04437, §3.2.
 """
@@ -26,10 +27,8 @@ if TYPE_CHECKING:
 SIDE = 48  # of the map, tokens
 CELL = 5  # pixels of a token in the picture of the map
 PANEL = 288  # side of the two windows in the picture, pixels
-WINDOWS = (
-    8,
-    16,
-)  # window sides that divide SIDE and for which every ratio below gives windows with a common centre
+# Window sides that divide SIDE, and with which every ratio gives windows with a common centre.
+WINDOWS = (8, 16)
 RATIOS = (0.0, 0.25, 0.5, 0.75, 1.0)
 MARGIN = 8  # of the largest window, tokens
 MAP = (SIDE + 2 * MARGIN) * CELL
@@ -45,17 +44,17 @@ def key_side(window: int, ratio: float) -> int:
     side = int((1 + ratio) * window)
     if (side - window) % 2:
         raise HatlibError(
-            f"a ratio of {ratio} makes {side} of {window}; the difference has to be even for the windows "
-            "to have a common centre"
+            f"a ratio of {ratio} turns {window} into {side}; the difference has to be even, or the "
+            "windows have no common centre"
         )
     return side
 
 
 def attention_cost(channels: int, keys: int) -> tuple[int, int]:
-    """Multiply-adds of one token: (in the linear layers, in the scores and the weighted sum).
+    """Multiply-adds per token: (in the linear layers, in the scores and the weighted sum).
 
-    Query, key and value are 3·C², the projection after them C². Each query meets S keys over C
-    channels twice, 2·S·C.
+    Query, key and value take 3·C², the projection after them C². Each query meets S keys of C
+    channels twice, in 2·S·C.
     """
     return 4 * channels**2, 2 * keys * channels
 
@@ -68,11 +67,10 @@ def overlap_view(
     column: int = 1,
     channels: int = 180,
 ) -> tuple[np.ndarray, str]:
-    """The picture of the overlap explorer: a query window on the map, its key window, and what the
-    ratios cost.
+    """The overlap explorer's picture: a query window on the map, its key window, each ratio's cost.
 
     Args:
-        tokens: uint8 (SIDE, SIDE, 3), a pixel a token.
+        tokens: uint8 (SIDE, SIDE, 3), one pixel per token.
         window: w, side of the queries' window.
         ratio: γ; the keys' window has a side of (1 + γ)·w.
         row, column: of the query window, counted in windows from the top left.
@@ -84,14 +82,10 @@ def overlap_view(
     """
     side = key_side(window, ratio)
     chosen = row * (len(tokens) // window) + column
-    both = np.dstack(
-        [tokens, np.full_like(tokens[..., :1], 255)]
-    )  # the fourth channel says what is on the map
-    keys = (
-        overlapping_partition(torch.from_numpy(both)[None], window, side)[chosen]
-        .numpy()
-        .reshape(side, side, 4)
-    )
+    # A fourth channel tells the map (255) from the zeros around it.
+    both = np.dstack([tokens, np.full_like(tokens[..., :1], 255)])
+    windows = overlapping_partition(torch.from_numpy(both)[None], window, side)  # (B, S, 4)
+    keys = windows[chosen].numpy().reshape(side, side, 4)
     outside = keys[..., 3] == 0
     panels = {
         f"1  the map, in windows of {window}×{window}; hatched:\nzeros around it": _map(
@@ -100,30 +94,30 @@ def overlap_view(
         f"2  blue: {side}×{side} keys and values;\ngold: {window}×{window} queries": _key_window(
             keys[..., :3], outside, window
         ),
-        "3  multiply-adds of a token, in thousands;\nblue: scores and weighted sum": _bars(
+        "3  multiply-adds per token, in thousands;\nblue: scores and weighted sum": _bars(
             window, ratio, channels
         ),
     }
     linear, attention = attention_cost(channels, side**2)
     _, plain = attention_cost(channels, window**2)
     zeros = (
-        f"{outside.sum()} of these keys lie outside the map: zeros, whose score is the bias alone, and which "
-        "take part in the softmax"
+        f"{outside.sum()} of these keys lie outside the map: zeros, whose score is the bias alone; "
+        "they take part in the softmax"
         if outside.any()
         else "all of these keys lie on the map"
     )
     return drawing.place_side_by_side(panels, WIDTH, HEIGHT), (
-        f"<b>γ = {ratio:g}</b>: T = {window}·{window} = {window**2} queries, S = {side}·{side} = {side**2} keys, "
-        f"(1 + γ)² = {(1 + ratio) ** 2:g} times as many; {zeros}.<br>Multiply-adds of a token with C = {channels}: "
-        f"4·C² = {linear:,} in the linear layers (grey), <b>2·S·C = {attention:,}</b> in scores and weighted sum; "
-        f"{plain:,} of the latter with γ = 0.<br>The bias table has ({window} + {side} − 1)² = "
+        f"<b>γ = {ratio:g}</b>: T = {window}·{window} = {window**2} queries, "
+        f"S = {side}·{side} = {side**2} keys, (1 + γ)² = {(1 + ratio) ** 2:g} times as many; "
+        f"{zeros}.<br>Multiply-adds per token with C = {channels}: 4·C² = {linear:,} in the linear "
+        f"layers (grey), <b>2·S·C = {attention:,}</b> in scores and weighted sum, "
+        f"{plain:,} with γ = 0.<br>The bias table has ({window} + {side} − 1)² = "
         f"{(window + side - 1) ** 2:,} rows."
     )
 
 
 def _map(tokens: np.ndarray, window: int, side: int, row: int, column: int) -> np.ndarray:
-    """The map with the zeros that the largest windows need around it, query windows, and one key
-    window."""
+    """The map in a margin of zeros, with its query windows and one key window."""
     image = np.pad(drawing.blend(tokens, WHITE, 0.35), ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)))
     numbers = np.pad(window_numbers(len(tokens), window) + 1, MARGIN)
     picture = drawing.hatch(drawing.repeat_pixels(image, CELL), numbers == 0, CELL)
@@ -136,8 +130,7 @@ def _map(tokens: np.ndarray, window: int, side: int, row: int, column: int) -> n
 
 
 def _key_window(keys: np.ndarray, outside: np.ndarray, window: int) -> np.ndarray:
-    """A key window (side, side, 3), hatched where it leaves the map, with the query window framed
-    in it."""
+    """A key window (side, side, 3), hatched outside the map, with its query window framed."""
     side = len(keys)
     cell = PANEL // side
     picture = drawing.hatch(drawing.repeat_pixels(keys, cell), outside, cell)
@@ -149,11 +142,13 @@ def _key_window(keys: np.ndarray, outside: np.ndarray, window: int) -> np.ndarra
 
 
 def _bars(window: int, chosen: float, channels: int) -> np.ndarray:
-    """What one token costs for each ratio: linear layers below, scores and weighted sum above."""
+    """One token's cost for each ratio: linear layers below, scores and weighted sum above."""
     costs = [attention_cost(channels, key_side(window, ratio) ** 2) for ratio in RATIOS]
-    unit = (PANEL - 60) / sum(costs[-1])  # pixels of a multiply-add
+    unit = (PANEL - 60) / sum(costs[-1])  # pixels per multiply-add
     image = PillowImage.new("RGB", (PANEL, PANEL), WHITE)
-    draw, step, floor = ImageDraw.Draw(image), PANEL // len(RATIOS), PANEL - 22
+    draw = ImageDraw.Draw(image)
+    step = PANEL // len(RATIOS)
+    floor = PANEL - 22
     for k, (ratio, (linear, attention)) in enumerate(zip(RATIOS, costs, strict=True)):
         left, right = k * step + 6, (k + 1) * step - 6
         half, top = floor - round(linear * unit), floor - round((linear + attention) * unit)
@@ -174,11 +169,10 @@ def _bars(window: int, chosen: float, channels: int) -> np.ndarray:
 
 
 def overlap_explorer(image: np.ndarray | None = None, channels: int = 180) -> ipywidgets.VBox:
-    """HAT's overlapping windows: queries from one window, keys from a larger one, zeros where it
-    leaves the map.
+    """HAT's overlapping windows: queries from one window, keys from a larger one, zeros outside.
 
     Args:
-        image: uint8 (H, W, 3) or (H, W), shown with 48×48 pixels, one a token. A façade by default.
+        image: uint8 (H, W, 3) or (H, W), shown at 48×48 pixels, one per token. A façade by default.
         channels: C, for the cost; HAT has 180, hat-nano 48.
     """
     window = base.stops("query window w (tokens)", list(WINDOWS), 16)

@@ -1,6 +1,6 @@
-"""What is laid over a picture: boxes, lines of text, colour where a map is large; bars.
+"""What is drawn over a picture: frames, text, a map in colour. And bar charts.
 
-Beside `hatlib.course.widgets.drawing`, which makes pictures of numbers and puts them together.
+`hatlib.course.widgets.drawing` turns numbers into pictures and joins them.
 """
 
 from __future__ import annotations
@@ -18,27 +18,26 @@ from hatlib.imaging.convert import LUMA, round_to_uint8
 Box = tuple[int, int, int, int]  # top, left, height, width in pixels
 ORANGE, GRAY = (255, 149, 0), (150, 150, 150)
 SMALL = 11  # size of the font at scales, pixels
-TINIEST = 8
+TINIEST = 8  # no title is set in a smaller font, pixels
 BAND = drawing.TITLE + 7  # above a picture with a title, pixels
 MARGIN = 3  # around a picture with frames, pixels
 
 
 def zoom_factor(image: np.ndarray, side: int) -> int:
-    """How many times a picture can be enlarged so that its longer side stays within `side` pixels;
-    1 at least."""
+    """The largest whole zoom at which the longer side stays within `side` pixels; at least 1."""
     return max(1, side // max(image.shape[:2]))
 
 
 def scale_box(box: Box, factor: int, margin: int = 0) -> Box:
-    """The box in an enlarged picture with a margin around it."""
+    """The box in a picture zoomed by `factor`, with a margin around it."""
     top, left, height, width = (side * factor for side in box)
     return top + margin, left + margin, height, width
 
 
 def draw_frame(image: np.ndarray, box: Box, colour: Colour, width: int = 2) -> np.ndarray:
-    """A copy with a frame around a box; what of it lies beyond the picture is left out.
+    """A copy with a frame around a box, cut where it leaves the picture.
 
-    A white line around the frame keeps it apart from dark pictures.
+    A white line around the frame sets it off from dark pictures.
     """
     picture = image.copy()
     top, left, height, across = box
@@ -52,12 +51,12 @@ def draw_frame(image: np.ndarray, box: Box, colour: Colour, width: int = 2) -> n
 
 
 def draw_frames(image: np.ndarray, factor: int, frames: Sequence[tuple[Box, Colour]]) -> np.ndarray:
-    """An enlarged picture with frames, in a white margin that shows those which lie at its edge.
+    """A zoomed picture with frames, in a white margin that shows the frames at its edge.
 
     Args:
-        image: uint8 (H, W, 3), enlarged already.
-        factor: by how much.
-        frames: (box in pixels before that, colour), later ones over earlier ones.
+        image: uint8 (H, W, 3), zoomed already.
+        factor: of the zoom.
+        frames: (box in pixels before the zoom, colour); later ones cover earlier ones.
     """
     image = np.pad(image, ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)), constant_values=255)
     for box, colour in frames:
@@ -66,16 +65,16 @@ def draw_frames(image: np.ndarray, factor: int, frames: Sequence[tuple[Box, Colo
 
 
 def _within(top: int, left: int, bottom: int, right: int) -> tuple[slice, slice]:
-    """Slices of what of the box is in the picture."""
+    """Slices of the part of a box that lies in the picture."""
     return slice(max(0, top), max(0, bottom)), slice(max(0, left), max(0, right))
 
 
 def tint(image: np.ndarray, strength: np.ndarray, colour: Colour = (176, 0, 32)) -> np.ndarray:
-    """A colour laid over a picture, which is made gray and pale for it.
+    """A colour over a picture, which turns grey and pale.
 
     Args:
         image: uint8 (H, W, 3).
-        strength: (H, W) in [0, 1]: nothing of the colour to nothing of the picture.
+        strength: (H, W) in [0, 1]: from the picture alone to the colour alone.
     """
     pale = round_to_uint8(90 + 0.6 * (image @ np.array(LUMA)))[..., None].repeat(3, axis=2)
     return drawing.blend(pale, colour, np.clip(strength, 0, 1))
@@ -94,12 +93,13 @@ def draw_text(
 
     Args:
         at: row and column of the anchor.
-        anchor: Pillow's: "la" is the upper left corner of the text, "rd" the lower right one, "rm"
-            its right end.
-        plate: whether there is white under the text, for pictures that are dark.
+        anchor: Pillow's: "la" is the text's upper left corner, "rd" its lower right one, "rm" its
+            right end.
+        plate: whether the text stands on white, for dark pictures.
     """
     canvas = PillowImage.fromarray(image)
-    draw, (row, column) = ImageDraw.Draw(canvas), at
+    draw = ImageDraw.Draw(canvas)
+    row, column = at
     if plate:
         left, top, right, bottom = draw.textbbox((column, row), text, drawing.font(size), anchor)
         draw.rectangle((left - 4, top - 4, right + 4, bottom + 4), fill=drawing.WHITE)
@@ -108,13 +108,12 @@ def draw_text(
 
 
 def text_width(text: str, size: int) -> int:
-    """How long a line of text is, in pixels."""
+    """The width of a line of text in pixels."""
     return int(np.ceil(drawing.font(size).getlength(text)))
 
 
 def fit_text(text: str, width: int, size: int = drawing.TITLE) -> tuple[str, int]:
-    """A line of text and the size of its font so that it fits into `width` pixels: smaller, then
-    shorter."""
+    """A text and a font size that fit into `width` pixels: first smaller, then shorter."""
     while size > TINIEST and text_width(text, size) > width:
         size -= 1
     if text_width(text, size) <= width:
@@ -125,8 +124,7 @@ def fit_text(text: str, width: int, size: int = drawing.TITLE) -> tuple[str, int
 
 
 def panel(image: np.ndarray, title: str, width: int = 0) -> np.ndarray:
-    """A picture under a line of title, which takes no more than the picture's width, or `width`
-    where that is more."""
+    """A picture under a one-line title, which keeps to its width, or to `width` if larger."""
     width = max(width, image.shape[1])
     text, size = fit_text(title, width)
     band = np.full((BAND, width, 3), drawing.WHITE, np.uint8)
@@ -139,7 +137,7 @@ def panel(image: np.ndarray, title: str, width: int = 0) -> np.ndarray:
 
 
 def stack_rows(*rows: np.ndarray) -> np.ndarray:
-    """Pictures one above the other, white beside the narrower ones."""
+    """Pictures one above another, with white beside the narrower ones."""
     width = max(row.shape[1] for row in rows)
     return np.concatenate([drawing.pad(row, row.shape[0], width) for row in rows])
 
@@ -147,14 +145,15 @@ def stack_rows(*rows: np.ndarray) -> np.ndarray:
 def bar_chart(
     groups: Sequence[tuple[np.ndarray, Colour]], width: int, height: int, chosen: int
 ) -> np.ndarray:
-    """Bars from 0 to 1, those of a place side by side, with lines at 0, ½ and 1 and one place
-    marked.
+    """Grouped bars from 0 to 1, with lines at 0, ½ and 1 and one group highlighted.
 
     Args:
         groups: for each colour the values (n,), in [0, 1].
-        chosen: which of the n places is marked.
+        chosen: which of the n groups is highlighted.
     """
-    margin, top, count = 28, 8, len(groups[0][0])
+    margin = 28  # pixels for the numbers on the left
+    top = 8
+    count = len(groups[0][0])
     picture = np.full((top + height + 8, width, 3), drawing.WHITE, np.uint8)
     step = (width - margin) / count
     left = [round(margin + step * place) for place in range(count + 1)]

@@ -1,11 +1,10 @@
-"""The explorer of attention: where in the picture one query looks, in each block and head.
+"""The explorer of attention: what one query attends to, in each block and head.
 
-Taught in notebooks 06 (windows, shifted in every other block) and 08 (overlapping windows).
+Used in notebooks 06 (windows, shifted in every other block) and 08 (overlapping windows).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, cast
@@ -17,12 +16,12 @@ from hatlib.course.widgets import base, drawing, hooks, inputs, overlays
 from hatlib.errors import HatlibError
 from hatlib.imaging.convert import crop_to_multiple
 from hatlib.models import Network
-from hatlib.models.hat import OCAB
+from hatlib.models.fast.bias import border_bias
+from hatlib.models.fast.windows import window_spans
 from hatlib.models.window_attention import (
     BiasedAttention,
     OverlappingAttention,
     WindowAttention,
-    cuts,
     overlapping_partition,
 )
 
@@ -45,7 +44,7 @@ class Recorded:
 
     Attributes:
         lr: the picture, uint8 (H, W, 3), its sides multiples of the window's.
-        blocks: name → the attention and the map (H, W, C) that it was given.
+        blocks: name → the attention and its input, a map (H, W, C).
     """
 
     lr: np.ndarray
@@ -53,20 +52,20 @@ class Recorded:
 
 
 def record(model: Network, lr: np.ndarray) -> Recorded:
-    """Runs the network once and keeps what each attention was given.
+    """Runs the network once and keeps the input of each attention.
 
     Args:
         model: SwinIR, HAT or DRCT, in eval mode.
-        lr: uint8 (h, w, 3); cut at the bottom and on the right to whole windows.
+        lr: uint8 (h, w, 3); cropped at the bottom and on the right to whole windows.
     Raises:
-        HatlibError: a network without window attention, an image smaller than a window.
+        HatlibError: the network has no window attention, or the image is smaller than a window.
     """
     places = cast(
         "dict[tuple[int, int], Attention]", hooks.modules_by_place(model, BiasedAttention)
     )
     if not places:
         raise HatlibError(
-            f"{hooks.class_name(model)} has no window attention to show; SwinIR, HAT and DRCT have"
+            f"{hooks.class_name(model)} has no window attention; SwinIR, HAT and DRCT have it"
         )
     window = max(attention.window for attention in places.values())
     inputs.check_size(lr, window, f"attention in windows of {window}×{window}")
@@ -81,18 +80,7 @@ def record(model: Network, lr: np.ndarray) -> Recorded:
     ) -> None:
         maps[names[attention]] = given[0][0].clone()
 
-    def keep_output(
-        attention: OverlappingAttention, _: object, given: object, output: torch.Tensor
-    ) -> None:
-        maps[names[attention]] = output[0].clone()
-
-    keepers: dict[torch.nn.Module, Callable[..., None]] = {}
-    for attention in places.values():
-        if isinstance(attention, OCAB):  # it is called with the map before the norm
-            keepers[attention.norm1] = partial(keep_output, attention)
-        else:
-            keepers[attention] = keep_input
-    hooks.run_with_hooks(model, lr, keepers)
+    hooks.run_with_hooks(model, lr, dict.fromkeys(names, keep_input))
     return Recorded(
         lr, {names[attention]: (attention, maps[names[attention]]) for attention in places.values()}
     )
@@ -102,7 +90,8 @@ def _name(place: tuple[int, int], attention: Attention) -> str:
     """Such as "group 1, block 2: windows 8×8, shifted by 4"."""
     group, number = place
     if isinstance(attention, OverlappingAttention):
-        return f"group {group}, OCAB: windows {_square(attention.window)}, keys from {_square(attention.side)}"
+        sides = f"windows {_square(attention.window)}, keys from {_square(attention.side)}"
+        return f"group {group}, OCAB: {sides}"
     shift = f", shifted by {attention.shift}" if attention.shift else ""
     return f"group {group}, block {number}: windows {_square(attention.window)}{shift}"
 
@@ -120,18 +109,17 @@ def weights(
     content: bool = True,
     position: bool = True,
 ) -> tuple[np.ndarray, tuple[int, int, int, int]]:
-    """What one query attends to: softmax(q·kᵀ/√d + bias) of its row (Swin eq. 4).
+    """One query's attention weights, its row of softmax(q·kᵀ/√d + bias) (Swin eq. 4).
 
     Args:
-        attention: of a window network.
-        x: (H, W, C), what it was given.
+        attention: of a network with windows.
+        x: (H, W, C), its input.
         row, column: of the query, in pixels of the map.
-        content, position: whether q·kᵀ/√d and the relative position bias count; as in the network,
+        content, position: whether q·kᵀ/√d and the relative position bias count; in the network,
             both do.
     Returns:
-        float32 (h, height, width) that sum to 1 in each head, and the keys' (top, left, height,
-        width); in an overlapping window some of that may be outside the map, where keys and values
-        are zeros.
+        float32 (h, height, width), which sum to 1 in each head, and the keys' (top, left, height,
+        width). An overlapping window may reach outside the map, where keys and values are zeros.
     """
     if isinstance(attention, OverlappingAttention):
         q, k, bias, box = _overlapping(attention, x, row, column)
@@ -145,8 +133,7 @@ Parts = tuple[torch.Tensor, torch.Tensor, torch.Tensor, tuple[int, int, int, int
 
 
 def _in_window(attention: WindowAttention, x: torch.Tensor, row: int, column: int) -> Parts:
-    """q (h, 1, d), k (h, T, d), bias (h, T) and the window of a query; at the border of a shifted
-    map it is smaller."""
+    """q (h, 1, d), k (h, T, d), bias (h, T) and the query's window, smaller at a shifted border."""
     (top, height), (left, width) = [
         _stretch(length, attention.window, attention.shift, at)
         for length, at in ((x.shape[0], row), (x.shape[1], column))
@@ -154,30 +141,25 @@ def _in_window(attention: WindowAttention, x: torch.Tensor, row: int, column: in
     token = (row - top) * width + column - left
     window = x[top : top + height, left : left + width].reshape(1, height * width, -1)
     q, k, _ = attention.split(attention.qkv(window))[:, 0]  # each (h, T, d)
-    return (
-        q[:, token, None],
-        k,
-        attention.bias(q.dtype, height, width)[0, :, token],
-        (top, left, height, width),
-    )
+    bias = border_bias(attention.bias(), attention.window, height, width)  # (1, h, T, T)
+    return q[:, token, None], k, bias[0, :, token], (top, left, height, width)
 
 
 def _stretch(length: int, window: int, shift: int, at: int) -> tuple[int, int]:
-    """Where the window of a row (or a column) begins, and how long it is."""
-    for where, side in cuts(length, window, shift):
+    """Start and length of the window that a row (or a column) lies in."""
+    for where, side in window_spans(length, window, shift):
         if where.start <= at < where.stop:
             return where.start + (at - where.start) // side * side, side
     raise HatlibError(f"pixel {at} is not in a map of {length}")
 
 
 def _overlapping(attention: OverlappingAttention, x: torch.Tensor, row: int, column: int) -> Parts:
-    """The same for a query in an overlapping window: the keys' window is larger than the
-    query's."""
-    window, side = attention.window, attention.side
-    (
-        _stretch(x.shape[0], window, 0, row),
-        _stretch(x.shape[1], window, 0, column),
-    )  # the query is in the map
+    """The same for an overlapping window, which has more keys than queries."""
+    window = attention.window
+    side = attention.side
+    # Both raise unless the query lies in the map.
+    _stretch(x.shape[0], window, 0, row)
+    _stretch(x.shape[1], window, 0, column)
     token = row % window * window + column % window
     query, keys, _ = attention.qkv(x[None]).chunk(3, dim=-1)  # each (1, H, W, C)
     (q,) = attention.split(query[:, row, column, None])  # (1, h, 1, d)
@@ -185,7 +167,7 @@ def _overlapping(attention: OverlappingAttention, x: torch.Tensor, row: int, col
     (k,) = attention.split(overlapping_partition(keys, window, side)[number, None])  # (1, h, S, d)
     margin = (side - window) // 2
     box = (row // window * window - margin, column // window * window - margin, side, side)
-    return q[0], k[0], attention.bias(q.dtype)[0, :, token], box
+    return q[0], k[0], attention.bias()[0, :, token], box
 
 
 def query_view(
@@ -196,15 +178,14 @@ def query_view(
     column: int = 0,
     scores: str = BOTH,
 ) -> tuple[np.ndarray, str]:
-    """The picture of the query explorer: the weights painted over the picture, the keys' window in
-    colour, the weights.
+    """The query explorer's picture: the weights over the picture, the keys' pixels, the weights.
 
     Args:
-        recorded: by `record`.
-        block: one of its names.
+        recorded: from `record`.
+        block: the name of one of its blocks.
         head: 1 to h, or MEAN for the mean of all.
         row, column: of the query in LR pixels.
-        scores: one of SCORES: what the softmax is taken of.
+        scores: the softmax's argument, one of SCORES.
     Returns:
         uint8 (H, W, 3) and an HTML caption.
     """
@@ -226,8 +207,7 @@ def query_view(
 
 
 def _inside(shown: np.ndarray, box: overlays.Box, size: tuple[int, ...]) -> np.ndarray:
-    """The weights on the map (H, W), zero outside the keys' window; what lies outside the map is
-    cut off."""
+    """The weights on the map (H, W), zero outside the keys' window, cropped to the map."""
     whole = np.zeros((size[0] + 2 * box[2], size[1] + 2 * box[3]), np.float32)
     whole[box[0] + box[2] :, box[1] + box[3] :][: box[2], : box[3]] = shown
     return whole[box[2] : box[2] + size[0], box[3] : box[3] + size[1]]
@@ -236,9 +216,9 @@ def _inside(shown: np.ndarray, box: overlays.Box, size: tuple[int, ...]) -> np.n
 def _over_picture(
     lr: np.ndarray, shown: np.ndarray, box: overlays.Box, window: int, query: tuple[int, int]
 ) -> np.ndarray:
-    """The left panel: the picture in gray, weights in red, the windows' and the query's
-    outlines."""
-    size, times = lr.shape[:2], overlays.zoom_factor(lr, SHOWN)
+    """The left panel: the picture in grey, the weights in red, frames for windows and query."""
+    size = lr.shape[:2]
+    times = overlays.zoom_factor(lr, SHOWN)
     strength = _inside(shown, box, size) / shown.max()
     image = overlays.tint(drawing.repeat_pixels(lr, times), drawing.repeat_pixels(strength, times))
     frames: list[tuple[overlays.Box, drawing.Colour]] = [
@@ -293,8 +273,8 @@ def _caption(
     down, right = int(y) + box[0] - query[0], int(x) + box[1] - query[1]
     outside = 1 - float(_inside(shown, box, size).sum())
     beyond = (
-        f"; <b>{base.percent(outside)}</b> of the weight falls on zeros outside the picture (beyond the "
-        "gray line)"
+        f"; <b>{base.percent(outside)}</b> of the weight falls on zeros outside the picture "
+        "(beyond the grey line)"
         if outside > 5e-4
         else ""
     )
@@ -302,13 +282,13 @@ def _caption(
     return (
         f"query (blue) at row {query[0]}, column {query[1]}; keys (black) in rows {box[0]} to "
         f"{box[0] + box[2] - 1}, columns {box[1]} to {box[1] + box[3] - 1}{own}<br>"
-        f"largest weight {base.percent(float(shown.max()))}, {_offset(down, right)}; as spread out as "
-        f"<b>{effective:.0f} of {shown.size}</b> equal weights (exp of the entropy){beyond}"
+        f"largest weight {base.percent(float(shown.max()))}, {_offset(down, right)}; as spread out "
+        f"as <b>{effective:.0f} of {shown.size}</b> equal weights (exp of the entropy){beyond}"
     )
 
 
 def _offset(down: int, right: int) -> str:
-    """How far a key is from its query, in words."""
+    """A key's offset from its query in words."""
     if not (down or right):
         return "on the query itself"
     parts = [f"{abs(down)} {'below' if down > 0 else 'above'}"] if down else []
@@ -325,17 +305,16 @@ def query_explorer(
 
     Args:
         model: the network, or the name or file of its weights; the course's own HAT by default.
-        image: what the network is given (LR), uint8 (h, w, 3) or (h, w); the middle 64×64 pixels of
-            a larger one, cut to whole windows. A built-in façade by default.
+        image: LR, uint8 (h, w, 3) or (h, w); of a larger one the middle 64×64 pixels, cropped to
+            whole windows. A built-in façade by default.
     Raises:
-        HatlibError: a network without window attention, an image smaller than a window.
+        HatlibError: the network has no window attention, or the image is smaller than a window.
     """
     network = hooks.in_eval_mode(inputs.load_network(model, "hat-nano-x4"))
     recorded = record(network, inputs.lr_picture(image, "facade-5"))
     height, width = recorded.lr.shape[:2]
-    heads = min(
-        attention.heads for attention, _ in recorded.blocks.values()
-    )  # DRCT's blocks differ
+    # DRCT's blocks have different numbers of heads: offer those that all of them have.
+    heads = min(attention.heads for attention, _ in recorded.blocks.values())
     controls = {
         "block": base.choice("block", list(recorded.blocks)),
         "head": base.choice(

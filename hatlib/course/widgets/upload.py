@@ -1,7 +1,7 @@
-"""A photo of one's own in a notebook: by its path, from an upload button, or asked for on Colab.
-Used in notebook 11.
+"""Your own photo in a notebook: by its path, from an upload button, or through Colab's dialog.
 
-Where no photo is given, a built-in one takes its place, so that a notebook runs with nobody there.
+Without a photo a built-in one takes its place, so that the notebook runs unattended. Used in
+notebook 11.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class Photo(NamedTuple):
 
 
 def upload_button(label: str = "Choose a photo") -> ipywidgets.FileUpload:
-    """A button that takes a file from the browser into the kernel's memory: see `your_photo`.
+    """A button that loads a file from the browser into the kernel's memory: see `your_photo`.
 
-    What fits through one message arrives: 10 MB in JupyterLab as it is installed, about 1 MB on
-    Colab (ipywidgets issue 3452). For larger files there are paths.
+    The file has to fit into one message: 10 MB in JupyterLab by default, about 1 MB on Colab
+    (ipywidgets issue 3452). Give larger files by their path.
     """
     import ipywidgets as widgets
 
@@ -47,11 +47,10 @@ def upload_button(label: str = "Choose a photo") -> ipywidgets.FileUpload:
 
 
 def uploaded(button: ipywidgets.FileUpload) -> tuple[str, bytes] | None:
-    """(name, content) of the file that was chosen; None as long as there is none.
+    """(name, content) of the chosen file; None while there is none.
 
-    ipywidgets 7 keeps {name: {"metadata": …, "content": bytes}}, ipywidgets 8 a tuple of {"name":
-    …, "content":
-    memoryview, …}.
+    ipywidgets 7 has {name: {"metadata": …, "content": bytes}}, ipywidgets 8 a tuple of
+    {"name": …, "content": memoryview, …}.
     """
     if isinstance(button.value, Mapping):
         files = [(name, file["content"]) for name, file in button.value.items()]
@@ -64,30 +63,31 @@ def uploaded(button: ipywidgets.FileUpload) -> tuple[str, bytes] | None:
 
 
 def ask_on_colab() -> str:
-    """Asks for a file, as Colab does that, and waits; returns its path, or "" if none was chosen.
+    """Opens Colab's file dialog and waits; returns the file's path, or "" if none was chosen.
 
     Raises:
         HatlibError: this is not Colab.
     """
     if "google.colab" not in sys.modules:
         raise HatlibError("this is not Colab; use the upload button, or give the photo's path")
-    files = importlib.import_module("google.colab.files")  # there on Colab, and nowhere else
-    return next(iter(files.upload()), "")  # name → content; the files lie in the current folder
+    files = importlib.import_module("google.colab.files")  # exists on Colab only
+    return next(iter(files.upload()), "")  # name → content; the file is in the current folder
 
 
 def your_photo(
     path: str = "", button: ipywidgets.FileUpload | None = None, otherwise: str = "coffee"
 ) -> Photo:
-    """The photo at that path, else the one uploaded, else a built-in one, which its name says.
+    """The photo at a path, else the uploaded one, else a built-in one, as its name then says.
 
-    EXIF orientation is applied, transparency dropped, gray made RGB: see `hatlib.load_image`.
+    EXIF orientation is applied, transparency dropped, grey turned into RGB: see
+    `hatlib.load_image`.
 
     Args:
-        path: of a file on the machine where the kernel runs; "" for none.
+        path: of a file on the kernel's machine; "" for none.
         button: an `upload_button`.
         otherwise: name of a built-in picture.
     Raises:
-        HatlibError: a path without a file, a file that is not an image that can be read.
+        HatlibError: there is no file at the path, or the file is no readable image.
     """
     if path:
         return Photo(Path(path).name, load_image(Path(path).expanduser()))
@@ -99,9 +99,8 @@ def your_photo(
 def _read(name: str, content: bytes) -> np.ndarray:
     """An image from the bytes of its file."""
     with tempfile.TemporaryDirectory() as folder:
-        path = (
-            Path(folder) / "photo"
-        )  # Pillow goes by the content; a name from elsewhere is no name for a file here
+        # Pillow goes by the content; an uploaded name is not safe as the name of a local file.
+        path = Path(folder) / "photo"
         path.write_bytes(content)
         try:
             return load_image(path)

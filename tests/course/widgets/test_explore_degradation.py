@@ -9,12 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from hatlib.course.widgets.degradation import (
-    ENLARGED,
-    KERNELS,
-    degradation_explorer,
-    degradation_view,
-)
+from hatlib.course.widgets.degradation import KERNELS, ZOOMS, degradation_explorer, degradation_view
 from hatlib.data.builtin import builtin_image
 from hatlib.imaging import degradation
 
@@ -34,12 +29,12 @@ def test_degradation_view_is_degrade_beside_the_photo() -> None:
     assert "JPEG quality 40" in caption
 
 
-@pytest.mark.parametrize("enlarged", ENLARGED)
+@pytest.mark.parametrize("zoom", ZOOMS)
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_degradation_view_at_every_scale(kernel: str, enlarged: str) -> None:
+def test_degradation_view_at_every_scale(kernel: str, zoom: str) -> None:
     hr = builtin_image("coffee")[:67, :61]
     for scale in range(1, 9):
-        picture, caption = degradation_view(hr, kernel, 3.0, 1.0, 45, scale, 0, 100, enlarged)
+        picture, caption = degradation_view(hr, kernel, 3.0, 1.0, 45, scale, 0, 100, zoom)
         assert picture.shape == (67, 2 * 61 + 8, 3)
         assert f"LR {-(-67 // scale)}×{-(-61 // scale)}" in caption
 
@@ -60,7 +55,7 @@ def test_degradation_view_shows_the_kernel_in_the_corner() -> None:
 
 def test_degradation_sliders_change_what_is_shown_and_reset_restores() -> None:
     panel, picture, caption = degradation_explorer(builtin_image("coffee")).children
-    kernel, width, ratio, angle, scale, noise, quality, enlarged, reset = panel.children
+    kernel, width, ratio, angle, scale, noise, quality, zoom, reset = panel.children
     first = picture.value, caption.value
     for control, value in (
         (width, 4.0),
@@ -69,7 +64,7 @@ def test_degradation_sliders_change_what_is_shown_and_reset_restores() -> None:
         (scale, 2),
         (noise, 20),
         (quality, 30),
-        (enlarged, "bicubic"),
+        (zoom, "bicubic"),
         (kernel, "motion"),
         (kernel, "bicubic"),
     ):

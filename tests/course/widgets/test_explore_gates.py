@@ -138,9 +138,7 @@ def test_gates_explorer_refuses_what_it_cannot_show() -> None:
         gates_explorer(network(), PICTURES, "group 3, block 1")
     with pytest.raises(HatlibError, match="channel is -1; group 1, block 1 has channels 0 to 31"):
         gates_explorer(network(), PICTURES, channel=-1)
-    with pytest.raises(
-        HatlibError, match="SwinIR has no channel attention to show; RCAN and HAT have"
-    ):
+    with pytest.raises(HatlibError, match="SwinIR has no channel attention; RCAN and HAT have it"):
         gates_explorer(models.create("swinir-nano").eval())
     with pytest.raises(HatlibError, match="two images by name, got 1"):
         gates_explorer(network(), {"one": PICTURES["cat"]})

@@ -86,7 +86,7 @@ def test_each_control_changes_the_picture() -> None:
     for name, value in (
         ("window w (tokens)", 8),
         ("overlap ratio γ", 1.0),
-        ("β: channels / those inside a CAB", 24),
+        ("β: channels / channels inside a CAB", 24),
         ("CAB beside each attention", False),
         ("OCAB at the end of each group", False),
     ):

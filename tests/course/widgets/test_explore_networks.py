@@ -61,15 +61,14 @@ def test_attention_layers_are_named_in_the_order_in_which_they_run(hat: models.N
             models.create("drct")
         )
     with pytest.raises(
-        HatlibError, match="RCAN has no relative position bias; networks with windows have"
+        HatlibError, match="RCAN has no relative position bias; SwinIR, HAT and DRCT have one"
     ):
         bias.bias_explorer(models.create("rcan-nano"))
 
 
 def test_bias_rows_are_the_bias_of_the_network(hat: models.Network) -> None:
     for layer in bias.attention_layers(hat).values():
-        sizes = (8, 8) if isinstance(layer, WindowAttention) else ()
-        biases = layer.bias(torch.float32, *sizes)[0].detach()
+        biases = layer.bias()[0].detach()
         for head in range(layer.heads):
             np.testing.assert_array_equal(bias.bias_rows(layer, head), biases[head])
 
@@ -97,7 +96,7 @@ def test_bias_offset_up_is_up() -> None:
     y, x = np.divmod(np.arange(16), 4)
     above = (y[None, :] - y[:, None] == -1) & (x[None, :] == x[:, None])  # (T, T)
     with torch.no_grad():
-        layer.relative_position_bias_table[layer.index(4, 4)[torch.from_numpy(above)]] = 3.0
+        layer.relative_position_bias_table[layer.index()[torch.from_numpy(above)]] = 3.0
     found = bias.bias_by_offset(bias.bias_rows(layer, 0))
     assert np.argwhere(found).tolist() == [[2, 3]] and found[2, 3] == 3.0
 
@@ -167,7 +166,7 @@ def test_srcnn_view_shows_filters_and_maps(small_srcnn: SRCNN) -> None:
             picture[top : top + 320 : 10, left : left + 320 : 10], drawing.colour_gray(bicubic)
         )
         if layer < 3:
-            assert f"blue is cut to 0 ({(values <= 0).mean():.0%} of the pixels)" in caption
+            assert f"blue becomes 0 ({(values <= 0).mean():.0%} of the pixels)" in caption
     first = small_srcnn.conv1.weight.detach().numpy()[
         5, 0
     ]  # in the second row of three columns, 11 pixels a weight
@@ -206,5 +205,5 @@ def test_srcnn_explorer_of_a_network_that_adds_nothing() -> None:
 def test_srcnn_explorer_takes_any_picture_and_no_other_network(small_srcnn: SRCNN) -> None:
     for image in (np.full((9, 31), 0.5), np.zeros((500, 400, 3), np.uint8)):
         assert pixels(srcnn.srcnn_explorer(small_srcnn, image).children[1]).shape[1] >= srcnn.WIDTH
-    with pytest.raises(HatlibError, match="SRCNN's filters; it was given RCAN"):
+    with pytest.raises(HatlibError, match="SRCNN's filters; got RCAN"):
         srcnn.srcnn_explorer(models.create("rcan-nano"))

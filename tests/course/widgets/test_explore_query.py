@@ -20,7 +20,7 @@ from hatlib.imaging.convert import to_tensor
 from hatlib.models import Network
 from hatlib.models.layers import token_layout
 from hatlib.models.network import RGB_MEAN
-from hatlib.models.window_attention import OverlappingAttention, WindowAttention
+from hatlib.models.window_attention import WindowAttention
 from tests.helpers.shown import is_opaque_and_pale, move_everything
 
 LR = builtin_image("coffee")[120:144, 200:232]  # 24×32
@@ -55,11 +55,7 @@ def mixed(attention: query.Attention, x: torch.Tensor, row: int, column: int) ->
 def test_the_weights_give_what_the_network_gives(block: int, place: tuple[int, int]) -> None:
     recorded = record(network(), LR)
     name, (attention, x) = list(recorded.blocks.items())[block]
-    result = (
-        attention.attend(x[None])
-        if isinstance(attention, OverlappingAttention)
-        else attention(x[None])
-    )
+    result = attention(x[None])
     torch.testing.assert_close(
         mixed(attention, x, *place), result[0, place[0], place[1]], rtol=1e-4, atol=1e-4
     )
@@ -211,7 +207,7 @@ def test_query_explorer_cuts_to_whole_windows() -> None:
 
 def test_query_explorer_refuses_what_it_cannot_show() -> None:
     with pytest.raises(
-        HatlibError, match="SRCNN has no window attention to show; SwinIR, HAT and DRCT have"
+        HatlibError, match="SRCNN has no window attention; SwinIR, HAT and DRCT have it"
     ):
         query_explorer(models.create("srcnn").eval())
     with pytest.raises(HatlibError, match="Bicubic has no window attention"):

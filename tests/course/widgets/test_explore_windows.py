@@ -1,5 +1,5 @@
 """hatlib.course.widgets.windows and hatlib.course.widgets.overlap: how a map is cut into windows,
-and what attention sees of it."""
+and what attention reaches of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from hatlib.models.window_attention import (
     OverlappingAttention,
     WindowAttention,
     attention_mask,
-    attention_spelled_out,
     overlapping_partition,
     partition,
 )
@@ -46,11 +45,11 @@ def test_caption_counts_what_the_mask_lets_see(window: int, share: float) -> Non
     mask = attention_mask(windows.SIDE, windows.SIDE, window, shift)[last]
     for query in (0, window**2 - 1):
         caption = windows.windows_view(TOKENS, window, shift, last, query)[1]
-        assert f"sees {int((mask[query] == 0).sum())} of {window**2} tokens" in caption
+        assert f"attends to {int((mask[query] == 0).sum())} of {window**2} tokens" in caption
         assert f"tokens of {len(mask.unique(dim=0))} part" in caption
         assert f"keeps {float((mask != 0).float().mean()):.0%} of its pairs apart" in caption
         assert (
-            f"sees {window**2} of {window**2}"
+            f"attends to {window**2} of {window**2}"
             in windows.windows_view(TOKENS, window, shift, last, query, False)[1]
         )
 
@@ -87,7 +86,7 @@ def test_hatched_tokens_are_those_that_do_not_change_the_query() -> None:
     attention = WindowAttention(6, 2, 8, 4).double().requires_grad_(False)
     x = torch.rand(1, windows.SIDE, windows.SIDE, 6, dtype=torch.float64, requires_grad=True)
     chosen, query = 35, 18
-    rolled = torch.roll(attention.spelled_out(x), (-4, -4), dims=(1, 2))
+    rolled = torch.roll(attention.reference(x), (-4, -4), dims=(1, 2))
     partition(rolled, 8, 8)[chosen, query].sum().backward()
     assert x.grad is not None
     influence = (
@@ -157,14 +156,14 @@ def test_overlap_cost_is_what_torch_counts(ratio: float) -> None:
     side = overlap.key_side(window, ratio)
     attention = OverlappingAttention(channels, 2, window, side)
     with FlopCounterMode(display=False) as counter:
-        attention.attend(torch.rand(1, 16, 24, channels), attention_spelled_out)
+        attention.reference(torch.rand(1, 16, 24, channels))
     assert counter.get_total_flops() // 2 == 16 * 24 * sum(
         overlap.attention_cost(channels, side**2)
     )
 
 
 def test_overlap_refuses_a_ratio_without_a_common_centre() -> None:
-    with pytest.raises(HatlibError, match=r"a ratio of 0.25 makes 5 of 4; .* even"):
+    with pytest.raises(HatlibError, match=r"a ratio of 0.25 turns 4 into 5; .* even"):
         overlap.overlap_view(TOKENS, window=4, ratio=0.25)
 
 

@@ -3,7 +3,12 @@ names the mistake."""
 
 import numpy as np
 
-from hatlib.course.exercises.windows import attention_multiply_adds, may_attend, offset_of_row, reach
+from hatlib.course.exercises.windows import (
+    attention_multiply_adds,
+    may_attend,
+    offset_of_row,
+    reach,
+)
 
 
 def _cut(windows, window, height, width):
