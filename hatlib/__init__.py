@@ -9,17 +9,9 @@ they are first used, so that `import hatlib` costs next to nothing.
 from __future__ import annotations
 
 import importlib
-import os
 from typing import TYPE_CHECKING, Any
 
 from hatlib.version import __version__
-
-# Threads that wait for work look out for it for a moment and then sleep. Without the moment, the
-# small operations of small networks get nothing from a second core; without the sleep, training
-# beside a second busy process (another notebook, a browser) was up to four times slower. Read when
-# torch is imported.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-os.environ.setdefault("GOMP_SPINCOUNT", "4000")
 
 # public name → (module, name there); each is imported when it is first used
 _PUBLIC = {

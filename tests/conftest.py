@@ -94,5 +94,5 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     from hatlib.system import downloads
 
     monkeypatch.setattr(downloads, "TIMEOUT", 0.4)
-    monkeypatch.setattr(downloads, "PATIENCE", 1.0)
+    monkeypatch.setattr(downloads, "STALL_TIMEOUT", 1.0)
     monkeypatch.setattr(downloads, "PAUSE", 0.05)

@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with contextlib.suppress(AttributeError):  # not a text file: somebody captures it
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # for ×, on Windows
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
-    getattr(devices, "prepare_cpu", lambda: None)()  # before torch is imported
+    devices.prepare_cpu()  # before torch is imported
     try:
         _check_empty(arguments)
         with _stop_signals():

@@ -102,7 +102,7 @@ def upscale(
     """Upscale images with a network; transparency, 16 bits and colour profile are kept."""
     from hatlib.imaging import user_files
     from hatlib.inference.precision import arithmetic
-    from hatlib.inference.upscale import enlarge_picture
+    from hatlib.inference.upscale import upscale_picture
     from hatlib.system import devices
 
     images = Batch(source, target, overwrite)
@@ -124,7 +124,7 @@ def upscale(
                 height, width = picture.pixels.shape[:2]
                 user_files.check_format(result, picture)
                 check_sides(result, height * network.scale, width * network.scale)
-                upscaled = enlarge_picture(
+                upscaled = upscale_picture(
                     network,
                     picture,
                     tile=tile,

@@ -1,9 +1,10 @@
-"""Where we run: the device, how long cells may train, and where downloads are kept."""
+"""Where we run: the device, its memory and precision, and what a CPU needs to be fast."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import sys
 from pathlib import Path
@@ -12,7 +13,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-MEMORY = 4 << 30  # bytes taken to be free where the system does not tell
+# bytes taken to be free where the system does not tell
+MEMORY = 4 << 30
+
+# Threads that wait for work watch for it for a moment and then sleep. Without the moment, the small
+# operations of small networks gain nothing from a second core. Without the sleep, training beside a
+# second busy process (another notebook, a browser) was up to four times slower.
+THREADS = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "4000"}
+
+# variables by which somebody tells GNU's C library what to do with freed memory
+ALLOCATOR = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
 
 
 def device() -> torch.device:
@@ -24,17 +34,39 @@ def device() -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def fast_bfloat16(where: torch.device | str | None = None) -> bool:
-    """Whether bfloat16 arithmetic is faster than float32 there: a CPU with AMX tiles or AVX-512's
-    bfloat16 products, a CUDA GPU from Ampere on. `benchmarks/speed.py` and
-    `benchmarks/throughput.py` print by how much."""
+def fast_bfloat16(on: torch.device | str | None = None) -> bool:
+    """Whether bfloat16 arithmetic is faster than float32 on a device: on a CPU with AMX tiles or
+    AVX-512's bfloat16 products, on a CUDA GPU from Ampere on. `benchmarks/speed.py` and
+    `benchmarks/throughput.py` print by how much.
+
+    Args:
+        on: the device; by default the best at hand.
+    """
     import torch
 
-    kind = torch.device(where or device()).type
+    kind = torch.device(on or device()).type
     if kind == "cuda":
         return torch.cuda.get_device_capability() >= (8, 0)
     tests = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     return kind == "cpu" and any(getattr(torch.cpu, test, lambda: False)() for test in tests)
+
+
+@functools.cache
+def prepare_cpu() -> None:
+    """What a CPU needs to be fast, once for the process: called where work begins, by commands, by
+    `fit`, `upscale` and `lam`. Importing hatlib does none of it.
+
+    Freed memory stays with the process (`keep_memory`). Threads that wait go to sleep soon: that is
+    two variables of the environment (`THREADS`), which the OpenMP library reads when torch is
+    imported. Commands, and `hello` in the first cell of a notebook, set them before that. In a
+    program of your own torch may be there first: set OMP_WAIT_POLICY=PASSIVE and
+    GOMP_SPINCOUNT=4000 yourself where two busy processes share the cores. Variables that are set
+    already are left alone.
+    """
+    if "torch" not in sys.modules:
+        for name, value in THREADS.items():
+            os.environ.setdefault(name, value)
+    keep_memory()
 
 
 def keep_memory(block: int = 128 << 20, most: int = 1 << 30) -> None:
@@ -42,16 +74,15 @@ def keep_memory(block: int = 128 << 20, most: int = 1 << 30) -> None:
     library).
 
     Networks ask for the same large blocks again and again, and on a large image a quarter of the
-    time went into getting them from the system anew. Whoever has set the library's own variables is
-    left alone.
+    time went into getting them from the system anew. Nothing is done where one of the library's own
+    variables (`ALLOCATOR`) is set.
 
     Args:
         block: bytes of the largest block that stays; with larger ones, the gaps between blocks add
             up.
         most: bytes that stay.
     """
-    own = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
-    if sys.platform != "linux" or any(name in os.environ for name in own):
+    if sys.platform != "linux" or any(name in os.environ for name in ALLOCATOR):
         return
     with contextlib.suppress(AttributeError, OSError):  # another C library
         mallopt = ctypes.CDLL(None).mallopt
@@ -59,22 +90,22 @@ def keep_memory(block: int = 128 << 20, most: int = 1 << 30) -> None:
         mallopt(-1, most)  # M_TRIM_THRESHOLD
 
 
-def free_memory(where: torch.device) -> int:
-    """Bytes that can still be had on a device: a GPU's own memory, the computer's, or a guess where
-    nothing tells."""
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free on a device: a GPU's own memory, the computer's, or a guess where nothing
+    tells."""
     import torch
 
-    if where.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(where)
-        return free + torch.cuda.memory_reserved(where) - torch.cuda.memory_allocated(where)
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return free + unused
     with contextlib.suppress(OSError, StopIteration, ValueError, IndexError):  # Linux
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         return 1024 * int(
             next(line for line in lines if line.startswith("MemAvailable")).split()[1]
         )
-    with contextlib.suppress(
-        AttributeError, OSError, ValueError
-    ):  # macOS does not say what is free
+    # macOS does not say what is free
+    with contextlib.suppress(AttributeError, OSError, ValueError):
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     return MEMORY
 

@@ -23,11 +23,11 @@ from typing import Any
 
 from hatlib.errors import HatlibError
 from hatlib.system import paths
-from hatlib.system.atomic import atomic_path
+from hatlib.system.atomic import atomic_path, sweep
 
 WORKERS = 8  # connections at a time
-TIMEOUT = 4.0  # seconds that one connection may keep silent; then the file is asked for again
-PATIENCE = 8.0  # seconds without a byte from any of them; then we give up
+TIMEOUT = 4.0  # seconds that one connection may be silent; then the file is asked for again
+STALL_TIMEOUT = 8.0  # seconds without a byte from any of them; then we give up
 ATTEMPTS = 3  # for a connection that breaks, or bytes that arrive damaged
 PAUSE = 0.3  # seconds before the second attempt, four times that before the third
 
@@ -65,19 +65,18 @@ def _sha256(path: Path, changed: int, size: int) -> str:
 
 
 def fetch(remotes: Sequence[Remote], title: str, by_hand: str) -> list[Path]:
-    """Sees to it that the files are in the data folder, and gives their paths there.
+    """Downloads what is missing or damaged; returns the paths of all in the data folder.
 
-    Files that are there already cost no network, damaged ones are fetched again. A bar shows the
-    bytes if it takes more than a second. With `HATLIB_MIRROR` set, the files are copied from there
-    and the network is not used.
+    A bar shows the bytes if it takes more than a second. With `HATLIB_MIRROR` set, the files are
+    copied from there and the network is not used.
 
     Args:
         remotes: what is wanted.
         title: what to call it in the progress bar and in errors.
         by_hand: what to do without the network, in words, for the error.
     Raises:
-        HatlibError: no network, a file that is not to be had or arrives damaged, a folder that
-            can't be written to. Files that had arrived by then are kept.
+        HatlibError: no network, a file that is unavailable or arrives damaged, a folder that cannot
+            be written to. Files that had arrived by then are kept.
     """
     folder = paths.data_folder()
     missing = [remote for remote in remotes if not intact(remote, folder)]
@@ -144,7 +143,10 @@ class _Fetch:
         mirror: Path | None,
         by_hand: str,
     ) -> None:
-        self.folder, self.title, self.downloader, self.mirror = folder, title, downloader, mirror
+        self.folder = folder
+        self.title = title
+        self.downloader = downloader
+        self.mirror = mirror
         self.by_hand = by_hand
         self.todo: queue.SimpleQueue[Remote] = queue.SimpleQueue()
         for remote in remotes:
@@ -160,13 +162,13 @@ class _Fetch:
         """Fetches all of them, or raises what went wrong first."""
         from tqdm.auto import tqdm
 
-        count, size = len(self.waiting), sum(remote.bytes for remote in self.waiting)
+        count = len(self.waiting)
+        size = sum(remote.bytes for remote in self.waiting)
         workers = [
             threading.Thread(target=self._work, daemon=True) for _ in range(min(WORKERS, count))
         ]
-        quiet = (
-            True if "PYTEST_CURRENT_TEST" in os.environ else None
-        )  # None: shown on a terminal and in a notebook
+        # None: shown on a terminal and in a notebook
+        quiet = True if "PYTEST_CURRENT_TEST" in os.environ else None
         bar = tqdm(
             total=size or None,
             desc=self.title,
@@ -196,19 +198,17 @@ class _Fetch:
             try:
                 remote, error = self.done.get(timeout=0.1)
             except queue.Empty:
-                if time.monotonic() - self.last > PATIENCE:
+                if time.monotonic() - self.last > STALL_TIMEOUT:
                     silent = next(iter(self.waiting))
-                    reason = f"no answer for {PATIENCE:.0f} seconds"
+                    reason = f"no answer for {STALL_TIMEOUT:.0f} seconds"
                     raise self._failed(silent, dict.fromkeys(silent.urls, reason)) from None
                 continue
             self.last = time.monotonic()
             del self.waiting[remote]
             if error is not None:
-                raise (
-                    error
-                    if isinstance(error, HatlibError)
-                    else self._failed(remote, dict.fromkeys(remote.urls, _reason(error)))
-                )
+                if isinstance(error, HatlibError):
+                    raise error
+                raise self._failed(remote, dict.fromkeys(remote.urls, _reason(error)))
             return
 
     def _work(self) -> None:
@@ -248,10 +248,10 @@ class _Fetch:
         buffer = _Buffer(self._arrived)
         try:
             self.downloader(address, buffer, None)
-            found = hashlib.sha256(buffer.getbuffer()).hexdigest()
-            if found != remote.sha256:
+            received = hashlib.sha256(buffer.getbuffer()).hexdigest()
+            if received != remote.sha256:
                 raise HatlibError(
-                    f"its bytes are not those of the registry (SHA-256 {found[:12]}…, not "
+                    f"its bytes are not those of the registry (SHA-256 {received[:12]}…, not "
                     f"{remote.sha256[:12]}…)"
                 )
         except Exception:
@@ -271,33 +271,33 @@ class _Fetch:
         path = self.folder / remote.path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            sweep(path.parent)
             with atomic_path(path) as temporary:
                 temporary.write_bytes(content)
         except (OSError, HatlibError) as error:
             if not intact(remote, self.folder):  # on Windows another program may hold the same file
                 reason = error.strerror if isinstance(error, OSError) else str(error)
                 raise HatlibError(
-                    f"{path} can't be kept: {reason}; HATLIB_DATA chooses another folder"
+                    f"{path} cannot be kept: {reason}; HATLIB_DATA chooses another folder"
                 ) from None
 
     def _failed(self, remote: Remote, reasons: dict[str, str]) -> HatlibError:
-        """The error for a file that was not to be had, with the reason at each address that was
-        tried."""
+        """The error for a file that could not be fetched, with the reason at each address."""
         name = f"{self.title}: {remote.path}"
         if self.mirror:
             reason = next(iter(reasons.values()))
             return HatlibError(
-                f"{name} could not be copied from HATLIB_MIRROR={self.mirror}: {reason}"
+                f"{name} cannot be copied from HATLIB_MIRROR={self.mirror}: {reason}"
             )
         addresses: dict[str, list[str]] = {}
         for address, reason in reasons.items():
             addresses.setdefault(reason, []).append(address)
         tried = "; ".join(
-            f"from {' or '.join(found)}: {reason}" for reason, found in addresses.items()
+            f"from {' or '.join(urls)}: {reason}" for reason, urls in addresses.items()
         )
         return HatlibError(
-            f"{name} could not be fetched {tried}. To do without the network, {self.by_hand}, or set "
-            "HATLIB_MIRROR to a folder that has them"
+            f"{name} cannot be downloaded {tried}. To do without the network, {self.by_hand}, or "
+            "set HATLIB_MIRROR to a folder that has them"
         )
 
 

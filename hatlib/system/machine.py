@@ -32,17 +32,23 @@ def hardware() -> str:
     """The device in words: the GPU's name, or the number of threads on the CPU."""
     import torch
 
-    where, threads = device(), torch.get_num_threads()
-    if where.type == "cuda":
+    kind = device().type
+    if kind == "cuda":
         return torch.cuda.get_device_name()
-    return f"{where.type}, {threads} thread{'s' if threads > 1 else ''}"
+    return f"{kind}, {_threads(torch.get_num_threads())}"
+
+
+def _threads(count: int) -> str:
+    return "1 thread" if count == 1 else f"{count} threads"
 
 
 def hello() -> None:
     """Prints one line: version, device and profile. The first cell of every notebook ends with it.
 
-    A second line follows where another project called hatlib is installed beside this one.
+    A second line follows where another project called hatlib is installed beside this one. The CPU
+    is prepared (`devices.prepare_cpu`), as torch is not imported yet.
     """
+    devices.prepare_cpu()
     import torch
 
     print(f"hatlib {__version__}, torch {torch.__version__}, {hardware()}, profile {profile()}")
@@ -87,7 +93,7 @@ def facts() -> dict[str, str]:
         "torch": torch.__version__,
         "numpy": numpy.__version__,
         "system": f"{platform.system()} {platform.machine()}",
-        "CPU": f"{processor()}, {os.cpu_count()} logical cores, {threads} thread{'s' * (threads != 1)}",
+        "CPU": f"{processor()}, {os.cpu_count()} logical cores, {_threads(threads)}",
         "GPU": gpu or torch.cuda.get_device_name(),
     }
 

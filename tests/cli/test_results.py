@@ -308,7 +308,7 @@ def test_a_side_beyond_the_format_is_refused_before_the_network_runs(
     limit: int,
 ) -> None:
     io.save_image("wide.png", np.zeros((1, limit // 4 + 1, 3), np.uint8))
-    monkeypatch.setattr("hatlib.inference.upscale.enlarge_picture", pytest.fail)
+    monkeypatch.setattr("hatlib.inference.upscale.upscale_picture", pytest.fail)
     assert hatlib(f"upscale wide.png {name} --model nearest") == 2
     assert str(limit) in capfd.readouterr().err
 

@@ -219,7 +219,7 @@ def test_a_network_that_swallows_everything_is_given_up(
         server.release.wait(60)
 
     monkeypatch.setattr(downloads, "_network", lambda: swallow)
-    monkeypatch.setattr(downloads, "PATIENCE", 0.5)
+    monkeypatch.setattr(downloads, "STALL_TIMEOUT", 0.5)
     monkeypatch.setattr(registry, "registry", lambda: {"set5": (server.remote("a", b"a"),)})
     start = time.monotonic()
     with pytest.raises(HatlibError, match="no answer"):
@@ -228,9 +228,9 @@ def test_a_network_that_swallows_everything_is_given_up(
 
 
 def test_the_limits_keep_the_promise_of_ten_seconds() -> None:
-    assert downloads.PATIENCE + 1 < 10
+    assert downloads.STALL_TIMEOUT + 1 < 10
     assert (
-        2 * downloads.TIMEOUT <= downloads.PATIENCE
+        2 * downloads.TIMEOUT <= downloads.STALL_TIMEOUT
     )  # one connection that hangs is replaced before we give up
 
 
@@ -238,7 +238,7 @@ def test_a_folder_that_cannot_be_written_to_is_an_error(
     small_set: tuple[Remote, ...], tmp_path: Path
 ) -> None:
     (tmp_path / "data").write_text("a file where the folder should be")
-    with pytest.raises(HatlibError, match=r"can't be kept: .*HATLIB_DATA chooses another folder"):
+    with pytest.raises(HatlibError, match=r"cannot be kept: .*HATLIB_DATA chooses another folder"):
         datasets.fetch("set5")
 
 
@@ -343,7 +343,7 @@ def test_a_mirror_takes_the_place_of_the_network(
 def test_a_file_that_the_mirror_lacks_is_named(server: Server, mirror: Path) -> None:
     (mirror / "set5/HR/2.png").unlink()
     with pytest.raises(
-        HatlibError, match=r"set5/HR/2\.png could not be copied from HATLIB_MIRROR.*no such file"
+        HatlibError, match=r"set5/HR/2\.png cannot be copied from HATLIB_MIRROR.*no such file"
     ):
         datasets.fetch("set5")
     assert server.asked == []

@@ -49,7 +49,7 @@ def test_an_entry_is_well_formed(entry: catalogue.Weights) -> None:
     assert entry.addresses or entry.note, "why it can't be downloaded"
     assert urlsplit(entry.homepage).hostname == "github.com"
     assert (
-        len(entry.addresses) * downloads.TIMEOUT <= downloads.PATIENCE
+        len(entry.addresses) * downloads.TIMEOUT <= downloads.STALL_TIMEOUT
     )  # each gets its turn, even if others hang
     for address in entry.addresses:
         assert address.startswith("https://") and urlsplit(address).hostname in HOSTS
@@ -308,7 +308,7 @@ def test_a_network_that_swallows_everything_is_given_up(
     server: Server, entry: catalogue.Weights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(downloads, "_network", lambda: lambda *_: server.release.wait(60))
-    monkeypatch.setattr(downloads, "PATIENCE", 0.5)
+    monkeypatch.setattr(downloads, "STALL_TIMEOUT", 0.5)
     start = time.monotonic()
     with pytest.raises(
         HatlibError, match=f"{entry.addresses[0]} or {entry.addresses[1]}: no answer"
@@ -413,7 +413,7 @@ def test_a_mirror_takes_the_place_of_the_network(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with pytest.raises(
-        HatlibError, match=r"could not be copied from HATLIB_MIRROR=.*: no such file"
+        HatlibError, match=r"cannot be copied from HATLIB_MIRROR=.*: no such file"
     ):
         catalogue.fetch(entry.name)
     (mirror / entry.file).write_bytes(content[:-1])
