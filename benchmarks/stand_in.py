@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 
-from hatlib import HatlibError, models
+from hatlib import HatlibError, models, plotting
 from hatlib.evaluation import reproduction
 from hatlib.models import complexity
 from hatlib.models.hat import HAT
@@ -104,6 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             scale=entry.scale,
             every=asked.every,
             precision=asked.precision,
+            draw=plotting.comparison,
         )
         minutes = (time.perf_counter() - start) / 60
     row = rows[-1]

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import hatlib
-from hatlib.system import devices  # isort: skip
+from hatlib.system import devices
 
 devices.prepare_cpu()  # before torch is imported
 

@@ -12,72 +12,86 @@ from hatlib.errors import HatlibError
 from hatlib.models import Network
 from hatlib.system import devices
 
-LARGE = 512 * 512  # LR pixels that a network is given at once, at most, unless told otherwise
+# LR pixels that a network is given at once, at most, unless told otherwise
+LARGE = 512 * 512
 
+# side of a tile below which nothing is gained: the halo is most of the work
+SMALLEST = 16
 
-SMALLEST = 16  # side of a tile below which nothing is gained: the halo is most of the work
-
-
-# Measured at ×4 in float32, rounded up. DRCT needs most, HAT two thirds of it; a CPU works in
-# strips, a GPU does not.
+# Bytes per LR pixel, measured at ×4 in float32 and rounded up. DRCT needs most, HAT two thirds of
+# it. On a CPU the networks work in strips, on a GPU they do not.
 BYTES_PER_PIXEL = {"cpu": 16_000, "elsewhere": 48_000}
 
+# SRCNN, and interpolation all the more, need less
+BYTES_PER_PIXEL_LOCAL = 16_000
 
-BYTES_PER_PIXEL_EXACT = 16_000  # SRCNN, and interpolation all the more, need less
-
+# parts of messages that mean it: of CUDA and MPS, the CPU's allocator, the system, cuBLAS
+OUT_OF_MEMORY = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
 
 log = logging.getLogger(__name__)
 
 
-def tile_side(model: Network, image: np.ndarray, where: torch.device) -> int:
-    """Side of the tiles in LR pixels: the image's longer side where it fits whole, else as the
-    memory at hand allows.
+def first_side(model: Network, image: np.ndarray, tile: int | None, device: torch.device) -> int:
+    """Side of the tiles to begin with, in LR pixels, a multiple of the network's windows.
 
-    A part of the free memory goes to the network: half, since others want some and the measure is a
-    rough one.
+    Args:
+        image: (H, W, …).
+        tile: the side that is wanted; 0 for the whole image, None for what memory allows.
     """
+    if tile is None:
+        return whole_windows(model, tile_side(model, image, device))
+    return whole_windows(model, tile or max(image.shape[:2]))
+
+
+def tile_side(model: Network, image: np.ndarray, device: torch.device) -> int:
+    """Side of the tiles in LR pixels: the image's longer side where it fits whole, else as the
+    memory at hand allows."""
+    each = BYTES_PER_PIXEL.get(device.type, BYTES_PER_PIXEL["elsewhere"])
+    if model.local:
+        each = BYTES_PER_PIXEL_LOCAL
+    # half of the free memory: others want some, and bytes per pixel are a rough measure
+    pixels = min(LARGE, devices.free_memory(device) // 2 // each)
     height, width = image.shape[:2]
-    each = (
-        BYTES_PER_PIXEL_EXACT
-        if model.exact
-        else BYTES_PER_PIXEL.get(where.type, BYTES_PER_PIXEL["elsewhere"])
-    )
-    pixels = min(LARGE, devices.free_memory(where) // 2 // each)
     if height * width <= pixels:
         return max(height, width)
+    # what a tile and its halo hold together has to fit, in whole windows
     unit = math.lcm(SMALLEST, model.padding.multiple)
     return max(unit, (math.isqrt(pixels) - 2 * model.halo) // unit * unit)
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that memory ran out, on the CPU, a CUDA GPU or Apple's."""
-    words = (
-        "out of memory",
-        "not enough memory",
-        "can't allocate memory",
-        "CUBLAS_STATUS_ALLOC_FAILED",
-    )
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(w in str(error) for w in words)
-    )
-
-
-def _whole_windows(model: Network, side: int) -> int:
+def whole_windows(model: Network, side: int) -> int:
+    """The next multiple of the network's windows, from `side` up."""
     multiple = model.padding.multiple
     return -(-side // multiple) * multiple
 
 
-def _next_side(model: Network, side: int, where: torch.device, reason: str) -> int:
-    """Half the side, in whole windows; HatlibError where that would be less than the smallest
-    tile."""
-    smaller = _whole_windows(model, side // 2)
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that memory ran out, on the CPU, a CUDA GPU or Apple's."""
+    if isinstance(error, RuntimeError):
+        return any(words in str(error) for words in OUT_OF_MEMORY)
+    return isinstance(error, MemoryError)
+
+
+def smaller_side(model: Network, side: int, device: torch.device, reason: str) -> int:
+    """Half the side, in whole windows, after memory ran out.
+
+    Raises:
+        HatlibError: half would be less than the smallest tile.
+    """
+    smaller = whole_windows(model, side // 2)
     if smaller >= side or smaller < min(SMALLEST, side):
         seen = side + 2 * model.halo
         raise HatlibError(
-            f"out of memory on {where.type} even with tiles of {side}×{side} LR pixels ({seen}×{seen} "
-            f"with their halo): {reason}"
+            f"out of memory on {device.type} even with tiles of {side}×{side} LR pixels "
+            f"({seen}×{seen} with their halo): {reason}"
         )
-    if where.type == "cuda":
+    # torch keeps what was freed in blocks of the old size, which the smaller ones may not fit into
+    if device.type == "cuda":
         torch.cuda.empty_cache()
-    log.warning("out of memory with tiles of %d LR pixels; going on with %d", side, smaller)
+    log.warning("out of memory with tiles of %d LR pixels; trying %d", side, smaller)
     return smaller

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 
 from hatlib.errors import HatlibError
-from hatlib.imaging.convert import round_to_uint8
+from hatlib.imaging.convert import quantised, to_tensor
 from hatlib.models import Network
 
-FEW = 3  # tiles that need no report
+# tiles that need no report
+FEW = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,111 +23,116 @@ class Span:
     seen: slice  # what the network is given
     kept: slice  # what of its result is used
     end: int  # where the next tile's begins to be used: what lies before needs nothing more
-    weights: (
-        torch.Tensor
-    )  # (s·kept,): how much it counts; where two tiles overlap, their weights sum to 1
+    weights: torch.Tensor  # (s·kept,): where two tiles overlap, their weights sum to 1
+
+    def inside(self, scale: int) -> slice:
+        """Where in the network's result for `seen` stands what is kept, in SR pixels."""
+        start = self.kept.start - self.seen.start
+        stop = self.kept.stop - self.seen.start
+        return slice(scale * start, scale * stop)
 
 
 def spans(length: int, side: int, halo: int, fade: int, scale: int) -> list[Span]:
-    """Cuts a side of the image into tiles of `side` pixels, which fade into each other `fade`
-    pixels on both sides of the cut, and are computed with `halo` pixels around them. Needs 2·fade ≤
-    side, so that no three tiles overlap."""
-    found = []
+    """Cuts a side of the image into tiles.
+
+    Args:
+        length: of the image's side, in LR pixels.
+        side: of the tiles.
+        halo: pixels that are computed around a tile.
+        fade: pixels on both sides of a cut over which two tiles fade into each other. Needs 2·fade
+            ≤ side, so that no three tiles overlap.
+        scale: s.
+    """
+    result = []
     for start in range(0, length, side):
         stop = min(start + side, length)
         kept = slice(max(start - fade, 0), min(stop + fade, length))
         seen = slice(max(start - halo, 0), min(stop + halo, length))
-        place = (
-            torch.arange(scale * kept.start, scale * kept.stop) + 0.5
-        ) / scale  # centres of the SR pixels
-        weights = torch.ones_like(place)
+        # centres of the SR pixels, in LR pixels
+        centres = (torch.arange(scale * kept.start, scale * kept.stop) + 0.5) / scale
+        weights = torch.ones_like(centres)
         if fade and start > 0:
-            weights *= ((place - (start - fade)) / (2 * fade)).clamp(0, 1)
+            weights *= ((centres - (start - fade)) / (2 * fade)).clamp(0, 1)
         if fade and stop < length:
-            weights *= ((stop + fade - place) / (2 * fade)).clamp(0, 1)
-        found.append(Span(seen, kept, stop - fade if stop < length else length, weights))
-    return found
+            weights *= ((stop + fade - centres) / (2 * fade)).clamp(0, 1)
+        end = stop - fade if stop < length else length
+        result.append(Span(seen, kept, end, weights))
+    return result
 
 
-def _fill(
+def fill(
     result: np.ndarray,
     model: Network,
     run: Callable[[torch.Tensor], torch.Tensor],
     image: np.ndarray,
     side: int,
-    where: torch.device,
+    device: torch.device,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    """Writes the enlarged image into `result`, tile by tile in reading order.
+    """Writes the upscaled image into `result`, tile by tile in reading order.
 
-    A tile is finished but for what it shares with the next one to the right and with the row below.
-    That is carried
-    over: `left` is the one, `above` and `below` the other, (C, rows, columns) of SR pixels.
+    Args:
+        result: (s·H, s·W, 3) or (s·H, s·W); its type is that of the pixels.
+        run: what the network computes, LR (1, C, h, w) → SR (1, C, s·h, s·w).
+        image: (H, W, 3) or (H, W).
+        side: of the tiles, in LR pixels.
+        progress: called as progress(done, total) after each tile, if there are more than a few.
     """
-    scale, halo = model.scale, model.halo
-    fade = 0 if model.exact else min(halo, side) // 2
-    rows, columns = (spans(length, side, halo, fade, scale) for length in image.shape[:2])
-    total, channels = len(rows) * len(columns), 1 if image.ndim == 2 else 3
+    scale = model.scale
+    # where nothing beyond the halo matters tiles agree, and there is nothing to hide
+    fade = 0 if model.local else min(model.halo, side) // 2
+    rows, columns = (spans(length, side, model.halo, fade, scale) for length in image.shape[:2])
+    total = len(rows) * len(columns)
+    done = 0
+    # A tile is finished but for what it shares with the next one to the right and with the row
+    # below. That is carried over, in SR pixels: `left` (C, rows, columns) within a row of tiles,
+    # `above` (C, rows, s·W) from one row of tiles to the next.
+    channels = 1 if image.ndim == 2 else 3
     above = torch.zeros(channels, 0, result.shape[1])
-    for i, row in enumerate(rows):
-        height = scale * (row.end - row.kept.start)
+    for row in rows:
+        height = scale * (row.end - row.kept.start)  # of what this row of tiles finishes
         below = torch.zeros(channels, len(row.weights) - height, result.shape[1])
         left = torch.zeros(channels, len(row.weights), 0)
-        for j, column in enumerate(columns):
-            sr = run(_planes(image[row.seen, column.seen]).to(where))[0]
-            part = sr[:, _inside(row, scale), _inside(column, scale)].float().cpu() * column.weights
+        for column in columns:
+            lr = to_tensor(image[row.seen, column.seen]).to(device)  # (1, C, h, w)
+            sr = run(lr)[0]  # (C, s·h, s·w)
+            part = sr[:, row.inside(scale), column.inside(scale)].float().cpu()
+            part = part * column.weights
             part *= row.weights[:, None]
+            # the tile to the left has left its share
             part[:, :, : left.shape[2]] += left
             width = scale * (column.end - column.kept.start)
-            part, left = part[:, :, :width], part[:, :, width:].clone()
+            left = part[:, :, width:].clone()
+            part = part[:, :, :width]
+            # and so has the row above; what the row below shares waits for it
             place = slice(scale * column.kept.start, scale * column.end)
             part[:, : above.shape[1]] += above[:, :, place]
             below[:, :, place] = part[:, height:]
-            result[scale * row.kept.start : scale * row.end, place] = _pixels(
-                part[:, :height], result
-            )
+            finished = pixels(part[:, :height], result.dtype)
+            result[scale * row.kept.start : scale * row.end, place] = finished
+            done += 1
             if progress and total > FEW:
-                progress(i * len(columns) + j + 1, total)
+                progress(done, total)
         above = below
 
 
-def _inside(span: Span, scale: int) -> slice:
-    """Where in the network's result for what a tile has seen stands what is kept."""
-    return _times(slice(span.kept.start - span.seen.start, span.kept.stop - span.seen.start), scale)
+def pixels(planes: torch.Tensor, dtype: np.dtype) -> np.ndarray:
+    """Float (C, H, W) → (H, W, C) or (H, W) of that type; HatlibError where it is not finite."""
+    if not torch.isfinite(planes).all():
+        raise HatlibError(
+            "the network's result is not finite (NaN or infinity); if fp32 gives that too, the "
+            "weights are damaged"
+        )
+    return quantised(planes, dtype)
 
 
-def _times(pixels: slice, scale: int) -> slice:
-    return slice(pixels.start * scale, pixels.stop * scale)
-
-
-def _empty_result(model: Network, image: np.ndarray) -> np.ndarray:
+def empty_result(model: Network, image: np.ndarray) -> np.ndarray:
+    """An array for the result, of the image's type, or float32 for any float: (s·H, s·W, …)."""
     height, width = (model.scale * side for side in image.shape[:2])
-    kind = image.dtype if image.dtype in (np.uint8, np.uint16) else np.float32
+    floating = np.issubdtype(image.dtype, np.floating)
     try:
-        return np.empty((height, width, *image.shape[2:]), kind)
+        return np.empty((height, width, *image.shape[2:]), np.float32 if floating else image.dtype)
     except MemoryError:
         raise HatlibError(
             f"the result, {width}×{height} pixels, does not fit into memory"
         ) from None
-
-
-def _planes(image: np.ndarray) -> torch.Tensor:
-    """(H, W, 3) or (H, W) → float32 (1, 3 or 1, H, W) in [0, 1]."""
-    planes = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
-    tensor = torch.from_numpy(np.ascontiguousarray(planes, dtype=np.float32))[None]
-    return tensor if np.issubdtype(image.dtype, np.floating) else tensor / np.iinfo(image.dtype).max
-
-
-def _pixels(planes: torch.Tensor, result: np.ndarray) -> np.ndarray:
-    """Float (C, H, W) → (H, W, C) or (H, W) of the type that the result has."""
-    if not torch.isfinite(planes).all():
-        raise HatlibError(
-            "the network's result is not finite (NaN or infinity); if fp32 gives that too, the weights "
-            "are damaged"
-        )
-    values = planes[0] if result.ndim == 2 else planes.permute(1, 2, 0)
-    if result.dtype == np.uint8:
-        return round_to_uint8(values * 255).numpy()
-    if result.dtype == np.uint16:
-        return np.floor(values.double().clamp(0, 1).numpy() * 65535 + 0.5)
-    return values.numpy()

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from hatlib.models.layers import on_tokens
+from hatlib.models.layers import channels_first
 from hatlib.models.swinir import SwinBlock, SwinIRConfig, WindowNetwork, shift_of
 
 BLOCKS = 5  # of a group, whatever `depths` says: the published code reads the number of groups only
@@ -46,27 +46,29 @@ class ResidualDenseGroup(nn.Module):
         c = config
         for i in range(BLOCKS):
             channels = c.embed_dim + i * c.growth
-            heads = (
-                c.num_heads - channels % c.num_heads
-            )  # so that the heads divide the channels of the presets
+            # fewer heads where they would not divide the channels of the presets
+            heads = c.num_heads - channels % c.num_heads
             ratio = c.mlp_ratio if i < 3 else MLP_RATIO_OF_LAST
-            made = c.embed_dim if i == BLOCKS - 1 else c.growth
+            growth = c.embed_dim if i == BLOCKS - 1 else c.growth
             self.add_module(
                 f"swin{i + 1}",
                 SwinBlock(channels, heads, c.window_size, shift_of(i, c), ratio, drop_path),
             )
-            self.add_module(f"adjust{i + 1}", nn.Conv2d(channels, made, 1))
+            self.add_module(f"adjust{i + 1}", nn.Conv2d(channels, growth, 1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, H, W, C) → the same shape."""
-        seen = x
+        dense = x
         for i in range(1, BLOCKS):
-            made = on_tokens(self.get_submodule(f"adjust{i}"), self.get_submodule(f"swin{i}")(seen))
-            seen = torch.cat((seen, F.leaky_relu(made, 0.2)), dim=-1)  # (N, H, W, C + i·growth)
-        made = on_tokens(
-            self.get_submodule(f"adjust{BLOCKS}"), self.get_submodule(f"swin{BLOCKS}")(seen)
-        )
-        return x + 0.2 * made
+            features = F.leaky_relu(self.block(i, dense), 0.2)  # (N, H, W, growth)
+            dense = torch.cat((dense, features), dim=-1)  # (N, H, W, C + i·growth)
+        # the last block comes back to C channels, which are added with a fifth of their weight
+        return x + 0.2 * self.block(BLOCKS, dense)
+
+    def block(self, number: int, x: torch.Tensor) -> torch.Tensor:
+        """A Swin block, and the 1×1 convolution that sets the number of channels after it."""
+        x = self.get_submodule(f"swin{number}")(x)
+        return channels_first(self.get_submodule(f"adjust{number}"), x)
 
 
 class DRCT(WindowNetwork):

@@ -15,7 +15,9 @@ import torch
 from torch import nn
 
 from hatlib.errors import HatlibError
-from hatlib.models.layers import ChannelAttention, add_pixelwise, conv3x3, on_tokens
+from hatlib.models import fast
+from hatlib.models.layers import ChannelAttention, channels_first, conv3x3
+from hatlib.models.released import hide_level
 from hatlib.models.swinir import (
     Blocks,
     Mlp,
@@ -35,12 +37,12 @@ class HATConfig(SwinIRConfig):
     window_size: int = 16  # from 8: +0.36 dB on Urban100 ×4, before CAB and OCAB are added (§4.2)
     compress_ratio: int = 3  # β: channels / those between the convolutions beside the attention
     squeeze_factor: int = 30  # channels / those between the layers of the channel attention
-    conv_scale: float = (
-        0.01  # α: a constant that keeps the convolutions from disturbing the attention
-    )
+    conv_scale: float = 0.01  # α: keeps the convolutions from disturbing the attention
     overlap_ratio: float = 0.5  # γ: keys come from windows larger by this
-    cab: bool = True  # False leaves the convolutions out of every block, ocab=False the block at the end of each
-    ocab: bool = True  # group: the ablation of §4.2; with neither, what is left is SwinIR
+    # The ablation of §4.2: cab=False leaves the convolutions out of every block, ocab=False the
+    # block at the end of each group. With neither, what is left is SwinIR.
+    cab: bool = True
+    ocab: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -92,7 +94,7 @@ class CAB(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, H, W, C) → the same shape."""
-        return on_tokens(self.cab, x)
+        return channels_first(self.cab, x)
 
 
 class HAB(SwinBlock):
@@ -112,24 +114,32 @@ class HAB(SwinBlock):
         return torch.add(super().mix(x), self.conv_block(x), alpha=self.conv_scale)
 
 
-class OCAB(OverlappingAttention):
+class OCAB(nn.Module):
     """Overlapping cross-attention block (§3.2): as a Swin block, with keys and values from larger
-    windows.
+    windows, and without stochastic depth."""
 
-    A subclass of its attention, because the published names of the weights put both on one level.
-    """
+    fused = True  # whether the MLP goes through strips of rows: see `hatlib.models.set_fused`
 
     def __init__(self, config: HATConfig):
+        super().__init__()
         c = config
-        super().__init__(c.embed_dim, c.num_heads, c.window_size, c.overlap_side)
+        self.attn = OverlappingAttention(c.embed_dim, c.num_heads, c.window_size, c.overlap_side)
         self.norm1 = nn.LayerNorm(c.embed_dim)
         self.norm2 = nn.LayerNorm(c.embed_dim)
         self.mlp = Mlp(c.embed_dim, round(c.embed_dim * c.mlp_ratio))
+        # the released files have the attention's weights on one level with the block's own
+        hide_level(self, "attn")
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, H, W, C) → the same shape."""
-        x = x + self.attend(self.norm1(x))
-        return add_pixelwise(x, lambda x: self.mlp(self.norm2(x)))
+        x = x + self.attn(self.norm1(x))
+        if self.fused:
+            return fast.add_by_rows(x, self.feed_forward)
+        return x + self.feed_forward(x)
+
+    def feed_forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The MLP's branch, which sees each pixel by itself. (N, H, W, C) → the same shape."""
+        return self.mlp(self.norm2(x))
 
 
 class HybridBlocks(Blocks):

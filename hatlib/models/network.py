@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import nn
 
-from hatlib.errors import HatlibError
-from hatlib.imaging.convert import LUMA
+from hatlib.imaging.convert import luma_of_tensor
+from hatlib.imaging.resize import border_indices
 
 # Mean RGB of DIV2K in [0, 1]: RCAN, SwinIR, HAT and DRCT subtract it from the input and add it to
 # the output.
@@ -34,30 +35,18 @@ class Padding:
             windows = side // self.multiple + 1 if self.always else -(-side // self.multiple)
             grown = windows * self.multiple
             if grown > side:
-                image = image.index_select(
-                    axis, mirrored(side, grown, self.border).to(image.device)
-                )
+                mirrored = border_indices(np.arange(grown), side, self.border)
+                image = image.index_select(axis, torch.from_numpy(mirrored).to(image.device))
         return image
-
-
-def mirrored(side: int, grown: int, border: str) -> torch.Tensor:
-    """Which of `side` pixels stands at each of `grown` places, mirrored as often as it takes: int64
-    (grown,)."""
-    if border not in ("reflect", "symmetric"):
-        raise HatlibError(f"border is '{border}'; it can be reflect or symmetric")
-    edge = 1 if border == "reflect" else 0  # pixels at each end that are not repeated
-    period = max(1, 2 * (side - edge))
-    place = torch.arange(grown) % period
-    return torch.where(place < side, place, period - place - 1 + edge)
 
 
 class Network(nn.Module):
     """LR (N, C, h, w) in [0, 1] → SR (N, C, s·h, s·w).
 
     Attributes:
-        scale: s, the enlargement.
+        scale: s, of the upsampling.
         halo: LR pixels around a tile that are computed with it and then cut off.
-        exact: whether nothing beyond the halo matters, so that tiles give the same as the whole
+        local: whether nothing beyond the halo matters, so that tiles give the same as the whole
             image. False for the networks where attention passes information on from window to
             window, or where channel attention takes the mean over all that it is given: their tiles
             differ from the whole a little, by less the larger the halo.
@@ -68,7 +57,7 @@ class Network(nn.Module):
 
     scale: int
     halo: int
-    exact: bool = True
+    local: bool = True
     padding: Padding = Padding()
 
 
@@ -76,7 +65,7 @@ class ColourNetwork(Network):
     """A network for RGB images only. A gray image goes through it as RGB; what comes back is the
     luma of the result."""
 
-    exact = False
+    local = False
 
     def forward(self, lr: torch.Tensor) -> torch.Tensor:
         """LR RGB (N, 3, h, w) or gray (N, 1, h, w) in [0, 1], any size from 1×1 → SR of the same
@@ -84,11 +73,7 @@ class ColourNetwork(Network):
         height, width = lr.shape[-2] * self.scale, lr.shape[-1] * self.scale
         rgb = Padding(self.padding.multiple)(lr.expand(-1, 3, -1, -1))
         sr = self.enlarge(rgb)[..., :height, :width]
-        return (
-            sr
-            if lr.shape[1] == 3
-            else (sr * sr.new_tensor(LUMA)[:, None, None]).sum(dim=1, keepdim=True)
-        )
+        return sr if lr.shape[1] == 3 else luma_of_tensor(sr)
 
     def enlarge(self, rgb: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W), both sides multiples of the padding's → (N, 3, s·H, s·W)."""

@@ -14,14 +14,9 @@ import torch
 from torch import nn
 
 from hatlib.errors import HatlibError
-from hatlib.models.layers import (
-    ChannelAttention,
-    Residual,
-    conv3x3,
-    enlarge_by_strips,
-    start_as_enlargement,
-    upsampler,
-)
+from hatlib.models import fast
+from hatlib.models.initialisation import init_as_bilinear
+from hatlib.models.layers import ChannelAttention, ColourConv, Residual, conv3x3, upsampler
 from hatlib.models.network import RGB_MEAN, ColourNetwork
 
 RGB_RANGE = 255  # the published weights work on pixels of 0–255
@@ -35,9 +30,8 @@ class RCANConfig:
     blocks: int = 20  # of each group
     features: int = 64  # channels
     reduction: int = 16  # r: channels / those between the layers of the channel attention
-    upsampler: str = (
-        "pixelshuffle"  # "pixelshuffledirect" gives RGB in one step, as lightweight networks do
-    )
+    # "pixelshuffledirect" gives RGB in one step, as lightweight networks do
+    upsampler: str = "pixelshuffle"
 
     def __post_init__(self) -> None:
         if self.features < self.reduction:
@@ -53,7 +47,7 @@ PRESETS = {
 }
 
 
-class MeanShift(nn.Conv2d):
+class MeanShift(ColourConv):
     """Adds (sign 1) or subtracts (sign −1) the mean colour. A convolution, because the published
     weights hold one."""
 
@@ -84,27 +78,32 @@ def group(config: RCANConfig) -> Residual:
 class RCAN(ColourNetwork):
     """RCAN. LR (N, 3, h, w) in [0, 1] → SR (N, 3, s·h, s·w)."""
 
-    halo = 32  # the convolutions of 10×20 blocks see 400 pixels and more, but what they take from there is little
+    # the receptive field of 10×20 blocks is 400 pixels and more, but little is taken from far away
+    halo = 32
+    fused = True  # whether the last convolutions go through strips: see `hatlib.models.set_fused`
 
     def __init__(self, scale: int = 4, config: RCANConfig = PRESETS["rcan"]):
         super().__init__()
-        self.scale, self.config = scale, config
+        self.scale = scale
+        self.config = config
         c = config.features
-        self.sub_mean, self.add_mean = MeanShift(-1), MeanShift(1)
+        self.sub_mean = MeanShift(-1)
+        self.add_mean = MeanShift(1)
         self.head = nn.Sequential(conv3x3(3, c))
         self.body = nn.Sequential(*[group(config) for _ in range(config.groups)], conv3x3(c, c))
         enlarge = upsampler(config.upsampler, scale, c)
         direct = config.upsampler == "pixelshuffledirect"
-        self.tail = nn.Sequential(enlarge, *[] if direct else [conv3x3(c, 3)])
+        self.tail = nn.Sequential(enlarge, *[] if direct else [ColourConv(c, 3, 3, padding=1)])
         if direct:
-            start_as_enlargement(self.head[0], self.body[-1], enlarge[0], scale)
+            init_as_bilinear(self.head[0], self.body[-1], enlarge[0], scale)
 
     def enlarge(self, rgb: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W) → (N, 3, s·H, s·W)."""
-        shallow = self.head(
-            self.sub_mean(RGB_RANGE * rgb.contiguous(memory_format=torch.channels_last))
-        )
-        sr = enlarge_by_strips(
-            self.tail, shallow + self.body(shallow), self.scale
-        )  # the long skip connection (§3.2)
+        rgb = RGB_RANGE * rgb.contiguous(memory_format=torch.channels_last)
+        shallow = self.head(self.sub_mean(rgb))  # (N, C, H, W)
+        features = shallow + self.body(shallow)  # the long skip connection (§3.2)
+        if self.fused:
+            sr = fast.upsample_by_rows(self.tail, features, self.scale)
+        else:
+            sr = self.tail(features)
         return self.add_mean(sr) / RGB_RANGE

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from hatlib.imaging.convert import LUMA
+from hatlib.imaging.convert import luma_of_tensor
 from hatlib.imaging.resize import imresize
 from hatlib.models.network import Network
 
@@ -73,9 +73,7 @@ class SRCNN(Network):
         """LR RGB (N, 3, h, w) or gray (N, 1, h, w) in [0, 1] → SR of the same channels (N, C, s·h,
         s·w)."""
         enlarged = imresize(lr, self.scale)
-        luma = enlarged
-        if lr.shape[1] == 3:
-            luma = (enlarged * enlarged.new_tensor(LUMA)[:, None, None]).sum(dim=1, keepdim=True)
+        luma = luma_of_tensor(enlarged)
         # the luma weights sum to 1: what is added to R, G and B alike is added to the luma and
         # leaves the chroma
         return enlarged + (self.enhance(luma) - luma)

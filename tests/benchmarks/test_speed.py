@@ -1,27 +1,16 @@
-"""What benchmarks/speed.py compares gives the same numbers: with and without gradients, and as
-published."""
+"""What benchmarks/speed.py compares gives the same numbers, on maps of every shape."""
 
 from __future__ import annotations
-
-import importlib.util
-from typing import Any
 
 import pytest
 import torch
 
+from benchmarks import speed
 from hatlib import models
-from tests.helpers import ROOT
 
-FILE = ROOT / "benchmarks" / "plain.py"
-
-
-@pytest.fixture(scope="module")
-def plain() -> Any:
-    spec = importlib.util.spec_from_file_location("plain", FILE)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+# one window; two; an odd number, with border windows of both kinds; a tall map; two images; a wide
+# map
+SIZES = [(1, 8, 8), (1, 8, 16), (1, 24, 40), (1, 136, 64), (2, 64, 72), (1, 16, 520)]
 
 
 def network(name: str) -> models.Network:
@@ -35,25 +24,30 @@ def network(name: str) -> models.Network:
     return model
 
 
-# one window; two; an odd number, with border windows of both kinds; a tall map; two images; a wide
-# map
-SIZES = [(1, 8, 8), (1, 8, 16), (1, 24, 40), (1, 136, 64), (2, 64, 72), (1, 16, 520)]
-
-
 @pytest.mark.parametrize("images, height, width", SIZES)
 @pytest.mark.parametrize("name", ["swinir-nano", "hat-nano"])
-def test_with_and_without_gradients_and_as_published(plain, name, images, height, width):
+def test_with_and_without_gradients_and_as_the_papers_have_it(
+    name: str, images: int, height: int, width: int
+) -> None:
     model, lr = network(name), torch.rand(images, 3, height, width)
     with torch.inference_mode():
-        fast, published = model(lr), plain.Plain(model)(lr)
+        fast = model(lr)
     with torch.no_grad():
         assert torch.equal(model(lr), fast)
     assert (model(lr) - fast).abs().max() < 1e-5
-    assert (published - fast).abs().max() < 1e-5
+    models.set_fused(model, False)
+    with torch.inference_mode():
+        assert (model(lr) - fast).abs().max() < 1e-5
+
+
+def test_the_plain_case_is_the_readable_network_and_ours_the_fused_one() -> None:
+    results = {case: speed.prepare("hat-nano", (16, 24), case)() for case in speed.CASES["cpu"]}
+    plain, ours, half = (results[case] for case in ("plain fp32", "ours fp32", "ours bf16"))
+    assert 0 < (plain - ours).abs().max() < 1e-5 < (ours - half).abs().max() < 0.1
 
 
 @pytest.mark.parametrize("name", ["swinir-nano", "hat-nano"])
-def test_the_input_and_the_weights_are_left_alone(name):
+def test_the_input_and_the_weights_are_left_alone(name: str) -> None:
     model, lr = network(name), torch.rand(1, 3, 16, 24)
     before, weights = lr.clone(), {key: value.clone() for key, value in model.state_dict().items()}
     with torch.inference_mode():
@@ -64,7 +58,7 @@ def test_the_input_and_the_weights_are_left_alone(name):
 
 
 @pytest.mark.parametrize("name", ["swinir-nano", "hat-nano"])
-def test_bfloat16_is_close_in_a_whole_network(name):
+def test_bfloat16_is_close_in_a_whole_network(name: str) -> None:
     model, lr = network(name), torch.rand(1, 3, 32, 40)
     with torch.inference_mode():
         full = model(lr)

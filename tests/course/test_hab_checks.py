@@ -1,7 +1,7 @@
-"""The ten checks of notebook 08: the survey's HAB fails all, the mended one none, each mistake
-alone its own only.
+"""The ten checks of notebook 08: the survey's HAB fails all, the fixed one none, and each mistake
+alone fails its own check only.
 
-The classes are those of the notebook's cells, so what a learner sees is what is tested.
+The classes come from the notebook's cells: the tests run what a learner sees.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from hatlib.course.exercises.hat import hab_checks, hab_findings
 
 listing: Any = import_module("experiments.claims.listing")
 cell_with, defined = listing.cell_with, listing.defined
-SURVEY, MENDED = cell_with("SurveyHAB"), cell_with("HAB")
+SURVEY, FIXED = cell_with("SurveyHAB"), cell_with("HAB")
 
-# number of the check → (what stands in the mended block, the mistake in its place), one or several
+# number of the check → one or several lists of (code of the fixed block, the mistake in its place)
 MISTAKES: dict[int, list[list[tuple[str, str]]]] = {
     1: [
         [
@@ -141,13 +141,13 @@ def test_the_surveys_block_fails_all_ten_each_for_its_own_reason():
         assert "not reached" not in mistake and "no result" not in mistake
 
 
-def test_the_mended_block_passes_all_ten():
-    assert failing(defined(MENDED, "HAB")) == []
+def test_the_fixed_block_passes_all_ten():
+    assert failing(defined(FIXED, "HAB")) == []
 
 
 @pytest.mark.parametrize("number, k", CASES)
 def test_each_mistake_alone_fails_its_own_check_and_no_other(number, k):
-    source = MENDED
+    source = FIXED
     for right, wrong in MISTAKES[number][k]:
         assert source.count(right) == 1, right
         source = source.replace(right, wrong)
@@ -159,8 +159,8 @@ def test_every_check_has_a_mistake():
 
 
 def test_a_block_may_make_its_own_index_and_mask():
-    """The survey's interface, forward(x, x_size), is as good as the published one."""
-    source = MENDED.replace(
+    """The survey's interface, forward(x, x_size), counts as well as the released one."""
+    source = FIXED.replace(
         "def forward(self, x, x_size, rpi_sa, attn_mask):",
         """def forward(self, x, x_size):
         from hatlib.models.window_attention import attention_mask, relative_position_index
@@ -171,7 +171,7 @@ def test_a_block_may_make_its_own_index_and_mask():
 
 
 def test_checks_are_printed_and_nothing_is_raised(capsys):
-    hab_checks(defined(MENDED.replace("# 4", "; raise ValueError('on the way')"), "HAB"))
+    hab_checks(defined(FIXED.replace("# 4", "; raise ValueError('on the way')"), "HAB"))
     lines = capsys.readouterr().out.splitlines()
     assert sum(line[0] in "✓✗" for line in lines) == 10 and lines[-1].endswith(
         "of 10 checks passed"

@@ -11,7 +11,8 @@ import torch
 
 from hatlib import HatlibError, models
 from hatlib.imaging.convert import LUMA
-from hatlib.models import complexity, hat, layers
+from hatlib.models import complexity, hat
+from hatlib.models.fast import rows
 from hatlib.models.hat import HAB
 from hatlib.models.layers import ChannelAttention, DropPath
 from hatlib.models.network import Padding
@@ -170,7 +171,7 @@ def test_a_hybrid_block_adds_attention_and_convolution_of_the_same_normed_map():
     x = torch.randn(2, 16, 16, 48)
     with torch.inference_mode():
         normed = block.norm1(x)
-        mixed = x + block.attn.spelled_out(normed) + 0.2 * block.conv_block(normed)
+        mixed = x + block.attn.reference(normed) + 0.2 * block.conv_block(normed)
         expected = mixed + block.mlp.fc2(
             torch.nn.functional.gelu(block.mlp.fc1(block.norm2(mixed)))
         )
@@ -323,7 +324,7 @@ def test_working_strip_by_strip_changes_nothing(name, scale, options, monkeypatc
     torch.manual_seed(0)
     model, lr = models.create(name, scale, **options).eval(), torch.rand(2, 3, 48, 32)
     given, whole = lr.clone(), model(lr).detach()
-    monkeypatch.setattr(layers, "STRIP", 64)
+    monkeypatch.setattr(rows, "STRIP_PIXELS", 64)
     with torch.inference_mode():
         assert torch.allclose(model(lr), whole, atol=1e-6)
     assert torch.equal(lr, given)

@@ -1,15 +1,12 @@
-"""Ten checks of a hybrid attention block (HAB), one for each of ten mistakes in the HAB that a
-survey printed.
+"""Ten checks of a hybrid attention block (HAB), one for each of ten mistakes in a survey's HAB.
 
-Each mistake is looked for on its own: the block's layers are replaced by recorders, so that a check
-sees what a layer was given whether or not the rest of the block works. The block has the interface
-of the published code and of the
-survey: `HAB(dim, input_resolution, num_heads, window_size, shift_size, …)` with the layers norm1,
-attn, conv_block, norm2 and mlp, and `forward(x, x_size)` or `forward(x, x_size, rpi_sa,
-attn_mask)`. Used in notebook 08.
+Each check is independent: recorders replace the block's layers, so that a check sees a layer's
+input whether or not the rest of the block works. The block has the interface of the released code
+and of the survey: `HAB(dim, input_resolution, num_heads, window_size, shift_size, …)` with the
+layers norm1, attn, conv_block, norm2 and mlp, and `forward(x, x_size)` or
+`forward(x, x_size, rpi_sa, attn_mask)`. Used in notebook 08.
 
-Sizes of the trials: N images of H×W tokens with C channels, h heads, windows of w×w, shifted by
-w/2.
+The trials have N images of H×W tokens with C channels, h heads, and windows of w×w, shifted by w/2.
 """
 
 from __future__ import annotations
@@ -41,7 +38,7 @@ Layer = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Recorder(nn.Module):
-    """Stands in for a layer: keeps what it is given and returns a function of it."""
+    """Stands in for a layer: records its input and returns a function of it."""
 
     def __init__(self, function: Layer):
         super().__init__()
@@ -55,7 +52,7 @@ class Recorder(nn.Module):
 
 @dataclass
 class Trial:
-    """What came of one run of a block."""
+    """One run of a block: its input, what its layers were given, its result or error."""
 
     x: torch.Tensor  # (N, H·W, C)
     layers: dict[str, Recorder]
@@ -65,7 +62,7 @@ class Trial:
     joined: list[torch.Size] = field(default_factory=list)  # and to window_reverse
 
     def given(self, layer: str) -> list[Any]:
-        """What a layer was given; Wrong where it was not reached."""
+        """A layer's arguments; raises Wrong if the layer was not reached."""
         if not self.layers[layer].given:
             raise Wrong(
                 f"self.{layer} is not reached" + (f": {one_line(self.error)}" if self.error else "")
@@ -73,7 +70,7 @@ class Trial:
         return self.layers[layer].given
 
     def end(self) -> torch.Tensor:
-        """The block's result; Wrong where there is none."""
+        """The block's result; raises Wrong if there is none."""
         if self.result is None:
             raise Wrong(
                 f"there is no result: {one_line(self.error)}"
@@ -101,14 +98,13 @@ def run(
     train: bool = False,
     drop_path: float | None = None,
 ) -> Trial:
-    """Makes a block, puts recorders in the place of its layers, and runs it once.
+    """Makes a block, replaces its layers by recorders, and runs it once.
 
     Args:
-        layers: what a layer is to return; by default norms and attention return what they are
-            given, others zeros.
-        shift: how far its windows are shifted.
-        repair: gives the block a window_size where it has none, so that the other checks can see it
-            run.
+        layers: name → function that the recorder computes; by default norms and attention return
+            their input, other layers zeros.
+        shift: of the windows, in tokens.
+        repair: whether a block without a window_size gets one, so that the other checks can run it.
     """
     functions: dict[str, Layer] = {
         "norm1": same,
@@ -153,8 +149,8 @@ def mask() -> torch.Tensor:
 
 @contextlib.contextmanager
 def lenient_windows(make: Block, trial: Trial) -> Iterator[None]:
-    """Lends the block a window_partition and a window_reverse that also take tokens that are no
-    map, and record it."""
+    """Lends the block a window_partition and a window_reverse that record, and also take tokens
+    that are not a map."""
 
     def window_partition(x: torch.Tensor, window: int) -> torch.Tensor:
         trial.cut.append(x.shape)
@@ -173,7 +169,7 @@ def lenient_windows(make: Block, trial: Trial) -> Iterator[None]:
         yield
 
 
-# --- the ten checks: each raises Wrong with what it found -----------------------------------------
+# ---- the ten checks: each raises Wrong with the mistake -------------------------------------------
 
 
 def shape(x: Any) -> str:
@@ -260,7 +256,7 @@ def masks(trial: Trial) -> list[torch.Tensor]:
     ]
 
 
-def strangers_are_masked(make: Block) -> None:
+def opposite_borders_are_masked(make: Block) -> None:
     wanted = mask()
     got = [x for x in masks(run(make)) if x.numel() % wanted.numel() == 0]
     right = any(bool((x.reshape(-1, *wanted.shape) == wanted).all()) for x in got)
@@ -303,23 +299,24 @@ def depth_is_stochastic(make: Block) -> None:
 
 
 def sizes_are_hats(make: Block) -> None:
-    found, parameters = [], inspect.signature(make).parameters
+    mistakes = []
+    parameters = inspect.signature(make).parameters
     with torch.random.fork_rng(devices=[]):
         block = make(C, (64, 64), HEADS)
         hidden = next(
             layer.out_features for layer in block.mlp.modules() if isinstance(layer, nn.Linear)
         )
         if hidden != 2 * C:
-            found.append(f"the MLP has {hidden / C:g}·C inside (HAT: 2·C)")
+            mistakes.append(f"the MLP has {hidden / C:g}·C inside (HAT: 2·C)")
         if parameters["window_size"].default != 16:
-            found.append(f"windows of {parameters['window_size'].default} (HAT: 16)")
+            mistakes.append(f"windows of {parameters['window_size'].default} (HAT: 16)")
         if not {"compress_ratio", "squeeze_factor"} <= set(parameters):
-            found.append("no β and no squeeze factor for the CAB (HAT-S has 24 and 24)")
+            mistakes.append("no β and no squeeze factor for the CAB (HAT-S has 24 and 24)")
         elif convolutions(
             make(144, (64, 64), 6, compress_ratio=24, squeeze_factor=36).conv_block
         ) != [6, 144, 4, 144]:
-            found.append("β and the squeeze factor do not reach the CAB")
-    expect(not found, "; ".join(found))
+            mistakes.append("β and the squeeze factor do not reach the CAB")
+    expect(not mistakes, "; ".join(mistakes))
 
 
 def convolutions(layers: nn.Module) -> list[int]:
@@ -334,7 +331,7 @@ CHECKS: dict[str, Callable[[Block], None]] = {
     "applies norm1 first": norm_comes_first,
     "gives attention sequences": windows_are_sequences,
     "knows positions": positions_are_known,
-    "masks tokens from opposite borders": strangers_are_masked,
+    "masks tokens from opposite borders": opposite_borders_are_masked,
     "rolls back": map_is_rolled_back,
     "has stochastic depth": depth_is_stochastic,
     "has HAT's sizes": sizes_are_hats,
@@ -342,21 +339,21 @@ CHECKS: dict[str, Callable[[Block], None]] = {
 
 
 def hab_findings(make: Block) -> dict[str, str]:
-    """What each of the ten checks says of a HAB: title → what is wrong, or "" where nothing is."""
-    found = {}
+    """The ten checks of a HAB: title → what is wrong, or "" if nothing is."""
+    findings = {}
     for title, check in CHECKS.items():
         try:
             check(make)
-            found[title] = ""
+            findings[title] = ""
         except Wrong as mistake:
-            found[title] = str(mistake)
+            findings[title] = str(mistake)
         except Exception as error:
-            found[title] = f"{type(error).__name__}: {one_line(error)}"
-    return found
+            findings[title] = f"{type(error).__name__}: {one_line(error)}"
+    return findings
 
 
 def hab_checks(make: Block) -> None:
-    """Prints ten checks of a class HAB: ✓, or ✗ and under it what is wrong. Never raises."""
+    """Prints the ten checks of a class HAB: ✓, or ✗ with what is wrong. Never raises."""
     findings = hab_findings(make)
     lines = []
     for k, (title, mistake) in enumerate(findings.items(), start=1):
