@@ -17,6 +17,7 @@ from hatlib.version import __version__
 _PUBLIC = {
     "HatlibError": "errors",
     "Recipe": "training.recipes",
+    "adapt": "inference.adapt",
     "builtin_image": "data.builtin",
     "create_model": "models",
     "crop_to_multiple": "imaging.convert",
@@ -45,6 +46,7 @@ __all__ = [
     "HatlibError",
     "Recipe",
     "__version__",
+    "adapt",
     "builtin_image",
     "create_model",
     "crop_to_multiple",
@@ -76,6 +78,7 @@ if TYPE_CHECKING:
     from hatlib.imaging.io import load_image, save_image
     from hatlib.imaging.metrics import psnr, ssim
     from hatlib.imaging.resize import imresize
+    from hatlib.inference.adapt import adapt
     from hatlib.inference.upscale import upscale
     from hatlib.models import create as create_model
     from hatlib.system.machine import hello
