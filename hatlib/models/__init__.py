@@ -16,8 +16,7 @@ from hatlib.models.dat import DAT
 from hatlib.models.drct import DRCT
 from hatlib.models.hat import HAT
 from hatlib.models.interpolation import Bicubic, Nearest
-from hatlib.models.layers import set_fused
-from hatlib.models.network import Network, Padding
+from hatlib.models.layers import Network, Padding, set_fused
 from hatlib.models.rcan import RCAN
 from hatlib.models.srcnn import SRCNN
 from hatlib.models.swinir import SwinIR

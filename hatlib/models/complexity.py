@@ -6,7 +6,7 @@ import copy
 
 import torch
 
-from hatlib.models.network import Network
+from hatlib.models.layers import Network
 
 
 def parameters(model: Network) -> int:

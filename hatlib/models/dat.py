@@ -21,7 +21,9 @@ from hatlib.errors import HatlibError, unknown
 from hatlib.models import fast
 from hatlib.models.initialisation import init_as_bilinear, init_linear
 from hatlib.models.layers import (
+    RGB_MEAN,
     ColourConv,
+    ColourNetwork,
     DropPath,
     channels_first,
     conv3x3,
@@ -29,7 +31,6 @@ from hatlib.models.layers import (
     token_layout,
     upsampler,
 )
-from hatlib.models.network import RGB_MEAN, ColourNetwork
 from hatlib.models.swinir import drop_path_rates
 from hatlib.models.window_attention import MASKED, attention, constant
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 
 from hatlib.imaging.resize import imresize
-from hatlib.models.network import Network
+from hatlib.models.layers import Network
 
 
 class Bicubic(Network):

@@ -16,8 +16,15 @@ from torch import nn
 from hatlib.errors import HatlibError
 from hatlib.models import fast
 from hatlib.models.initialisation import init_as_bilinear
-from hatlib.models.layers import ChannelAttention, ColourConv, Residual, conv3x3, upsampler
-from hatlib.models.network import RGB_MEAN, ColourNetwork
+from hatlib.models.layers import (
+    RGB_MEAN,
+    ChannelAttention,
+    ColourConv,
+    ColourNetwork,
+    Residual,
+    conv3x3,
+    upsampler,
+)
 
 RGB_RANGE = 255  # the published weights work on pixels of 0–255
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from hatlib.imaging.convert import luma_of_tensor
 from hatlib.imaging.resize import imresize
-from hatlib.models.network import Network
+from hatlib.models.layers import Network
 
 
 class SRCNN(Network):

@@ -17,15 +17,17 @@ from hatlib.errors import HatlibError
 from hatlib.models import fast
 from hatlib.models.initialisation import init_as_bilinear, init_linear
 from hatlib.models.layers import (
+    RGB_MEAN,
     ColourConv,
+    ColourNetwork,
     DropPath,
+    Padding,
     channels_first,
     conv3x3,
     image_layout,
     token_layout,
     upsampler,
 )
-from hatlib.models.network import RGB_MEAN, ColourNetwork, Padding
 from hatlib.models.window_attention import WindowAttention
 
 FEATURES = 64  # between the body and the RGB image, in every published network of this family

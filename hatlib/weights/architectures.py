@@ -18,7 +18,7 @@ from hatlib.errors import HatlibError
 from hatlib.models.dat import DAT, DATConfig, offset_index, shift_mask, window_offsets
 from hatlib.models.drct import DRCT, DRCTConfig
 from hatlib.models.hat import HAT, HATConfig
-from hatlib.models.network import Network
+from hatlib.models.layers import Network
 from hatlib.models.rcan import RCAN, RCANConfig
 from hatlib.models.swinir import SwinIR, SwinIRConfig
 from hatlib.models.window_attention import (

@@ -14,7 +14,7 @@ from hatlib.imaging import user_files
 from hatlib.imaging.convert import to_image, to_tensor
 from hatlib.inference import memory, tiles
 from hatlib.inference import upscale as inference
-from hatlib.models.network import Network
+from hatlib.models.layers import Network
 from hatlib.system import devices
 
 EVERY_KIND = ["bicubic", "nearest", "srcnn", "rcan-nano", "swinir-nano", "hat-nano"]
@@ -109,7 +109,7 @@ def test_types_of_arrays(srcnn):
 @pytest.mark.parametrize("tile", [1, 16, 33, 1000])
 def test_tiles_give_the_whole_where_the_halo_is_all_that_matters(name, tile):
     model, image = lively(name), photo(51, 70).astype(np.float32) / 255
-    assert model.exact
+    assert model.local
     whole = upscale(model, image, tile=0)
     assert np.abs(upscale(model, image, tile=tile) - whole).max() < 1e-5
 
@@ -145,8 +145,8 @@ def test_tiles_of_the_others_differ_little_and_show_no_seam(name, by):
         assert at_cuts.max() <= 2 * np.median(everywhere)
 
 
-@pytest.mark.parametrize("exact", [False, True])
-def test_what_a_tile_adds_as_a_whole_fades_into_the_next(exact):
+@pytest.mark.parametrize("local", [False, True])
+def test_what_a_tile_adds_as_a_whole_fades_into_the_next(local):
     class Mean(Network):  # the worst that channel attention could do
         scale, halo = 2, 32
 
@@ -154,14 +154,14 @@ def test_what_a_tile_adds_as_a_whole_fades_into_the_next(exact):
             return (lr + lr.mean()).repeat_interleave(2, 2).repeat_interleave(2, 3)
 
     model, ramp = Mean(), np.linspace(0, 1, 160, dtype=np.float32)
-    model.exact = exact
+    model.local = local
     result = upscale(
         model, np.broadcast_to((ramp[:, None] + ramp)[..., None] / 2, (160, 160, 3)).copy(), tile=64
     )
     for axis in (0, 1):
         largest = steps(result, axis)[1].max()
         assert (
-            largest > 0.1 if exact else largest < 0.02
+            largest > 0.1 if local else largest < 0.02
         )  # cut off sharply, which the test has to see, or faded
 
 
@@ -212,7 +212,7 @@ from hatlib.inference.upscale import upscale
 from hatlib.models import Network
 
 class Fading(Network):
-    scale, halo, exact = 4, 16, False
+    scale, halo, local = 4, 16, False
     def forward(self, lr):
         return lr.repeat_interleave(4, 2).repeat_interleave(4, 3)
 
@@ -396,11 +396,11 @@ def test_bad_requests_are_refused(srcnn):
 def test_alpha_is_enlarged_apart_and_the_profile_kept(srcnn):
     alpha = photo(10, 12)[..., 0]
     picture = user_files.Picture(photo(10, 12), alpha, b"profile")
-    large = inference.enlarge_picture(srcnn, picture)
+    large = inference.upscale_picture(srcnn, picture)
     assert np.array_equal(large.pixels, upscale(srcnn, picture.pixels))
     assert large.alpha is not None and np.array_equal(
         large.alpha, upscale(models.create("bicubic"), alpha)
     )
     assert large.profile == b"profile"
     opaque = user_files.Picture(photo(10, 12), np.full((10, 12), 255, np.uint8))
-    assert (inference.enlarge_picture(srcnn, opaque).alpha == 255).all()
+    assert (inference.upscale_picture(srcnn, opaque).alpha == 255).all()

@@ -14,8 +14,7 @@ from hatlib.imaging.convert import LUMA
 from hatlib.models import complexity, hat
 from hatlib.models.fast import rows
 from hatlib.models.hat import HAB
-from hatlib.models.layers import ChannelAttention, DropPath
-from hatlib.models.network import Padding
+from hatlib.models.layers import ChannelAttention, DropPath, Padding
 from hatlib.models.swinir import drop_path_rates
 from hatlib.models.window_attention import (
     attention_mask,

@@ -18,8 +18,7 @@ from hatlib.data.builtin import builtin_image
 from hatlib.errors import HatlibError
 from hatlib.imaging.convert import to_tensor
 from hatlib.models import Network
-from hatlib.models.layers import token_layout
-from hatlib.models.network import RGB_MEAN
+from hatlib.models.layers import RGB_MEAN, token_layout
 from hatlib.models.window_attention import WindowAttention
 from tests.helpers.shown import is_opaque_and_pale, move_everything
 
