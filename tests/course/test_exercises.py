@@ -1,5 +1,4 @@
-"""Every exercise: its solution passes, its stub is open, its plausible wrong answers are told what
-is wrong."""
+"""Every exercise: its solution passes, its stub is open, and wrong answers hear what is wrong."""
 
 import importlib
 import json

@@ -1,4 +1,4 @@
-"""The learner's passed exercises: kept on this machine, shown by notebook, never in the way."""
+"""The learner's passed exercises: stored on this machine, listed by notebook, never in the way."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_only_passes_are_kept_and_the_first_one_counts(file: Path) -> None:
     solve("00.3")
     content = {id: "2020-01-01 00:00" for id in json.loads(file.read_text())}
     file.write_text(json.dumps(content))
-    exercises.check("00.3", lambda image: image)  # a worse idea afterwards takes nothing away
+    exercises.check("00.3", lambda image: image)  # a wrong answer later takes nothing away
     solve("00.3")
     assert json.loads(file.read_text()) == {"00.3": "2020-01-01 00:00"}
     assert [path.name for path in file.parent.iterdir()] == ["progress.json"]

@@ -64,21 +64,22 @@ print(json.dumps([sys.executable, os.getcwd(), *(os.environ.get(name) for name i
 
 
 def write(path: Path, *cells: str) -> None:
-    """A notebook: cells that begin with "#", "<" or "$" are Markdown. Its stored outputs and kernel
-    are stale."""
+    """Writes a notebook with stale outputs; cells that begin with "#", "<" or "$" are Markdown."""
     import nbformat
     from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
     stale = new_output("stream", name="stdout", text="stale")
-    made = [
+    notebook_cells = [
         new_markdown_cell(text)
         if text[0] in "#<$"
         else new_code_cell(text, outputs=[stale], execution_count=9)
         for text in cells
     ]
-    made[-1].metadata = nbformat.from_dict({"tags": ["keep"], "ExecuteTime": {"end_time": "now"}})
+    notebook_cells[-1].metadata = nbformat.from_dict(
+        {"tags": ["keep"], "ExecuteTime": {"end_time": "now"}}
+    )
     spec = {"kernelspec": {"name": "somebodys-kernel", "display_name": "x", "language": "python"}}
-    nbformat.write(new_notebook(cells=made, metadata=spec), path)
+    nbformat.write(new_notebook(cells=notebook_cells, metadata=spec), path)
 
 
 def cells(path: Path) -> list[dict[str, Any]]:

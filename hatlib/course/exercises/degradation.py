@@ -127,10 +127,8 @@ def _matrix(attempt: Callable[..., np.ndarray]) -> None:
         "right for 7 taps, wrong for 4: the tap that weighs pixel p itself is number K//2, here 2",
     )
     # a separable kernel on a picture is A from the left and Aᵀ from the right
-    image, rows = (
-        np.random.default_rng(0).random((24, 24)),
-        np.asarray(attempt(taps.copy(), 24, 4, 3)),
-    )
+    image = np.random.default_rng(0).random((24, 24))
+    rows = np.asarray(attempt(taps.copy(), 24, 4, 3))
     expect(
         close(rows @ image @ rows.T, degrade(image, np.outer(taps, taps), 4, phase=3)),
         "right for scale 3 and phase 1, wrong for scale 4 and phase 3",

@@ -169,7 +169,7 @@ def lenient_windows(make: Block, trial: Trial) -> Iterator[None]:
         yield
 
 
-# ---- the ten checks: each raises Wrong with the mistake -------------------------------------------
+# ---- the ten checks: each raises Wrong with the mistake ------------------------------------------
 
 
 def shape(x: Any) -> str:

@@ -208,9 +208,9 @@ def _overlapping_windows(attempt: Callable[..., torch.Tensor]) -> None:
         larger = F.pad(x, (0, 0, before, after, before, after)).unfold(1, 6, 4).unfold(2, 6, 4)
         return larger.permute(0, 1, 2, 4, 5, 3).reshape(want.shape)
 
-    aside = (overlapping_partition(x.roll((-1, -1), (1, 2)), 4, 6), padded(0, 2), padded(2, 2))
+    off_centre = (overlapping_partition(x.roll((-1, -1), (1, 2)), 4, 6), padded(0, 2), padded(2, 2))
     expect(
-        not any(close(got, one) for one in aside),
+        not any(close(got, windows) for windows in off_centre),
         "the larger window reaches beyond by the same amount on all sides of the smaller one: "
         "(side − w) / 2",
     )
@@ -262,7 +262,7 @@ def _oca_index(attempt: Callable[..., torch.Tensor]) -> None:
         tuple(got.shape) == (16, 36),
         f"the index is (T, S) = (16, 36) for w = 4 and a side of 6, not {tuple(got.shape)}",
     )
-    expect(not got.is_floating_point(), "an index is made of whole numbers")
+    expect(not got.is_floating_point(), "an index holds whole numbers")
     expect(
         int(got.min()) >= 0 or not close(got % 81, want),
         "the rows are right, but some are negative; take them modulo the table's length",
@@ -286,9 +286,7 @@ def _oca_index(attempt: Callable[..., torch.Tensor]) -> None:
     )
     flipped = want.flip(0).flip(1)
     expect(not close(got, flipped), "the sign is wrong: an offset is key minus query")
-    raw = torch.where(
-        want > 80 - 40, want - 81, want
-    )  # from −40 to 40, as the published code has it
+    raw = torch.where(want > 80 - 40, want - 81, want)  # from −40 to 40, as in the released code
     down, right = torch.div(raw + 40, 9, rounding_mode="floor") - 4, (raw + 40) % 9 - 4
     recognise(
         got,

@@ -27,18 +27,15 @@ def integrated_gradients(
 
 
 def _twisted(x: np.ndarray) -> np.ndarray:
-    """The gradient of x₀³ + 3·x₁ + x₀·x₁²: not linear along the way, so that it matters where it is
-    taken."""
+    """The gradient of x₀³ + 3·x₁ + x₀·x₁²: not linear, so that it matters where it is taken."""
     return np.array([3 * x[0] ** 2 + x[1] ** 2, 3 + 2 * x[0] * x[1]])
 
 
 @exercise("07.1", "Integrated gradients", difficulty=2, minutes=10, solution=integrated_gradients)
 def _integrated_gradients(attempt: Callable[..., np.ndarray]) -> None:
     start, end, steps = np.array([1.0, -1.0]), np.array([3.0, 1.0]), 4
-    got, want = (
-        attempt(_twisted, start.copy(), end.copy(), steps),
-        integrated_gradients(_twisted, start, end, steps),
-    )
+    got = attempt(_twisted, start.copy(), end.copy(), steps)
+    want = integrated_gradients(_twisted, start, end, steps)
     ends = [
         np.mean([_twisted(start + (k + a) / steps * (end - start)) for k in range(steps)], axis=0)
         * (end - start)

@@ -88,10 +88,8 @@ def _twin(attempt: Callable[..., np.ndarray]) -> None:
     def back(y: np.ndarray) -> np.ndarray:
         return y.repeat(4, axis=0).repeat(4, axis=1)
 
-    got, want = (
-        np.asarray(attempt(shown.copy(), hidden.copy(), downsample, back)),
-        twin(shown, hidden, downsample, back),
-    )
+    got = np.asarray(attempt(shown.copy(), hidden.copy(), downsample, back))
+    want = twin(shown, hidden, downsample, back)
     expect(got.shape == shown.shape, f"an HR image was expected, {shown.shape}, not {got.shape}")
     named = {
         "the roles are swapped: that has the detail of `shown` and the LR of `hidden`": twin(
@@ -117,8 +115,8 @@ def _twin(attempt: Callable[..., np.ndarray]) -> None:
     }
     for mistake, wrong in named.items():
         expect(not close(got, wrong, 1e-9), mistake)
-    apart = np.abs(downsample(got) - downsample(shown)).max()
-    expect(apart < 1e-9, f"its LR differs from that of `shown` by up to {apart:.3f}")
+    error = np.abs(downsample(got) - downsample(shown)).max()
+    expect(error < 1e-9, f"its LR differs from that of `shown` by up to {error:.3f}")
     expect(close(got, want, 1e-9), "its LR is right, but its detail is not that of `hidden`")
 
 

@@ -1,4 +1,4 @@
-"""Notebook 04: what RCAN is made of."""
+"""Notebook 04: the parts of RCAN."""
 
 from __future__ import annotations
 
@@ -353,10 +353,8 @@ def transposed_weights(weight: torch.Tensor, scale: int) -> torch.Tensor:
 @exercise("04.6", "One operation, two names", difficulty=4, minutes=30, solution=transposed_weights)
 def _transposed_weights(attempt: Callable[..., torch.Tensor]) -> None:
     generator = torch.Generator().manual_seed(0)
-    weight, x = (
-        torch.randn(8, 3, 3, 3, generator=generator),
-        torch.randn(1, 3, 4, 5, generator=generator),
-    )
+    weight = torch.randn(8, 3, 3, 3, generator=generator)
+    x = torch.randn(1, 3, 4, 5, generator=generator)
     got, want = attempt(weight.clone(), 2), transposed_weights(weight, 2)
     expect(isinstance(got, torch.Tensor), f"a tensor was expected, not {type(got).__name__}")
     expect(
@@ -384,9 +382,9 @@ def _transposed_weights(attempt: Callable[..., torch.Tensor]) -> None:
         not close(got, swapped),
         "i and j are swapped: channel c·s² + 1 is the pixel to the right, not below",
     )
-    apart = phases.flip(4, 5).permute(3, 0, 1, 4, 2, 5).reshape(want.shape)
+    planar = phases.flip(4, 5).permute(3, 0, 1, 4, 2, 5).reshape(want.shape)
     expect(
-        not close(got, apart),
+        not close(got, planar),
         "the phases i, j have to vary fastest: each 3×3 tap becomes an s×s square",
     )
     expect(not close(got, want.transpose(2, 3)), "rows and columns of the kernel are swapped")

@@ -1,4 +1,4 @@
-"""Notebook 10: what it takes to say that a number was reproduced."""
+"""Notebook 10: when a number counts as reproduced."""
 
 from __future__ import annotations
 
@@ -162,9 +162,9 @@ def _paired_interval(attempt: Callable[..., tuple[float, float, float]]) -> None
     expect(
         width > 0.01 * right, "the interval has no width: were the images drawn with replacement?"
     )
-    apart = 2 * 1.96 * 4 * (2 / 60) ** 0.5
+    unpaired = 2 * 1.96 * 4 * (2 / 60) ** 0.5
     expect(
-        abs(width / apart - 1) > 0.3,
+        abs(width / unpaired - 1) > 0.3,
         "you drew a and b separately: draw the images once for both of them",
     )
     expect(

@@ -1,4 +1,4 @@
-"""Notebook 03: what SRCNN is made of."""
+"""Notebook 03: the parts of SRCNN."""
 
 from __future__ import annotations
 

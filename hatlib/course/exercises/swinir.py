@@ -1,4 +1,4 @@
-"""Notebook 06: what SwinIR is made of, how far it looks, and whether its windows show."""
+"""Notebook 06: the parts of SwinIR, its receptive field, and whether its windows show."""
 
 from __future__ import annotations
 
@@ -172,10 +172,8 @@ def tail_multiply_adds(kind: str, channels: int, height: int, width: int) -> int
 
 @exercise("06.3", "What the tail costs", difficulty=2, minutes=10, solution=tail_multiply_adds)
 def _tail_multiply_adds(attempt: Callable[..., int]) -> None:
-    direct, want = (
-        attempt("pixelshuffledirect", 60, 10, 12),
-        tail_multiply_adds("pixelshuffledirect", 60, 10, 12),
-    )
+    direct = attempt("pixelshuffledirect", 60, 10, 12)
+    want = tail_multiply_adds("pixelshuffledirect", 60, 10, 12)
     expect(
         direct != 16 * want,
         "the convolution of pixelshuffledirect works before the shuffle, on LR pixels",

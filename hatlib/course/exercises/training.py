@@ -132,10 +132,8 @@ def clipped(gradients: Sequence[torch.Tensor], limit: float) -> list[torch.Tenso
     none_is_an_answer=True,
 )
 def _clipped(attempt: Callable[..., Any]) -> None:
-    gradients = [
-        torch.tensor([3.0, 0.0]),
-        torch.tensor([[0.0, 4.0], [0.0, 12.0]]),
-    ]  # together 13 long
+    # Their common norm is 13.
+    gradients = [torch.tensor([3.0, 0.0]), torch.tensor([[0.0, 4.0], [0.0, 12.0]])]
 
     def of(limit: float, given: Sequence[torch.Tensor] = gradients) -> Any:
         return attempt([gradient.clone() for gradient in given], limit)
@@ -207,11 +205,9 @@ class _Watched(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layer, self.shuffle, self.seen = (
-            nn.Conv2d(3, 12, 3, padding=1),
-            nn.PixelShuffle(2),
-            [0],
-        )
+        self.layer = nn.Conv2d(3, 12, 3, padding=1)
+        self.shuffle = nn.PixelShuffle(2)
+        self.seen = [0]
 
     def forward(self, lr: torch.Tensor) -> torch.Tensor:
         self.seen.append(len(lr))
@@ -339,10 +335,9 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> tuple[
 
 @exercise("09.6", "Is it a difference?", difficulty=2, minutes=10, solution=paired_difference)
 def _paired_difference(attempt: Callable[..., Any]) -> None:
-    first, second = (
-        [30.0, 30.5, 29.5, 30.2],
-        [30.1, 30.58, 29.64, 30.28],
-    )  # seeds matter more than the way
+    # The seeds differ by more than the methods.
+    first = [30.0, 30.5, 29.5, 30.2]
+    second = [30.1, 30.58, 29.64, 30.28]
     got, want = attempt(first, second), paired_difference(first, second)
     expect(
         isinstance(got, Sequence) and len(got) == 2,

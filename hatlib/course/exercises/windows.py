@@ -1,4 +1,4 @@
-"""Notebook 05: attention, its cost, windows, positions, shifts."""
+"""Notebook 05: attention and its cost, windows, positions, shifts."""
 
 from __future__ import annotations
 

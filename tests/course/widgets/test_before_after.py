@@ -41,7 +41,7 @@ def test_wipe_view_measures_the_difference() -> None:
 
 
 def test_long_names_do_not_meet() -> None:
-    name = "a result with a name that is much too long for the half of the picture in which it has to stand"
+    name = "a name much too long for the half of the picture in which it has to stand " * 2
     picture, _ = wipe_view(
         {name: HR[:, :100] // 8, "b" + name: HR[:, :100] // 8}, name, "b" + name, 50
     )

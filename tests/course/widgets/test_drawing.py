@@ -10,7 +10,7 @@ from hatlib.course.widgets import drawing
 FACE = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
 
 
-def test_enlarged_makes_squares() -> None:
+def test_repeated_pixels_are_squares() -> None:
     large = drawing.repeat_pixels(FACE, 3)
     assert large.shape == (6, 6, 3)
     assert (large[:3, 3:] == FACE[0, 1]).all() and (large[3:, :3] == FACE[1, 0]).all()

@@ -52,7 +52,7 @@ def network(conv_scale: float = 0.01) -> Network:
 
 
 @torch.no_grad()
-def enlarged(model: Network) -> np.ndarray:
+def upsampled(model: Network) -> np.ndarray:
     return to_image(model(to_tensor(imresize(HR, 1 / 4))))
 
 
@@ -60,7 +60,7 @@ def test_alpha_zero_is_the_network_without_its_branch() -> None:
     model, other = network(0.02), network(0.0)
     assert trained_scale(model) == 0.02
     other.load_state_dict(model.state_dict())
-    results = {0.02: enlarged(model), 0.0: enlarged(other)}
+    results = {0.02: upsampled(model), 0.0: upsampled(other)}
     panel, _, caption = conv_scale_explorer(model, HR).children
     stops = panel.children[0]
     assert [label for label, _ in stops.options][4:6] == ["0.015", "0.02 (as trained)"]

@@ -41,7 +41,7 @@ def test_group_cost_is_what_one_more_group_computes(sizes: dict) -> None:
     assert (counted(2) - counted(1)) / LR == pytest.approx(expected, rel=1e-3)
 
 
-def test_the_published_hat_costs_what_the_paper_says() -> None:
+def test_hat_costs_what_the_paper_says() -> None:
     """102.4 G at 64×64 (arXiv 2205.04437, §4.2), of which the convolutions before and after take 3
     G."""
     assert 6 * LR * sum(group_cost(PRESETS["hat"]).values()) / 1e9 == pytest.approx(

@@ -78,7 +78,7 @@ def test_lam_explorer_takes_one_network_and_small_pictures() -> None:
 
 
 def test_lam_explorer_refuses_what_it_cannot_show() -> None:
-    with pytest.raises(HatlibError, match="need one scale, .*; got one ×4, two ×2"):
+    with pytest.raises(HatlibError, match=r"need one scale, .*; got one ×4, two ×2"):
         lam_explorer({"one": MODELS["one"], "two": small(1, 2)})
     with pytest.raises(HatlibError, match="at least one network"):
         lam_explorer({})

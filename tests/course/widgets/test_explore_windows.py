@@ -47,7 +47,7 @@ def test_caption_counts_what_the_mask_lets_see(window: int, share: float) -> Non
         caption = windows.windows_view(TOKENS, window, shift, last, query)[1]
         assert f"attends to {int((mask[query] == 0).sum())} of {window**2} tokens" in caption
         assert f"tokens of {len(mask.unique(dim=0))} part" in caption
-        assert f"keeps {float((mask != 0).float().mean()):.0%} of its pairs apart" in caption
+        assert f"excludes {float((mask != 0).float().mean()):.0%} of its pairs" in caption
         assert (
             f"attends to {window**2} of {window**2}"
             in windows.windows_view(TOKENS, window, shift, last, query, False)[1]

@@ -22,7 +22,7 @@ def _squared_in_uint8(sr, lr, scale):
     return float(np.sqrt(((imresize(sr, 1 / scale) - lr) ** 2).mean()))
 
 
-def _enlarged(sr, lr, scale):
+def _compared_at_hr(sr, lr, scale):
     return float(np.sqrt(((imresize(lr, scale).astype(float) - sr) ** 2).mean()))
 
 
@@ -66,7 +66,7 @@ WRONG = {
             lambda sr, lr, scale: float((imresize(sr, 1 / scale).astype(float) - lr).mean()),
             "cancel",
         ),
-        (_enlarged, "downsample SR instead"),
+        (_compared_at_hr, "downsample SR instead"),
         (_every_fourth, "without a blur"),
         (
             lambda sr, lr, scale: (
