@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -267,8 +268,8 @@ def test_make_says_which_python_it_needs(tmp_path: Path) -> None:
         (tmp_path / name).write_text(read(name), encoding="utf-8")
     old = tmp_path / "python"  # answers as Python 3.10 does
     old.write_text(
-        f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c "import sys; sys.version_info = (3, 10, 1); '
-        'exec(sys.argv[1])" "$2"\n',
+        f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -c "
+        '"import sys; sys.version_info = (3, 10, 1); exec(sys.argv[1])" "$2"\n',
         encoding="utf-8",
     )
     old.chmod(0o755)
@@ -392,3 +393,32 @@ def test_downloads_and_builds_are_not_tracked() -> None:
     assert not inside, f"git rm --cached {' '.join(inside)}"
     large = [name for name in tracked() if (ROOT / name).stat().st_size > 1.5e6]
     assert not large, f"1.5 MB is the limit for one file: {large}"
+
+
+def test_the_worked_example_of_contributing_runs() -> None:
+    import torch
+
+    (code,) = re.findall(r"```python\n(.*?)```", read("CONTRIBUTING.md"), flags=re.DOTALL)
+    names: dict[str, Any] = {"__name__": __name__}
+    exec(code, names)
+    model = names["EDSR"](2, names["EDSRConfig"](blocks=1, features=8))
+    with torch.inference_mode():
+        assert model(torch.rand(1, 3, 5, 7)).shape == (1, 3, 10, 14)
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "CHANGELOG.md", "README.md"])
+def test_pages_name_files_that_exist(name: str) -> None:
+    made_up = {"hatlib/models/edsr.py"}
+    paths = set(
+        re.findall(r"`((?:hatlib|tests|experiments|benchmarks|notebooks)/[\w./-]*)`", read(name))
+    )
+    lacking = sorted(path for path in paths - made_up if not (ROOT / path).exists())
+    assert not lacking, f"{name} names {lacking}"
+
+
+def test_pre_commit_has_the_versions_of_constraints_txt() -> None:
+    hooks = yaml.safe_load(read(".pre-commit-config.yaml"))["repos"]
+    revisions = {hook["repo"].rpartition("/")[2]: hook["rev"] for hook in hooks}
+    for repository, package in (("ruff-pre-commit", "ruff"), ("codespell", "codespell")):
+        version = str(constraints()[package].specifier).removeprefix("==")
+        assert revisions[repository] == f"v{version}", f"{repository}: write v{version}"

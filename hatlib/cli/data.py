@@ -36,8 +36,8 @@ def fetch(
     names: Annotated[
         list[str], typer.Argument(metavar="NAME…", help="Data sets and weights, by name.")
     ],
-    published_lr: Annotated[
-        bool, typer.Option("--published-lr", help="Also the LR files published with the set.")
+    original_lr: Annotated[
+        bool, typer.Option("--original-lr", help="Also the set's own ×4 LR files.")
     ] = False,
 ) -> None:
     """Download data sets and weights; what is here is checked, and kept if it is right."""
@@ -53,7 +53,7 @@ def fetch(
         if name in catalogue.CATALOGUE:
             paths = [catalogue.fetch(name)]
         else:
-            paths = datasets.fetch(name, published_lr)
+            paths = datasets.fetch(name, original_lr)
         if not paths:
             console.say(f"{name}: needs no download")
             continue

@@ -46,8 +46,8 @@ def models(json_file: Json = None, overwrite: Overwrite = False) -> None:
 
     file = Table(json_file, overwrite)
     networks = list(model_table.networks(console.progress(models.names(), "counting")))
-    trained = model_table.own()
-    released = model_table.files()
+    trained = model_table.trained_weights()
+    released = model_table.released_weights()
     console.console().print(_network_table(networks))
     console.say(
         "at ×4, for an LR image of 64×64; PSNR is that of the best released weights "
@@ -63,7 +63,7 @@ def _network_table(rows: Iterable[dict[str, Any]]) -> RichTable:
     table = console.new_table("network", "configuration", right=columns)
     table.add_column("trained on")
     for row in rows:
-        best = row["published"] or {"set5": None, "urban100": None, "training": None}
+        best = row["reported"] or {"set5": None, "urban100": None, "training": None}
         table.add_row(
             row["name"],
             row["configuration"],
@@ -98,7 +98,7 @@ def _weights_table(
             row["name"],
             row["state"],
             f"{row['bytes'] / 1e6:.1f}" if row["bytes"] else "",
-            *(_decibels(value) for value in row["published"].values()),
+            *(_decibels(value) for value in row["reported"].values()),
             row["training"],
             row["licence"].partition(" (")[0],
             console.plain(row["note"]),
@@ -161,7 +161,7 @@ def evaluate(
             "scale": scale,
             "protocol": line,
             "mean": mean.to_dict(),
-            "published": reported,
+            "reported": reported,
             "images": results.to_dict("records"),
         }
     )
@@ -183,11 +183,11 @@ def _reported(
     model: str, data: str, scale: int, count: int, lr: str
 ) -> tuple[float, float | None, str] | None:
     """The PSNR and SSIM of the papers; None for a part of a set, or another way to make LR."""
-    from hatlib.evaluation import published
+    from hatlib.evaluation import reported
 
-    if count != set_size(data) or lr not in ("matlab", "published"):
+    if count != set_size(data) or lr not in ("matlab", "original"):
         return None
-    return published.published(model, data, scale)
+    return reported.reported(model, data, scale)
 
 
 def set_size(data: str) -> int:

@@ -16,7 +16,7 @@ MODEL_HELP = (
     "bicubic, nearest, weights by name (hat-nano-x4; see hatlib models), or a file of weights."
 )
 LR_HELP = (
-    "matlab, published (the set's own ×4 files), "
+    "matlab, original (the set's own ×4 files), "
     "or another program's bicubic: float, pil, torch, torch-antialias."
 )
 
