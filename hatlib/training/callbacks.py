@@ -49,6 +49,7 @@ class Validation:
         if run.step % self.every:
             return
         psnr = float(evaluate(run.ema_model, self.pairs)["psnr"].mean())
+        # The curve belongs to the run: a resumed run brings what was measured before.
         curve = run.curves.setdefault(self.name, [])
         curve.append((run.step, psnr))
         self.steps = [step for step, _ in curve]
@@ -106,8 +107,7 @@ class Progress:
         self.measured = _count(run)
 
     def __call__(self, run: Run) -> None:
-        # A terminal that was closed (SIGHUP) takes no more text; the run has to end well all the
-        # same.
+        # A terminal that was closed (SIGHUP) takes no more text, and the run has to end well.
         with contextlib.suppress(OSError):
             if self.shown and self.bar.disable:
                 self._log(run)
@@ -125,6 +125,7 @@ class Progress:
         now = time.monotonic()
         if now - self.last < self.seconds and _count(run) == self.measured:
             return
+        # over all steps since the last line: the loss of a single batch jumps about
         steps = run.step - self.step
         speed = steps / (now - self.last)
         finite = [loss for loss in run.losses[-steps:] if not math.isnan(loss)]

@@ -48,6 +48,7 @@ def save(run: Run, path: Path) -> None:
         **flatten("ema_model", run.ema_model.state_dict()),
         **flatten("optimiser", optimiser_tensors(run.optimiser)),
     }
+    # numbers as Python has them: JSON keeps every digit, NaN and integers of 128 bits
     facts = {
         "recipe": dataclasses.asdict(run.recipe),
         "images": _images(run.sampler),
@@ -90,6 +91,8 @@ class Checkpoint:
             raise HatlibError(
                 f"{self.path} is of another recipe ({'; '.join(different)}); choose another folder"
             )
+        # More steps move the cooldown. If it would have changed a step that is done, the weights
+        # would not be those of a run that had this recipe from the start.
         done = range(self.facts["step"])
         if any(old.learning_rate_at(step) != recipe.learning_rate_at(step) for step in done):
             raise HatlibError(
@@ -106,7 +109,7 @@ class Checkpoint:
         """
         before = self.facts["images"]
         now = _images(sampler)
-        if before is None or before == now:
+        if before is None or before == now:  # None: a file of 0.1, which does not say
             return
         counts = (
             f"{before['count']} images before, {now['count']} now"
@@ -128,6 +131,7 @@ class Checkpoint:
         run.model.load_state_dict(part("model", self.tensors))
         run.ema_model.load_state_dict(part("ema_model", self.tensors))
         restore_optimiser(run.optimiser, part("optimiser", self.tensors))
+        # torch's random numbers are those of stochastic depth; the sampler's choose the patches
         torch.set_rng_state(self.tensors["random"])
         run.sampler.rng.bit_generator.state = self.facts["sampler"]
         run.step = self.facts["step"]
@@ -188,6 +192,7 @@ def write(path: Path, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -
         {key: value.detach().cpu().contiguous() for key, value in tensors.items()},
         metadata={_KEY: json.dumps(facts)},
     )
+    # Not safetensors' own `save_file`, whose error for a full disk is not an OSError.
     with atomic_path(path) as temporary:
         temporary.write_bytes(contents)
 
@@ -204,7 +209,8 @@ def read(path: Path) -> Checkpoint:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, KeyError, ValueError, OSError, struct.error) as error:
         raise HatlibError(f"{path} is not a checkpoint of a training run: {error}") from None
-    facts = {"images": None, "curves": {}, **facts}  # 0.1 knew neither
+    # Files of 0.1 know neither images nor curves, and have other names for the two models.
+    facts = {"images": None, "curves": {}, **facts}
     if any(key.startswith("network.") for key in tensors):
         tensors = {_key_of_today(key): value for key, value in tensors.items()}
     return Checkpoint(path, tensors, facts)
@@ -247,5 +253,6 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, torch
     for key, value in tensors.items():
         index, name = key.split(".", 1)
         state.setdefault(int(index), {})[name] = value
+    # learning rate and betas are the recipe's; only what was learned comes from the file
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": state, "param_groups": groups})

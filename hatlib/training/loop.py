@@ -32,6 +32,7 @@ from hatlib.training.state import Run
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+# Ctrl-C; what is sent before a process is killed; the terminal was closed (not on Windows)
 STOP_SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
@@ -53,27 +54,25 @@ def fit(
     progress: bool = True,
     folder: str | Path | None = None,
 ) -> Run:
-    """Trains a network on random patches.
+    """Trains a network on random patches; the result is the `ema_model` of the run.
+
+    Where other programs keep the CPU busy, set what `devices.prepare_cpu` names in the environment.
 
     Args:
         images: HR, uint8 (H, W, 3); LR is made of them here.
         model: the network to start from, which is copied; None: a new one, as the recipe says.
         callbacks: called with the run after each step, such as a `Validation`.
         progress: show a bar, or lines on stderr where there is no terminal.
-        folder: where a checkpoint is kept. A run that is there already is resumed.
-    Returns:
-        The run; its `ema_model` is the trained network.
+        folder: where a checkpoint is kept; a run that is there already is resumed.
     Raises:
-        HatlibError: an image smaller than a patch, gradients that stay infinite, or a checkpoint of
-            another recipe or of other images.
-        Stopped: Ctrl-C, SIGTERM or SIGHUP; the step was finished and the checkpoint written first.
+        HatlibError: images too small, gradients that stay infinite, a checkpoint of another run.
+        Stopped: Ctrl-C, SIGTERM or SIGHUP came; the step and the checkpoint were finished first.
     """
-    devices.prepare_cpu()
     accelerator = _accelerator()
     run, checkpointing = _start(recipe, images, model, folder, accelerator)
     network = accelerator.prepare_model(run.model)  # itself, or what several processes share
     bar = Progress(run, progress and accelerator.is_main_process)
-    attached: list[Callback] = [*callbacks, checkpointing, bar]
+    attached: list[Callback] = [*callbacks, checkpointing, bar]  # what is measured is saved
     with contextlib.closing(bar), _stop_signals(run):
         while run.step < recipe.steps and not _stopping(run, accelerator):
             began = time.perf_counter()
@@ -82,12 +81,10 @@ def fit(
 
             run.optimiser.zero_grad(set_to_none=True)
             with _autocast(accelerator.device, recipe.precision):
-                sr = network(lr)
-            loss = LOSSES[recipe.loss](sr.float(), hr)
+                loss = LOSSES[recipe.loss](network(lr).float(), hr)  # in float32 in any case
             accelerator.backward(loss)
             finite = run.update()
-
-            run.record(loss.item(), finite, began, loaded)
+            run.record(loss.item(), finite, began, loaded)  # item() waits until a GPU is done
             for callback in attached:
                 callback(run)
         checkpointing.save(run)
@@ -101,8 +98,9 @@ def fit(
 
 def _accelerator() -> Accelerator:
     """The device, and the other processes where there are some."""
-    from accelerate import Accelerator
+    from accelerate import Accelerator  # here, as importing it takes a second
 
+    devices.prepare_cpu()
     return Accelerator(cpu=devices.device().type == "cpu")
 
 
@@ -123,6 +121,7 @@ def _start(
             saved = checkpoint.read(path)
             saved.check_recipe(recipe)
 
+    # The seed comes before the network, whose initialisation is random; the sampler has its own.
     devices.seed_everything(recipe.seed)
     if model is None:
         model = models.create(recipe.model, recipe.scale, **recipe.options)
@@ -163,15 +162,15 @@ def _stop_signals(run: Run) -> Iterator[None]:
     handlers of before are put back at the end.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # Python has signals handled by the main thread only
+        yield  # only the main thread can handle signals
         return
     handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     handled = [number for number in STOP_SIGNALS if _can_be_handled(number, handlers[number])]
 
     def stop(number: int, frame: Any) -> None:
         run.stop_signal = signal.Signals(number)
-        # Only Ctrl-C has somebody at the keyboard who repeats it because he means it; a terminal
-        # that is closed sends SIGHUP twice.
+        # The second Ctrl-C comes from somebody who does not want to wait. The other signals may be
+        # repeated without a reason: a terminal that is closed sends SIGHUP twice.
         if signal.SIGINT in handled:
             signal.signal(signal.SIGINT, handlers[signal.SIGINT])
 
@@ -193,6 +192,7 @@ def _stopping(run: Run, accelerator: Accelerator) -> bool:
     """Whether the run was asked to stop. Several processes stop after the same step: one that went
     on alone would wait for the others for ever."""
     if accelerator.num_processes > 1:
+        # signals are small positive numbers, so the largest is one that any process received
         mine = torch.tensor([run.stop_signal or 0], device=accelerator.device)
         number = int(accelerator.gather(mine).max())
         run.stop_signal = signal.Signals(number) if number else None

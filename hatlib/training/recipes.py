@@ -107,6 +107,7 @@ class Recipe:
             raise HatlibError(f"ema_decay is {self.ema_decay!r}; it is from 0 to less than 1")
         if not 0 <= self.cooldown <= 1:
             raise HatlibError(f"cooldown is {self.cooldown!r}; it is a share, from 0 to 1")
+        # A window that reaches over the patch would see padding, which whole images hardly have.
         window = {**models.options(self.model), **self.options}.get("window_size", 1)
         if self.patch_size % window:
             above = -(-self.patch_size // window) * window
@@ -145,14 +146,14 @@ class Recipe:
 # The course's three networks: the same data, patches and schedule, and about as many multiply-adds,
 # so that what differs in the end is the network.
 NANO = Recipe(
-    patch_size=32,
+    patch_size=32,  # four windows of 8 on a side
     batch_size=8,
     steps=40_000,
-    loss="l1",
+    loss="l1",  # as all three papers
     learning_rate=2e-3,
     schedule="trapezoid",
     warmup_steps=100,
-    max_grad_norm=1,
+    max_grad_norm=1,  # met in the first steps, and later by rare batches only
 )
 SRCNN = Recipe(
     model="srcnn",
@@ -184,6 +185,7 @@ AS_PUBLISHED = Recipe(
 
 RECIPES: dict[str, Recipe] = {
     **{
+        # HR patches of 96×96 at each scale
         f"srcnn-x{scale}": dataclasses.replace(SRCNN, scale=scale, patch_size=96 // scale)
         for scale in (2, 3, 4)
     },

@@ -47,6 +47,7 @@ class Run:
         trained = [(weight, mean) for weight, mean in pairs if weight.requires_grad]
         self.parameters: list[torch.Tensor] = [weight for weight, _ in trained]
         self.ema_parameters: list[torch.Tensor] = [mean for _, mean in trained]
+        # fused: the whole step in one pass over memory, rounded in an order of its own
         self.optimiser = torch.optim.Adam(
             self.parameters, lr=recipe.learning_rate, betas=recipe.betas, fused=True
         )
@@ -71,6 +72,7 @@ class Run:
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, limit)
         if not norm.isfinite():
             return False
+        # the schedule is a function of the step, so a resumed run needs no scheduler's state
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.learning_rate_at(self.step)
         self.optimiser.step()
@@ -93,7 +95,8 @@ class Run:
         self.losses.append(loss if finite else math.nan)
         self.skipped += not finite
         self.seconds += time.perf_counter() - began
-        self.waiting += loaded - began
+        self.waiting += loaded - began  # a GPU that waits for patches is wasted
+        # One step is bad luck (an overflow, a strange batch); many in a row will not get better.
         last = self.losses[-MAX_NONFINITE_STEPS:]
         if len(last) == MAX_NONFINITE_STEPS and np.isnan(last).all():
             raise HatlibError(
