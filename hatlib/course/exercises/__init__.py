@@ -159,12 +159,12 @@ def progress() -> None:
     """Prints each notebook's exercises; a tick marks those that have passed on this machine."""
     done = passed()
     everything = all_exercises()
-    width = max(map(len, MODULES.values()))
+    width = max(map(len, MODULES.values()))  # of the longest name: the counts stay aligned
     for number, module in MODULES.items():
         own = [item.id for item in everything if item.id.startswith(number)]
         marks = "  ".join(f"{'✓' if id in done else '○'} {id}" for id in own)
         count = sum(id in done for id in own)
-        _print(f"{number} {module:<{width}}  {count:>2} of {len(own):>2}   {marks}")
+        _print(f"{number} {module:<{width}}  {count} of {len(own)}   {marks}")
     _print(f"passed: {sum(item.id in done for item in everything)} of {len(everything)}")
 
 
