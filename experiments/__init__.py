@@ -20,3 +20,8 @@ cores, with the number of steps that is recorded.
 `tables` (files that grow), `bootstrap` (confidence intervals) and `command` (options that all
 share) are what the experiments have in common.
 """
+
+from hatlib.system import devices
+
+# before an experiment imports torch, which reads how waiting threads wait
+devices.prepare_cpu()

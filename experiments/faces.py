@@ -271,14 +271,13 @@ class Pictures:
     ) -> dict[str, float]:
         """PSNR in dB, one value per picture; of portraits also that of the face alone."""
         scores: dict[str, float] = {}
-        for content, pair in (
-            (content, pair) for content, pairs in tests.items() for pair in pairs
-        ):
-            sr = upscaled(network, pair)
-            scores[f"{content}/{pair.name}"] = round(metrics.psnr(sr, pair.hr, SCALE), 4)
-            if content == "portraits" and (box := self.faces[pair.name]):
-                psnr = metrics.psnr(crop(sr, box), crop(pair.hr, box))
-                scores[f"faces/{pair.name}"] = round(psnr, 4)
+        for content, pairs in tests.items():
+            for pair in pairs:
+                sr = upscaled(network, pair)
+                scores[f"{content}/{pair.name}"] = round(metrics.psnr(sr, pair.hr, SCALE), 4)
+                if content == "portraits" and (box := self.faces[pair.name]):
+                    psnr = metrics.psnr(crop(sr, box), crop(pair.hr, box))
+                    scores[f"faces/{pair.name}"] = round(psnr, 4)
         return scores
 
 

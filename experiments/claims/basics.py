@@ -15,7 +15,7 @@ from hatlib.imaging.resize import imresize
 from hatlib.models import complexity
 
 from .frame import CORRECTED, FAILS, Numbers, claim, graded
-from .sources import network, pair, psnr, published, upscale, values, within
+from .sources import network, pair, psnr, reported, upscale, values, within
 
 ABSTRACT, INTRODUCTION = "Abstract", "Introduction"
 SRCNN = "Related works: SRCNN"
@@ -203,7 +203,7 @@ def arxiv_date(number: str) -> tuple[int, int]:
     SRCNN,
     "patch extraction, mapping and reconstruction are “implemented using convolutional layers”",
     test="layers of `srcnn`, and weights of the paper's 9-1-5; holds if there are three, all "
-    "convolutions, and 8,032 weights, as the paper has",
+    "convolutions, and 8,032 weights, as the paper counts",
     found="{layers} convolutions, {others} other layers with weights; {weights:,} weights",
     judge=lambda n: graded((n.layers, n.others, n.weights) == (3, 0, 8032)),
     shown=["03 Patch extraction is a convolution", "03 The whole network, by hand"],
@@ -298,7 +298,7 @@ def mse_psnr() -> Numbers:
     },
 )
 def srcnn_gain() -> Numbers:
-    table = published()
+    table = reported()
     table = table[table["training_data"] == "as in SRCNN's paper"].pivot(
         index="method", columns="scale", values="psnr"
     )
@@ -320,7 +320,7 @@ def srcnn_gain() -> Numbers:
     shown=["03 Next to the paper"],
 )
 def srcnn_most() -> Numbers:
-    table = published()
+    table = reported()
     table = table[table["training_data"] == "as in SRCNN's paper"]
     lost = []
     for column in ("psnr", "ssim"):

@@ -214,7 +214,7 @@ it is shown. {claims} statements.
 `python -m experiments.claims` writes this page. Every number on it is computed when the command
 runs: from the package itself (networks, weights, pictures), from the tables in
 `hatlib/evaluation/results/`, each of which has its own command, or from values that papers report,
-with their source (`hatlib/evaluation/published.csv`). The verdict follows from the number by the
+with their source (`hatlib/evaluation/reported.csv`). The verdict follows from the number by the
 rule under "tested by". A test writes the page again and compares.
 
 | verdict | statements | it means |

@@ -231,8 +231,8 @@ def di_range() -> Numbers:
     test="diffusion index of the nano networks in the same windows, HAT's minus the others'. "
     "Holds if both 95 % confidence intervals of the mean are above zero, with a correction if one "
     "is",
-    found="HAT's minus SwinIR's {over_swinir:+.2f} ({swinir_low:+.2f} to {swinir_high:+.2f}), "
-    "minus RCAN's {over_rcan:+.2f} ({rcan_low:+.2f} to {rcan_high:+.2f}), in {windows} windows",
+    found="difference to SwinIR {over_swinir:+.2f} ({swinir_low:+.2f} to {swinir_high:+.2f}), to "
+    "RCAN {over_rcan:+.2f} ({rcan_low:+.2f} to {rcan_high:+.2f}), in {windows} windows",
     judge=lambda n: graded(min(n.swinir_low, n.rcan_low) > 0, max(n.swinir_low, n.rcan_low) > 0),
     shown=["07 A hundred windows instead of one", "07 The maps"],
     remarks={

@@ -12,7 +12,7 @@ from PIL import Image
 
 from experiments import bootstrap, lam_study
 from hatlib.data import datasets
-from hatlib.evaluation import published
+from hatlib.evaluation import reported
 from hatlib.evaluation.reproduction import SURVEY
 from hatlib.imaging.convert import luma, to_image, to_tensor
 from hatlib.imaging.resize import imresize
@@ -350,7 +350,7 @@ def which_bicubic() -> Numbers:
 )
 def urban100() -> Numbers:
     paper, survey = (
-        published.published("hat-x4-imagenet", "urban100", 4),
+        reported.reported("hat-x4-imagenet", "urban100", 4),
         SURVEY["hat-x4-imagenet", "urban100"],
     )
     assert paper and paper.ssim and survey.ssim

@@ -32,13 +32,13 @@ SETS = ["Set5", "Set14", "B100", "Urban100", "Manga109"]
 
 
 @cache
-def published() -> Any:
+def reported() -> Any:
     """All values that papers report.
 
     Returns:
         A table of method, scale, training_data, dataset, psnr (dB), ssim and source.
     """
-    return pd.read_csv(Path(hatlib.__file__).parent / "evaluation" / "published.csv")
+    return pd.read_csv(Path(hatlib.__file__).parent / "evaluation" / "reported.csv")
 
 
 def values(method: str, training: str | None = None, column: str = "psnr", **only: Any) -> Any:
@@ -48,7 +48,7 @@ def values(method: str, training: str | None = None, column: str = "psnr", **onl
         training: the training data, where the method has several.
         only: columns that have to have a value, such as dataset="Set5".
     """
-    table = published()
+    table = reported()
     table = table[table["method"] == method]
     if training is not None:
         table = table[table["training_data"] == training]
