@@ -15,13 +15,16 @@ import statistics
 import time
 from collections.abc import Sequence
 
-import hatlib  # before torch: settles how waiting threads wait  # isort: skip
+import hatlib
+from hatlib.system import devices
+
+devices.prepare_cpu()  # before torch is imported
+
 import torch
 
 from hatlib import HatlibError, attribution, models
 from hatlib.data import builtin
 from hatlib.imaging.resize import imresize
-from hatlib.system import devices
 from hatlib.weights import files
 
 

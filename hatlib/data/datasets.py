@@ -21,7 +21,7 @@ from hatlib.data.catalogue import CATALOGUE, DataSet, info, names
 from hatlib.data.patches import PatchSampler
 from hatlib.errors import HatlibError, unknown
 from hatlib.imaging.convert import crop_to_multiple
-from hatlib.imaging.degradation import SHRINKS, shrink
+from hatlib.imaging.degradation import DOWNSAMPLERS, downsample
 from hatlib.imaging.io import SUFFIXES, list_images, load_image
 from hatlib.imaging.resize import BORDERS
 from hatlib.system import downloads
@@ -42,7 +42,9 @@ __all__ = [
     "table",
 ]
 SCALES = (2, 3, 4, 8)
-LR_WAYS = (*SHRINKS, "published")  # how LR is made, or that it is read
+
+# how LR is made, or that it is read
+LR_METHODS = (*DOWNSAMPLERS, "original")
 
 
 def table() -> list[dict[str, Any]]:
@@ -51,9 +53,8 @@ def table() -> list[dict[str, Any]]:
     folder = data_folder()
     rows = []
     for entry in CATALOGUE.values():
-        present = [
-            (folder / remote.path).is_file() for remote in registry.registry().get(entry.name, ())
-        ]
+        remotes = registry.registry().get(entry.name, ())
+        present = [(folder / remote.path).is_file() for remote in remotes]
         rows.append(
             {
                 "name": entry.name,
@@ -72,26 +73,26 @@ def table() -> list[dict[str, Any]]:
 
 
 def fetch(
-    name: str, published_lr: bool = False, limit: int | None = None, every: int = 1
+    name: str, original_lr: bool = False, limit: int | None = None, every: int = 1
 ) -> list[Path]:
     """Downloads what is missing or damaged of a set.
 
     Args:
         name: a name of the catalogue.
-        published_lr: also the ×4 LR files that were published with it.
+        original_lr: also the ×4 LR files that its authors made.
         limit, every: only a part of the images, as in `load`.
     Returns:
         The paths of the HR files (and then the LR files); none for "builtin".
     Raises:
-        HatlibError: an unknown name, no published LR files, no network (see `downloads.fetch`).
+        HatlibError: an unknown name, a set without original LR files, no network (see
+            `hatlib.system.downloads.fetch`).
     """
     entry = info(name)
     remotes = registry.registry().get(name, ())
     if limit is not None or every > 1:
-        remotes = tuple(remote for remote in remotes if remote.path not in entry.left_out)[::every][
-            :limit
-        ]
-    if published_lr:
+        wanted = [remote for remote in remotes if remote.path not in entry.left_out]
+        remotes = tuple(wanted[::every][:limit])
+    if original_lr:
         remotes += registry.registry()[_lr_section(entry)][::every][:limit]
     folder = (data_folder() / remotes[0].path).parent if remotes else data_folder()
     by_hand = f"put the files into {folder} (names and SHA-256: {registry.REGISTRY})"
@@ -102,14 +103,15 @@ def _lr_section(entry: DataSet) -> str:
     if not entry.lr_bytes:
         having = ", ".join(other.name for other in CATALOGUE.values() if other.lr_bytes)
         raise HatlibError(
-            f"{entry.name} has no published LR files; those that have: {having}. lr='matlab' makes them"
+            f"{entry.name} has no original LR files; those that have: {having}. lr='matlab' makes "
+            f"them"
         )
     return f"{entry.name}:lr"
 
 
 class Pair(NamedTuple):
-    """An image and its small version; both uint8 (H, W, 3), or (H, W) for a one-channel file that
-    is kept so."""
+    """A downsampled image and its ground truth; both uint8 (H, W, 3), or (H, W) for a one-channel
+    file that is kept so."""
 
     name: str
     lr: np.ndarray
@@ -125,14 +127,13 @@ class Source(NamedTuple):
 
 
 def _source(name: str, path: Path, lr_path: Path | None = None) -> Source:
-    return Source(
-        name, partial(load_image, path), partial(load_image, lr_path) if lr_path else None
-    )
+    read_lr = partial(load_image, lr_path) if lr_path else None
+    return Source(name, partial(load_image, path), read_lr)
 
 
 def _sources(
     name_or_folder: str | os.PathLike[str],
-    published: bool = False,
+    original_lr: bool = False,
     limit: int | None = None,
     every: int = 1,
 ) -> list[Source]:
@@ -145,7 +146,7 @@ def _sources(
     if name == "ucla":
         name = str(ucla_folder() or _no_ucla())
     if name in CATALOGUE:
-        return _set_sources(CATALOGUE[name], published, limit, every)
+        return _set_sources(CATALOGUE[name], original_lr, limit, every)
     folder = Path(name).expanduser()
     if folder.is_file():
         raise HatlibError(
@@ -153,9 +154,9 @@ def _sources(
         )
     if not folder.is_dir() and folder.name == name:
         raise unknown("data set (or folder)", name, names())
-    if published:
+    if original_lr:
         raise HatlibError(
-            f"a folder of images has no published LR files, got lr='published' for {name}"
+            f"a folder of images has no original LR files, got lr='original' for {name}"
         )
     files = list_images(folder)[::every][:limit]
     stems = Counter(path.stem for path in files)
@@ -166,14 +167,15 @@ def ucla_folder() -> Path | None:
     """Where the survey's photos of UCLA are, `ucla` in the data folder; None while there is no
     image in it."""
     folder = data_folder() / "ucla"
-    there = folder.is_dir() and any(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
-    return folder if there else None
+    if not folder.is_dir():
+        return None
+    return folder if any(path.suffix.lower() in SUFFIXES for path in folder.iterdir()) else None
 
 
 def _no_ucla() -> NoReturn:
     raise HatlibError(
-        f"the survey's photos of UCLA are in no public set: put them, or photos of another campus, into "
-        f"{data_folder() / 'ucla'} (data/README.md has more)"
+        f"the survey's photos of UCLA are in no public set: put them, or photos of another campus, "
+        f"into {data_folder() / 'ucla'} (data/README.md has more)"
     )
 
 
@@ -183,24 +185,19 @@ def _builtin(name: str, gray: str) -> np.ndarray:
     return image[..., 0] if gray == "keep" and name in builtin.GRAY else image
 
 
-def _set_sources(entry: DataSet, published: bool, limit: int | None, every: int) -> list[Source]:
-    if published:
+def _set_sources(entry: DataSet, original_lr: bool, limit: int | None, every: int) -> list[Source]:
+    if original_lr:
         _lr_section(entry)
     if entry.name == "builtin":
-        return [
-            Source(label, partial(_builtin, label))
-            for label in builtin.builtin_names()[::every][:limit]
-        ]
-    paths = fetch(entry.name, published, limit, every)
-    count = len(paths) // 2 if published else len(paths)
+        chosen = builtin.builtin_names()[::every][:limit]
+        return [Source(label, partial(_builtin, label)) for label in chosen]
+    paths = fetch(entry.name, original_lr, limit, every)
+    count = len(paths) // 2 if original_lr else len(paths)
+    hr_paths = paths[:count]
     lr_paths: Sequence[Path | None] = paths[count:] or [None] * count
-    labels = entry.labels[::every] or [
-        path.stem.removesuffix("_SRF_4_HR") for path in paths[:count]
-    ]
+    labels = entry.labels[::every] or [path.stem.removesuffix("_SRF_4_HR") for path in hr_paths]
     left_out = {data_folder() / path for path in entry.left_out}
-    triples = zip(
-        labels, paths[:count], lr_paths, strict=False
-    )  # `limit` cuts the paths, not the labels
+    triples = zip(labels, hr_paths, lr_paths, strict=False)  # `limit` leaves labels over
     return [_source(*triple) for triple in triples if triple[1] not in left_out]
 
 
@@ -209,15 +206,13 @@ class Pairs(Sequence[Pair]):
     too."""
 
     def __init__(
-        self, sources: Sequence[Source], scale: int, gray: str, border: str, way: str = "matlab"
+        self, sources: Sequence[Source], scale: int, gray: str, border: str, lr: str = "matlab"
     ) -> None:
-        self.sources, self.scale, self.gray, self.border, self.way = (
-            list(sources),
-            scale,
-            gray,
-            border,
-            way,
-        )
+        self.sources = list(sources)
+        self.scale = scale
+        self.gray = gray
+        self.border = border
+        self.lr = lr
 
     @property
     def names(self) -> list[str]:
@@ -232,12 +227,12 @@ class Pairs(Sequence[Pair]):
     def __getitem__(self, index: slice) -> Pairs: ...
     def __getitem__(self, index: int | slice) -> Pair | Pairs:
         if isinstance(index, slice):
-            return Pairs(self.sources[index], self.scale, self.gray, self.border, self.way)
+            return Pairs(self.sources[index], self.scale, self.gray, self.border, self.lr)
         source = self.sources[index]
         hr = crop_to_multiple(source.read(self.gray), self.scale)
         if source.read_lr:
             return Pair(source.name, source.read_lr(self.gray), hr)
-        return Pair(source.name, shrink(hr, self.scale, self.way, self.border), hr)
+        return Pair(source.name, downsample(hr, self.scale, self.lr, self.border), hr)
 
 
 def load(
@@ -257,40 +252,37 @@ def load(
             names. "ucla" is the folder of that name in the data folder, into which you put the
             photos yourself.
         scale: 2, 3, 4 or 8; HR is cropped to a multiple of it.
-        lr: "matlab" makes LR with `imresize`, bit-exactly; "published" takes the ×4 files that came
+        lr: "matlab" makes LR with `imresize`, bit-exactly; "original" takes the ×4 files that came
             with the set; "float", "pil", "torch" and "torch-antialias" are other programs' bicubic
-            (`degradation.shrink`).
-        gray: "keep" leaves a one-channel file (Set14 has one) as (H, W), as in the published
-            results of bicubic; "rgb" repeats it three times, as in most results of networks.
+            (`hatlib.imaging.degradation.downsample`).
+        gray: "keep" leaves a one-channel file (Set14 has one) as (H, W), as in the reported results
+            of bicubic; "rgb" repeats it three times, as in most results of networks.
         limit: only the first so many images.
         every: 10 takes each tenth image, from the first on: a part of a set that is not only its
             beginning. `limit` counts those.
-        border: what `imresize` takes to lie outside: "symmetric", or "replicate" as in the
-            published LR files.
+        border: what `imresize` takes to lie outside: "symmetric", or "replicate" as in the original
+            LR files.
     Returns:
         A sequence of Pair(name, lr, hr), uint8, each decoded when it is asked for.
     Raises:
-        HatlibError: an unknown set, an empty or missing folder, no published LR files, no network.
-            A file that can't be read raises when its pair is asked for.
+        HatlibError: an unknown set, an empty or missing folder, a set without original LR files, no
+            network. A file that can't be read raises when its pair is asked for.
     """
     if scale not in SCALES:
         raise HatlibError(
             f"scale can be {', '.join(map(str, SCALES[:-1]))} or {SCALES[-1]}, got {scale}"
         )
-    for what, value, allowed in (
-        ("lr", lr, LR_WAYS),
-        ("gray", gray, ("keep", "rgb")),
-        ("border", border, BORDERS),
-    ):
+    options = {"lr": (lr, LR_METHODS), "gray": (gray, ("keep", "rgb")), "border": (border, BORDERS)}
+    for what, (value, allowed) in options.items():
         if value not in allowed:
             raise HatlibError(
                 f"{what} is '{value}'; it can be {', '.join(allowed[:-1])} or {allowed[-1]}"
             )
-    if lr == "published" and scale != 4:
+    if lr == "original" and scale != 4:
         raise HatlibError(
-            f"the published LR files are for scale 4, got scale {scale}; lr='matlab' makes them"
+            f"the original LR files are for scale 4, got scale {scale}; lr='matlab' makes them"
         )
-    return Pairs(_sources(name_or_folder, lr == "published", limit, every), scale, gray, border, lr)
+    return Pairs(_sources(name_or_folder, lr == "original", limit, every), scale, gray, border, lr)
 
 
 def hr_images(

@@ -1,2 +1,2 @@
-"""PSNR and SSIM on data sets by the protocol of the papers, and published values. May import
+"""PSNR and SSIM on data sets by the protocol of the papers, beside reported values. May import
 `inference` and below."""

@@ -1,4 +1,4 @@
-"""The networks and the published weights at a glance: what `hatlib models` prints."""
+"""The networks and their weights at a glance: what `hatlib models` prints."""
 
 from __future__ import annotations
 
@@ -9,22 +9,25 @@ import torch
 
 from hatlib import models
 from hatlib.evaluation import results
-from hatlib.evaluation.published import published
+from hatlib.evaluation.reported import reported
 from hatlib.models import complexity
 from hatlib.weights import catalogue
 from hatlib.weights import files as weight_files
 
-SETS = ("set5", "urban100")  # of which the published values are shown
-PATCH = 64  # side of the LR image for which papers count multiply-adds
+# of which the values are shown
+SETS = ("set5", "urban100")
 SCALE = 4
+
+# side of the LR image for which papers count multiply-adds
+PATCH = 64
 
 
 def networks(names: Iterable[str] | None = None) -> Iterator[dict[str, Any]]:
-    """A row a network, for ×4: configuration, size, the best published value, and the weights that
-    there are.
+    """One row per network, for ×4: configuration, size, the best reported value, and the weights
+    that there are.
 
-    Parameters and multiply-adds (for an LR image of 64×64) are counted, which takes a second or so
-    a network; so the rows come one by one.
+    Parameters and multiply-adds (for an LR image of 64×64) are counted, which takes about a second
+    for each network; so the rows come one by one.
 
     Args:
         names: of the networks; by default all.
@@ -37,7 +40,7 @@ def networks(names: Iterable[str] | None = None) -> Iterator[dict[str, Any]]:
             "configuration": configuration(name),
             "parameters": complexity.parameters(model),
             "multiply_adds": complexity.multiply_adds(model, PATCH, PATCH),
-            "published": best(name),
+            "reported": best(name),
             "weights": [entry.name for entry in catalogue.of_model(name)],
         }
 
@@ -49,15 +52,16 @@ def configuration(name: str) -> str:
         return f"{options['groups']}×{options['blocks']} blocks, {options['features']} channels"
     if "depths" in options:
         depths = options["depths"]
-        return f"{len(depths)}×{depths[0]} blocks, {options['embed_dim']} channels, window {options['window_size']}"
+        blocks = f"{len(depths)}×{depths[0]} blocks, {options['embed_dim']} channels"
+        return f"{blocks}, window {options['window_size']}"
     if "kernels" in options:
         return f"kernels {'-'.join(map(str, options['kernels']))}"
     return "no parameters"
 
 
 def best(model: str) -> dict[str, Any] | None:
-    """The published values at ×4 of a network's weights that are best on Urban100, and what they
-    were trained on."""
+    """The values at ×4 that are reported for a network's weights that are best on Urban100, and
+    what they were trained on."""
     entries = [entry for entry in catalogue.of_model(model) if entry.scale == SCALE]
     rows: list[dict[str, Any]] = [
         {"training": entry.training, **values(entry.name, SCALE)} for entry in entries
@@ -67,29 +71,20 @@ def best(model: str) -> dict[str, Any] | None:
 
 
 def values(name: str, scale: int) -> dict[str, Any]:
-    """The published values by set, each with its source, or None."""
-    return {
-        data: found._asdict() if (found := published(name, data, scale)) else None for data in SETS
-    }
+    """The reported values by set, each with its source, or None."""
+    by_set = {data: reported(name, data, scale) for data in SETS}
+    return {data: value._asdict() if value else None for data, value in by_set.items()}
 
 
-def own() -> list[dict[str, Any]]:
-    """A row a file of the course's own weights: what its card says, and what was measured
+def trained_weights() -> list[dict[str, Any]]:
+    """One row per file of the course's own weights: what its card says, and what was measured
     (`experiments.cards`)."""
     rows = []
     for name in weight_files.trained():
         card = weight_files.card(name)
-        values = _measured(name)
-        rows.append(
-            {
-                "name": name,
-                "model": card["model"],
-                "scale": card["scale"],
-                "training": card["training"],
-                "bytes": (weight_files.TRAINED / f"{name}.safetensors").stat().st_size,
-                "measured": values,
-            }
-        )
+        row = {key: card[key] for key in ("model", "scale", "training")}
+        row["bytes"] = (weight_files.TRAINED / f"{name}.safetensors").stat().st_size
+        rows.append({"name": name, **row, "measured": _measured(name)})
     return rows
 
 
@@ -100,9 +95,9 @@ def _measured(name: str) -> dict[str, Any]:
     return {data: next((row for row in rows if row["data"] == data), None) for data in SETS}
 
 
-def files() -> list[dict[str, Any]]:
-    """A row a file of published weights: what the catalogue says, whether it is here, and its
-    published values."""
+def released_weights() -> list[dict[str, Any]]:
+    """One row per file of released weights: what the catalogue says, whether it is here, and the
+    reported values."""
     return [
         {
             "name": entry.name,
@@ -118,7 +113,7 @@ def files() -> list[dict[str, Any]]:
             "licence": entry.licence,
             "note": entry.note,
             "state": catalogue.state(entry),
-            "published": values(entry.name, entry.scale),
+            "reported": values(entry.name, entry.scale),
         }
         for entry in catalogue.CATALOGUE.values()
     ]

@@ -1,8 +1,8 @@
 """The course's table of results without a notebook: networks on test sets, next to the papers' and
 the survey's values.
 
-`run` writes a row an image as soon as it is measured, so that an interrupted run goes on where it
-stopped. Used by `hatlib reproduce`. Taught in notebook 10.
+`run` writes one row per image as soon as it is measured, so that an interrupted run resumes where
+it stopped. Used by `hatlib reproduce`. Taught in notebook 10.
 
 Survey: the article on super-resolution with HAT that this course grew from; it has two rows of
 measurements (its Fig. 11), without a protocol, a baseline or a count of images.
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import csv
 import datetime
-import functools
 import hashlib
 import io
 import json
@@ -31,7 +30,7 @@ import hatlib
 from hatlib.data import datasets
 from hatlib.errors import HatlibError
 from hatlib.evaluation import protocol
-from hatlib.evaluation.published import Published, published
+from hatlib.evaluation.reported import Reported, reported
 from hatlib.imaging.io import list_images
 from hatlib.models import Network
 from hatlib.system import atomic, devices
@@ -43,9 +42,10 @@ if TYPE_CHECKING:
 BASELINE = "bicubic"
 FIELDS = ("name", "psnr", "ssim", "seconds", "conditions")
 ALL_FIELDS = ("data", "lr", "image", "model", "weights", "psnr", "ssim", "gain", "seconds")
-SURVEY = {  # (weights, set): what the survey measured, its Fig. 11
-    ("hat-x4-imagenet", "urban100"): Published(28.3642, 0.8445, "survey, Fig. 11"),
-    ("hat-x4-imagenet", "ucla"): Published(27.0516, 0.7833, "survey, Fig. 11"),
+# (weights, set): what the survey measured, its Fig. 11
+SURVEY = {
+    ("hat-x4-imagenet", "urban100"): Reported(28.3642, 0.8445, "survey, Fig. 11"),
+    ("hat-x4-imagenet", "ucla"): Reported(27.0516, 0.7833, "survey, Fig. 11"),
 }
 COLUMNS = (
     "network",
@@ -58,16 +58,8 @@ COLUMNS = (
     "survey",
     "difference",
 )
-STRIPS = 4  # pictures of a set that are drawn, evenly over it
-CODE = (
-    "images.py",
-    "resize.py",
-    "degradation.py",
-    "metrics.py",
-    "inference.py",
-    "evaluation.py",
-    "models/*.py",
-)
+# images of a set of which strips are drawn, evenly over it
+STRIPS = 4
 
 Draw = Callable[[np.ndarray, Mapping[str, np.ndarray], np.ndarray, Mapping[str, str]], "Figure"]
 
@@ -79,7 +71,7 @@ class Benchmark(NamedTuple):
     title: str  # as the table has it, with a stand-in named
     pairs: datasets.Pairs
     state: str = ""  # of a folder's files: another one makes earlier rows invalid
-    whole: bool = False  # all images of a set of which something is published
+    whole: bool = False  # all images of a set of which somebody reports something
     part: str = ""  # which of its images these are, in words; "" for all
 
 
@@ -93,19 +85,17 @@ class Row:
     psnr: float  # dB
     ssim: float
     gain: float  # dB over bicubic, on the same images
-    seconds: float  # an image, the median: one during which the machine slept does not count
+    seconds: float  # per image, the median: one during which the machine slept does not count
     minutes: float  # all images
     protocol: str
-    published: Published | None  # where the whole set was measured
-    survey: Published | None
+    reported: Reported | None  # by papers; where the whole set was measured
+    survey: Reported | None
 
     def record(self) -> dict[str, Any]:
         """For JSON."""
-        sources = {"published": self.published, "survey": self.survey}
-        return {
-            **asdict(self),
-            **{name: value and value._asdict() for name, value in sources.items()},
-        }
+        others = {"reported": self.reported, "survey": self.survey}
+        named = {name: value and value._asdict() for name, value in others.items()}
+        return {**asdict(self), **named}
 
 
 def run(
@@ -122,13 +112,13 @@ def run(
 ) -> list[Row]:
     """Measures networks on sets by the protocol of the papers, and writes the results to a folder.
 
-    A row in an earlier run's files counts if weights, protocol, precision, files, hatlib's code and
-    torch are the same. Written are SET-MODEL.csv, a row an image; reproduce.csv, all of them
+    A row of an earlier run counts if everything that determines its numbers is the same:
+    `conditions` lists it. Written are SET-MODEL.csv, one row per image; reproduce.csv, all of them
     together; SET-IMAGE.png, strips of the middle; reproduce.json and reproduce.md, the table of
     means.
 
     Args:
-        models: names of `checkpoints.names()` or files; bicubic is measured in any case.
+        models: names of `hatlib.weights.files.names()` or files; bicubic is measured in any case.
         data: sets by name or folders; "ucla" is the folder `ucla` of the data folder, or else a
             stand-in.
         limit: only the first so many images of each set.
@@ -136,13 +126,14 @@ def run(
         progress: called with the indices of the images that are left and a title; gives them back
             one by one.
         every: 10 measures each tenth image of each set.
-        lr: how LR is made, as in `datasets.load`. Values of others stand beside the protocol's only
-            ("matlab", "published").
+        lr: how LR is made, as in `hatlib.load_dataset`. Reported values stand beside the protocol's
+            only ("matlab", "original").
         draw: makes the strips, as `hatlib.plotting.comparison` does; without it there are none.
     Raises:
         HatlibError: an unknown model or set, another scale, a folder that can't be written to.
     """
-    folder, networks = Path(out).expanduser(), _networks(models, scale)
+    folder = Path(out).expanduser()
+    networks = _networks(models, scale)
     benchmarks = [open_set(name, scale, limit, every, lr) for name in data]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -154,7 +145,10 @@ def run(
     rows: list[Row] = []
     images: list[tuple[object, ...]] = []
     for test in benchmarks:
-        logs = {name: Log(folder, test, name, hashes[name], precision) for name in networks}
+        logs = {
+            name: Log(_log_file(folder, test, name), conditions(test, hashes[name], precision))
+            for name in networks
+        }
         _measure(test, networks, logs, folder, precision, progress, draw)
         rows += _rows(test, logs, precision)
         images += _by_image(test, logs, hashes)
@@ -173,13 +167,13 @@ def run(
 
 def _networks(models: Sequence[str], scale: int) -> dict[str, Network]:
     """Name → network on this machine's device, bicubic first."""
-    found = {}
+    networks = {}
     for name in dict.fromkeys([BASELINE, *models]):
         network = files.load(name, scale)
         if network.scale != scale:
-            raise HatlibError(f"{name} enlarges ×{network.scale}, and ×{scale} is measured")
-        found[name] = network.to(devices.device())
-    return found
+            raise HatlibError(f"{name} upscales ×{network.scale}, and ×{scale} is measured")
+        networks[name] = network.to(devices.device())
+    return networks
 
 
 def open_set(
@@ -194,7 +188,7 @@ def open_set(
     )
     if stand_in:
         return Benchmark(name, "stand-in for UCLA (built-in pictures)", pairs, part=part)
-    by_protocol = lr in ("matlab", "published")
+    by_protocol = lr in ("matlab", "original")
     if name in datasets.CATALOGUE:
         entry = datasets.CATALOGUE[name]
         whole = len(pairs) == entry.files
@@ -227,7 +221,7 @@ def _measure(
     progress: Callable[[Sequence[int], str], Any],
     draw: Draw | None,
 ) -> None:
-    """All networks on each image that lacks a row or its strip: so LR is made once an image."""
+    """All networks on each image that lacks a row or its strip: so LR is made once per image."""
     strips = {int(k) for k in np.linspace(0, len(test.pairs) - 1, STRIPS)} if draw else set()
     names = test.pairs.names
 
@@ -237,7 +231,8 @@ def _measure(
 
     left = [k for k in range(len(names)) if to_do(k)]
     for k in progress(left, f"{test.title}: {len(left)} of {len(names)} images to measure"):
-        pair, results = test.pairs[k], dict[str, np.ndarray]()
+        pair = test.pairs[k]
+        results: dict[str, np.ndarray] = {}
         for name, network in networks.items():
             if pair.name not in logs[name].rows or k in strips:
                 results[name], values = _score(network, pair, precision)
@@ -252,7 +247,7 @@ def _measure(
 def _score(
     network: Network, pair: datasets.Pair, precision: str
 ) -> tuple[np.ndarray, tuple[float, float, float]]:
-    """The enlarged image; PSNR, SSIM and seconds."""
+    """The upscaled image; PSNR, SSIM and seconds."""
     images: list[np.ndarray] = []
     table = protocol.evaluate(
         network, [pair], on_image=lambda _, sr: images.append(sr), precision=precision
@@ -260,15 +255,30 @@ def _score(
     return images[0], (float(table.psnr[0]), float(table.ssim[0]), float(table.seconds[0]))
 
 
-class Log:
-    """The rows of a network on a set in a file, one an image, written as they are measured."""
+def conditions(test: Benchmark, weights: str, precision: str) -> str:
+    """What determines the numbers of a network on a set, as a few characters: the weights, the
+    protocol and the precision, the files of a folder, the version of our numeric code
+    (`protocol.NUMERICS`) and that of torch, as far as it changes arithmetic.
 
-    def __init__(
-        self, folder: Path, test: Benchmark, model: str, weights: str, precision: str
-    ) -> None:
-        self.file = folder / f"{_stem(test)}-{_slug(model)}.csv"
-        state = [weights, _protocol(test, precision), test.state, _code(), torch.__version__]
-        self.conditions = hashlib.sha256(json.dumps(state).encode()).hexdigest()[:12]
+    Args:
+        weights: their fingerprint.
+    """
+    torch_version = torch.__version__.split(".")[:2]  # major and minor
+    state = [weights, _protocol(test, precision), test.state, protocol.NUMERICS, torch_version]
+    return hashlib.sha256(json.dumps(state).encode()).hexdigest()[:12]
+
+
+class Log:
+    """The rows of a network on a set in a file, one per image, written as they are measured.
+
+    Args:
+        file: a CSV file, which need not be there yet.
+        conditions: those of now; rows that were measured under others are dropped.
+    """
+
+    def __init__(self, file: Path, conditions: str) -> None:
+        self.file = file
+        self.conditions = conditions
         self.rows: dict[str, tuple[float, float, float]] = {}  # name → PSNR, SSIM, seconds
         self._read()
 
@@ -276,18 +286,13 @@ class Log:
         """Takes the rows that are whole and measured under the same conditions, and drops the
         others."""
         text = self.file.read_text(encoding="utf-8") if self.file.is_file() else ""
-        kept = text[: text.rfind("\n") + 1]  # an interrupted run can leave half a line
-        for row in csv.DictReader(kept.splitlines()):
+        whole = text[: text.rfind("\n") + 1]  # an interrupted run can leave half a line
+        for row in csv.DictReader(whole.splitlines()):
             if row.get("conditions") == self.conditions:
-                self.rows[row["name"]] = (
-                    float(row["psnr"]),
-                    float(row["ssim"]),
-                    float(row["seconds"]),
-                )
-        lines = [
-            _line(FIELDS),
-            *(_line((name, *values, self.conditions)) for name, values in self.rows.items()),
-        ]
+                psnr, ssim, seconds = (float(row[key]) for key in ("psnr", "ssim", "seconds"))
+                self.rows[row["name"]] = (psnr, ssim, seconds)
+        lines = [_line(FIELDS)]
+        lines += [_line((name, *values, self.conditions)) for name, values in self.rows.items()]
         if "".join(lines) != text:
             atomic.write_text(self.file, "".join(lines))
 
@@ -313,55 +318,50 @@ def _slug(name: str) -> str:
 
 def _stem(test: Benchmark) -> str:
     """With what the files of a set begin."""
-    return _slug(test.title) + ("" if test.pairs.way == "matlab" else f"-lr-{test.pairs.way}")
+    return _slug(test.title) + ("" if test.pairs.lr == "matlab" else f"-lr-{test.pairs.lr}")
+
+
+def _log_file(folder: Path, test: Benchmark, model: str) -> Path:
+    return folder / f"{_stem(test)}-{_slug(model)}.csv"
 
 
 def _strip_file(folder: Path, test: Benchmark, name: str) -> Path:
     return folder / f"{_stem(test)}-{_slug(name)}.png"
 
 
-@functools.cache
-def _code() -> str:
-    """SHA-256 of the modules that the numbers come from."""
-    package = Path(hatlib.__file__).parent
-    paths = sorted(path for pattern in CODE for path in package.glob(pattern))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
-
-
 def _protocol(test: Benchmark, precision: str) -> str:
-    return f"{protocol.protocol(test.pairs.scale, test.pairs.way)}; {precision}"
+    return f"{protocol.protocol(test.pairs.scale, test.pairs.lr)}; {precision}"
 
 
 # ---- the table -----------------------------------------------------------------------------------
 
 
 def _rows(test: Benchmark, logs: Mapping[str, Log], precision: str) -> list[Row]:
-    """A row a network."""
-    names, scale = test.pairs.names, test.pairs.scale
+    """One row per network."""
+    names = test.pairs.names
     values = {name: np.array([log.rows[image] for image in names]) for name, log in logs.items()}
     rows = []
     for name, of_images in values.items():
         psnr, ssim = (float(value) for value in of_images[:, :2].mean(axis=0))
-        seconds, minutes = float(np.median(of_images[:, 2])), float(of_images[:, 2].sum() / 60)
         gain = float((of_images - values[BASELINE])[:, 0].mean())
-        reported = published(name, test.name, scale) if test.whole else None
+        seconds = of_images[:, 2]
+        paper = reported(name, test.name, test.pairs.scale) if test.whole else None
         survey = SURVEY.get((name, test.name)) if test.whole else None
         title = test.title + (f", {test.part}" if test.part else "")
-        rows.append(
-            Row(
-                title,
-                name,
-                len(names),
-                psnr,
-                ssim,
-                gain,
-                seconds,
-                minutes,
-                _protocol(test, precision),
-                reported,
-                survey,
-            )
+        row = Row(
+            data=title,
+            model=name,
+            images=len(names),
+            psnr=psnr,
+            ssim=ssim,
+            gain=gain,
+            seconds=float(np.median(seconds)),
+            minutes=float(seconds.sum() / 60),
+            protocol=_protocol(test, precision),
+            reported=paper,
+            survey=survey,
         )
+        rows.append(row)
     return rows
 
 
@@ -374,36 +374,32 @@ def _by_image(
         for image in test.pairs.names:
             psnr, ssim, seconds = log.rows[image]
             gain = psnr - logs[BASELINE].rows[image][0]
-            yield test.title, test.pairs.way, image, name, weights, psnr, ssim, gain, seconds
+            yield test.title, test.pairs.lr, image, name, weights, psnr, ssim, gain, seconds
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """The table as Markdown, a section a set, with protocol and sources."""
+    """The table as Markdown, one section per set, with protocol and sources."""
     parts = ["# Measured\n"]
     for title, columns, lines in tables(rows):
         own = [row for row in rows if title == _headline(row)]
         parts += [f"\n## {title}\n\n{own[0].protocol}\n\n"]
-        parts += [
-            f"| {' | '.join(line)} |\n"
-            for line in (columns, ["---", *["---:"] * (len(columns) - 1)], *lines)
-        ]
-        parts += dict.fromkeys(
-            f"\nPapers, {row.model}: {row.published.source}.\n" for row in own if row.published
-        )
+        rule = ["---", *["---:"] * (len(columns) - 1)]
+        parts += [f"| {' | '.join(line)} |\n" for line in (columns, rule, *lines)]
+        papers = {row.model: row.reported.source for row in own if row.reported}
+        parts += [f"\nPapers, {model}: {source}.\n" for model, source in papers.items()]
         parts += ["\nSurvey: its Fig. 11.\n"] if any(row.survey for row in own) else []
     return "".join(parts)
 
 
 def tables(rows: Sequence[Row]) -> list[tuple[str, list[str], list[list[str]]]]:
     """(title, columns, lines) for each set; columns in which no line has anything are left out."""
-    found = []
+    result = []
     for title in dict.fromkeys(map(_headline, rows)):
         lines = [cells(row) for row in rows if title == _headline(row)]
         used = [k for k in range(len(COLUMNS)) if any(line[k] for line in lines)]
-        found.append(
-            (title, [COLUMNS[k] for k in used], [[line[k] for k in used] for line in lines])
-        )
-    return found
+        cut = [[line[k] for k in used] for line in lines]
+        result.append((title, [COLUMNS[k] for k in used], cut))
+    return result
 
 
 def _headline(row: Row) -> str:
@@ -415,7 +411,7 @@ def cells(row: Row) -> list[str]:
     difference."""
     beside = [
         cell
-        for source in (row.published, row.survey)
+        for source in (row.reported, row.survey)
         for cell in (_value(source), _difference(row, source))
     ]
     return [
@@ -430,7 +426,7 @@ def cells(row: Row) -> list[str]:
 
 def beside(row: Row) -> list[str]:
     """What others have, in words: "papers 23.14 / 0.6577, here +0.00 / +0.0005"."""
-    sources = {"papers": row.published, "survey": row.survey}
+    sources = {"papers": row.reported, "survey": row.survey}
     return [
         f"{who} {_value(source)}, here {_difference(row, source)}"
         for who, source in sources.items()
@@ -438,20 +434,19 @@ def beside(row: Row) -> list[str]:
     ]
 
 
-def _value(source: Published | None) -> str:
+def _value(source: Reported | None) -> str:
     """28.37 / .8447, or nothing."""
     if source is None:
         return ""
     return f"{source.psnr:.2f}" + ("" if source.ssim is None else f" / {source.ssim:.4f}")
 
 
-def _difference(row: Row, source: Published | None) -> str:
-    """Ours less theirs."""
+def _difference(row: Row, source: Reported | None) -> str:
+    """Ours minus theirs."""
     if source is None:
         return ""
-    return f"{row.psnr - source.psnr:+.2f}" + (
-        "" if source.ssim is None else f" / {row.ssim - source.ssim:+.4f}"
-    )
+    psnr = f"{row.psnr - source.psnr:+.2f}"
+    return psnr if source.ssim is None else f"{psnr} / {row.ssim - source.ssim:+.4f}"
 
 
 def _machine() -> dict[str, str]:

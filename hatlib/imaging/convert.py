@@ -1,43 +1,77 @@
-"""Between uint8 images (H, W, 3), planes and tensors (N, 3, H, W); luma, rounding, cropping."""
+"""Between images (H, W, 3), planes (C, H, W) and tensors (N, C, H, W); luma, rounding, cropping.
+
+An image is a numpy array (H, W, 3) of RGB, or (H, W) with one channel: uint8 in 0–255, or float in
+[0, 1]. Where a docstring says so, also uint16 in 0–65535. Taught in notebook 00.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from hatlib.errors import HatlibError
 
-# ITU-R BT.601: luma of R, G, B in [0, 1], before the studio range 16–235 is applied.
+# ITU-R BT.601: luma of R, G, B in [0, 1], before the studio range 16–235 is applied
 LUMA = (0.299, 0.587, 0.114)
 
-
-# The same with the studio range folded in, as MATLAB's rgb2ycbcr rounds it; Y = 16 + these · (R, G,
-# B in [0, 1]).
+# the same with the studio range folded in, as MATLAB's rgb2ycbcr rounds it: with R, G, B in [0, 1],
+# Y = 16 + their weighted sum
 STUDIO_LUMA = (65.481, 128.553, 24.966)
 
+Values = TypeVar("Values", np.ndarray, torch.Tensor)
 
-def check_image(image: object) -> None:
+
+def check_image(image: object, sixteen_bits: bool = False) -> None:
     """Raises HatlibError unless `image` is an array (H, W, 3) or (H, W) with at least one pixel,
-    uint8 or float."""
+    uint8 or float.
+
+    Args:
+        image: anything.
+        sixteen_bits: whether uint16 will do, too.
+    """
     if not isinstance(image, np.ndarray):
         raise HatlibError(
-            f"an image is a numpy array here, got {type(image).__name__}; see hatlib.imaging.convert.to_image"
+            f"an image is a numpy array here, got {type(image).__name__}; see hatlib.to_image"
         )
     if not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)) or image.size == 0:
         raise HatlibError(f"an image has the shape (H, W, 3) or (H, W), got {image.shape}")
-    if image.dtype != np.uint8 and not np.issubdtype(image.dtype, np.floating):
-        raise HatlibError(f"an image is uint8 (0 to 255) or float (0 to 1), got {image.dtype}")
+    whole_numbers = image.dtype == np.uint8 or (sixteen_bits and image.dtype == np.uint16)
+    if not whole_numbers and not np.issubdtype(image.dtype, np.floating):
+        kinds = "uint8 (0 to 255), uint16 (0 to 65535)" if sixteen_bits else "uint8 (0 to 255)"
+        raise HatlibError(f"an image is {kinds} or float (0 to 1), got {image.dtype}")
+
+
+def white(dtype: np.dtype[Any] | type[np.generic]) -> float:
+    """The value of white in images of a type: 255 for uint8, 65535 for uint16, 1 for floats."""
+    return float(np.iinfo(dtype).max) if np.issubdtype(dtype, np.integer) else 1.0
+
+
+def to_planes(image: np.ndarray) -> np.ndarray:
+    """(H, W, C) → (C, H, W), and (H, W) → (1, H, W): a view, the values as they are."""
+    return image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
+
+
+def from_planes(planes: np.ndarray) -> np.ndarray:
+    """(C, H, W) → (H, W, C), contiguous, and (H, W) as it is; the values as they are."""
+    return planes if planes.ndim == 2 else np.ascontiguousarray(planes.transpose(1, 2, 0))
 
 
 def to_tensor(image: np.ndarray, device: torch.device | str | None = None) -> torch.Tensor:
-    """uint8 (H, W, 3) or (H, W) → float32 (1, 3, H, W) or (1, 1, H, W) in [0, 1]. Float images keep
-    their values."""
-    check_image(image)
-    planes = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
-    tensor = torch.from_numpy(np.ascontiguousarray(planes))[None].to(device or "cpu")
-    return tensor.float() / 255 if image.dtype == np.uint8 else tensor.float()
+    """uint8 or uint16 (H, W, 3) or (H, W) → float32 (1, 3, H, W) or (1, 1, H, W) in [0, 1]. Float
+    images keep their values.
+
+    Args:
+        image: as above.
+        device: where the tensor goes; the CPU by default.
+    Raises:
+        HatlibError: something else than an image.
+    """
+    check_image(image, sixteen_bits=True)
+    planes = np.ascontiguousarray(to_planes(image), dtype=np.float32)  # (C, H, W)
+    tensor = torch.from_numpy(planes)[None].to(device or "cpu")
+    return tensor if white(image.dtype) == 1 else tensor / white(image.dtype)
 
 
 def to_image(tensor: torch.Tensor) -> np.ndarray:
@@ -50,15 +84,29 @@ def to_image(tensor: torch.Tensor) -> np.ndarray:
     planes = tensor.detach()[0] if tensor.ndim == 4 and len(tensor) == 1 else tensor.detach()
     if planes.ndim != 3 or planes.shape[0] not in (1, 3):
         raise HatlibError(
-            f"one image of 1 or 3 channels was expected, got a tensor of shape {tuple(tensor.shape)}"
+            f"one image of 1 or 3 channels was expected, got a tensor of shape "
+            f"{tuple(tensor.shape)}"
         )
     if not torch.isfinite(planes).all():
         raise HatlibError("the image has values that are not finite (NaN or infinity)")
-    pixels = round_to_uint8(planes.float() * 255).permute(1, 2, 0).cpu().numpy()
-    return np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    return quantised(planes.float(), np.uint8)
 
 
-def round_to_uint8(values: Any) -> Any:
+def quantised(planes: torch.Tensor, dtype: np.dtype[Any] | type[np.generic]) -> np.ndarray:
+    """Float planes (3, H, W) or (1, H, W) in [0, 1] → an image (H, W, 3) or (H, W) of that type:
+    uint8 and uint16 are clamped and rounded, floats are neither."""
+    planes = planes[0] if len(planes) == 1 else planes
+    if dtype == np.uint8:
+        values = round_to_uint8(planes * 255)
+    elif dtype == np.uint16:
+        # in double precision: a float32 has no bits left for the half that rounding adds
+        values = torch.floor(planes.double().clamp(0, 1) * 65535 + 0.5)
+    else:
+        values = planes
+    return from_planes(values.cpu().numpy()).astype(dtype, copy=False)
+
+
+def round_to_uint8(values: Values) -> Values:
     """Rounds half up (as MATLAB does, unlike numpy's round) and clips to 0–255; numpy array or
     tensor, as given."""
     if isinstance(values, torch.Tensor):
@@ -78,10 +126,20 @@ def luma(image: np.ndarray, full_range: bool = False) -> np.ndarray:
         float64 (H, W).
     """
     check_image(image)
-    values = image.astype(np.float64) / 255 if image.dtype == np.uint8 else image.astype(np.float64)
+    values = image.astype(np.float64)
+    if image.dtype == np.uint8:
+        values /= 255
     if values.ndim == 2:
         return values * 255
     return values @ (255 * np.array(LUMA)) if full_range else values @ np.array(STUDIO_LUMA) + 16
+
+
+def luma_of_tensor(rgb: torch.Tensor) -> torch.Tensor:
+    """Full-range luma of RGB tensors (N, 3, H, W) → (N, 1, H, W), on the scale of the input; (N, 1,
+    H, W) is taken as it is. Differentiable."""
+    if rgb.shape[1] == 1:
+        return rgb
+    return (rgb * rgb.new_tensor(LUMA)[:, None, None]).sum(dim=1, keepdim=True)
 
 
 def crop_to_multiple(image: np.ndarray, scale: int) -> np.ndarray:

@@ -28,16 +28,18 @@ import torch.nn.functional as F
 from PIL import Image
 
 from hatlib.errors import HatlibError, unknown
-from hatlib.imaging.convert import check_image, round_to_uint8
+from hatlib.imaging.convert import check_image, from_planes, round_to_uint8, to_planes
 from hatlib.imaging.resize import Array, border_indices, cubic, imresize
 
 Rng = np.random.Generator | int | None  # a generator, a seed, or None for a fresh one
 
-TIE = 1e-6  # levels: devices differ by less in the last bits, so that exact halves round up on all of them
+# grey levels added before rounding: devices differ by less in the last bits, so that exact halves
+# round up on all of them
+TIE = 1e-6
 
 
-# Kernels: float64 numpy (kh, kw), sum 1, applied as true convolutions with the centre tap at index
-# K//2.
+# --- kernels --------------------------------------------------------------------------------------
+# float64 numpy (kh, kw), sum 1, applied as true convolutions with the centre tap at index K//2
 
 
 def gaussian_kernel(
@@ -63,23 +65,25 @@ def gaussian_kernel(
     size = 2 * math.ceil(4 * max(sigmas)) + 1 if size is None else size
     if size < 1:
         raise HatlibError(f"a kernel has at least 1×1 taps, got size {size}")
-    along, across = _turned(np.arange(size) - (size - 1) / 2, angle)
-    # a width of 0 would divide by 0; one of 0.01 pixel is as narrow as the grid can tell
-    kernel = np.exp(
-        -0.5 * ((along / max(sigmas[0], 0.01)) ** 2 + (across / max(sigmas[1], 0.01)) ** 2)
-    )
+    along, across = _rotated(np.arange(size) - (size - 1) / 2, angle)
+    # a sigma of 0 would divide by 0; one of 0.01 pixels is as narrow as the grid can tell
+    widths = [max(value, 0.01) for value in sigmas]
+    kernel = np.exp(-0.5 * ((along / widths[0]) ** 2 + (across / widths[1]) ** 2))
     if kernel.sum() == 0:
         raise HatlibError(
-            f"sigma {min(sigmas)} is too narrow for an even size ({size}): no tap lies near the centre"
+            f"sigma {min(sigmas)} is too narrow for an even size ({size}): no tap lies near the "
+            f"centre"
         )
     return kernel / kernel.sum()
 
 
-def _turned(offset: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
+def _rotated(offset: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
     """Coordinates along and across a direction, (K, K) each; rows count downwards, angles
     counter-clockwise."""
-    y, x = -offset[:, None], offset[None, :]
-    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    y = -offset[:, None]
+    x = offset[None, :]
+    cos = math.cos(math.radians(angle))
+    sin = math.sin(math.radians(angle))
     return x * cos + y * sin, y * cos - x * sin
 
 
@@ -96,12 +100,13 @@ def motion_kernel(length: float, angle: float = 0.0) -> np.ndarray:
         raise HatlibError(f"the length of a motion kernel is a number from 0 up, got {length}")
     radius = math.ceil(length / 2)
     path = np.linspace(-length / 2, length / 2, 16 * radius + 1)
-    x, y = path * math.cos(math.radians(angle)), -path * math.sin(math.radians(angle))
-    taps = np.arange(-radius, radius + 1)
-    near_x, near_y = (
-        np.clip(1 - np.abs(taps[:, None] - at), 0, None) for at in (x, y)
-    )  # (K, points)
-    kernel = near_y @ near_x.T
+    x = path * math.cos(math.radians(angle))
+    y = -path * math.sin(math.radians(angle))
+    # each point counts for the taps less than a pixel away, the more the nearer: (K, points)
+    taps = np.arange(-radius, radius + 1)[:, None]
+    near_x = np.clip(1 - np.abs(taps - x), 0, None)
+    near_y = np.clip(1 - np.abs(taps - y), 0, None)
+    kernel = near_y @ near_x.T  # (K, K)
     return kernel / kernel.sum()
 
 
@@ -113,13 +118,13 @@ def bicubic_kernel(scale: int) -> np.ndarray:
     an s×s block. It is 4s taps wide for an even scale, where the centre lies between two pixels,
     and 4s − 1 for an odd one.
     """
-    _check_scale(scale)
+    check_scale(scale)
     taps = 4 * scale - scale % 2
     line = cubic((np.arange(taps) - (taps - 1) / 2) / scale)
     return np.outer(line, line) / line.sum() ** 2
 
 
-# The classical model.
+# --- the classical model --------------------------------------------------------------------------
 
 
 def degrade(
@@ -145,7 +150,7 @@ def degrade(
         phase: which pixel of each s×s block is kept, 0 … s−1 from its top left; by default
             (s−1)//2, which for an odd s is the middle one. The bicubic of kernel=None has that one
             built in.
-        border: what lies outside the image, "symmetric" or "replicate".
+        border: what lies outside the image, as in `hatlib.imaging.resize.imresize`.
     Returns:
         LR of ceil(H/s)×ceil(W/s) pixels, of the kind and dtype of `image`. uint8 is rounded half up
         and clipped; floats are not clipped. Differentiable for float tensors.
@@ -153,8 +158,8 @@ def degrade(
         HatlibError: a kernel that is not finite or does not sum to 1, an image smaller than the
             scale or not finite, a phase outside 0 … s−1, a negative noise_sigma.
     """
-    _check_scale(scale)
-    planes = _planes(image, scale)
+    check_scale(scale)
+    planes = float_planes(image, scale)
     _check_noise("noise_sigma", noise_sigma)
     middle = (scale - 1) // 2
     phase = middle if phase is None else phase
@@ -164,10 +169,11 @@ def degrade(
         )
     if kernel is None and phase != middle:
         raise HatlibError(
-            f"bicubic has phase {middle} built in; for phase {phase} give kernel=bicubic_kernel({scale})"
+            f"bicubic has phase {middle} built in; for phase {phase} give "
+            f"kernel=bicubic_kernel({scale})"
         )
     if kernel is None:
-        lr = _planes(imresize(image, 1 / scale, border=border))
+        lr = float_planes(imresize(image, 1 / scale, border=border))
     else:
         lr = convolve(planes, _checked(kernel), scale, int(phase), border)
     return _like(_with_noise(lr, noise_sigma, image, rng), image)
@@ -188,15 +194,14 @@ def convolve(
     small = [-(-n // scale) for n in planes.shape[-2:]]
     for axis, taps in ((-2, kernel.shape[0]), (-1, kernel.shape[1])):
         n = planes.shape[axis]
-        last = (
-            scale * (small[axis] - 1) + phase
-        )  # the last pixel that is kept; it may lie past the edge
-        before, after = taps - 1 - taps // 2, last + taps // 2 + 1
-        after += -(before + after) % 16  # the FFT is slow where the length has a large prime factor
-        inside = torch.from_numpy(border_indices(np.arange(-before, after), n, border)).to(
-            planes.device
-        )
-        planes = planes.index_select(axis, inside)
+        # the last pixel that is kept; it may lie past the edge
+        last = scale * (small[axis] - 1) + phase
+        before = taps - 1 - taps // 2
+        after = last + taps // 2 + 1
+        # the FFT is slow where the length has a large prime factor
+        after += -(before + after) % 16
+        inside = torch.from_numpy(border_indices(np.arange(-before, after), n, border))
+        planes = planes.index_select(axis, inside.to(planes.device))
     height, width = planes.shape[-2:]
     response = torch.fft.rfft2(torch.from_numpy(kernel).to(planes), s=(height, width))
     spectrum = torch.fft.rfft2(planes) * response
@@ -215,7 +220,8 @@ def _with_noise(planes: torch.Tensor, sigma: float, image: Any, rng: Rng) -> tor
     return planes + torch.from_numpy(noise).to(planes) * (sigma / _level(image))
 
 
-# What cameras and the web do besides. Each is a step of its own; real_world strings them together.
+# --- what cameras and the web do besides ----------------------------------------------------------
+# each is a step of its own; `hatlib.imaging.real_world` strings them together
 
 
 def blur(image: Array, sigma: float, sigma_y: float | None = None, angle: float = 0.0) -> Array:
@@ -242,7 +248,7 @@ def sensor_noise(image: Array, gain: float = 0.5, read: float = 2.0, rng: Rng = 
     _check_noise("gain", gain)
     _check_noise("read", read)
     rng = np.random.default_rng(rng)
-    signal = _planes(image) * _level(image)
+    signal = float_planes(image) * _level(image)
     if gain > 0:
         electrons = (signal.detach() / gain).clamp(min=0).cpu().numpy()
         signal = torch.from_numpy(rng.poisson(electrons) * gain).to(signal)
@@ -253,7 +259,7 @@ def sharpen(image: Array, amount: float = 1.0, sigma: float = 1.5) -> Array:
     """Unsharp mask: x + amount · (x − Gaussian blur of x). What a camera calls sharpness; it leaves
     halos."""
     _check_noise("amount", amount)
-    planes = _planes(image)
+    planes = float_planes(image)
     return _like(planes + amount * (planes - convolve(planes, gaussian_kernel(sigma))), image)
 
 
@@ -285,7 +291,7 @@ def resize(image: Array, size: tuple[int, int], method: str = "bicubic") -> Arra
         raise unknown("resize method", method, RESIZE_METHODS)
     if min(size) < 1:
         raise HatlibError(f"the output has at least 1×1 pixels, got size {size}")
-    planes = _planes(image)
+    planes = float_planes(image)
     batch = planes.reshape(-1, 1, *planes.shape[-2:])
     small = F.interpolate(
         batch, size=size, mode=method, antialias=method in ("bicubic", "bilinear")
@@ -293,8 +299,8 @@ def resize(image: Array, size: tuple[int, int], method: str = "bicubic") -> Arra
     return _like(small.reshape(*planes.shape[:-2], *size), image)
 
 
-# What programs call "bicubic" when they make an image small: name → in words, for a protocol.
-SHRINKS = {
+# What programs call "bicubic" when they downsample: name → in words, for a protocol.
+DOWNSAMPLERS = {
     "matlab": "MATLAB bicubic, uint8",
     "float": "MATLAB bicubic, rounded once",
     "pil": "Pillow bicubic",
@@ -303,8 +309,8 @@ SHRINKS = {
 }
 
 
-def shrink(
-    image: np.ndarray, scale: int = 4, way: str = "matlab", border: str = "symmetric"
+def downsample(
+    image: np.ndarray, scale: int = 4, method: str = "matlab", border: str = "symmetric"
 ) -> np.ndarray:
     """LR of an image as various programs make it, all of them by "bicubic".
 
@@ -314,39 +320,38 @@ def shrink(
 
     Args:
         image: uint8 (H, W, 3) or (H, W), sides multiples of the scale.
-        way: one of SHRINKS. "float" is how BasicSR's Python code does it: both passes in floats,
+        method: one of DOWNSAMPLERS. "float" is how BasicSR's Python code does it: both passes in floats,
             rounded at the end.
         border: of MATLAB's, as in `hatlib.imaging.resize.imresize`.
     Returns:
         uint8 (H/s, W/s, 3) or (H/s, W/s).
     """
-    if way not in SHRINKS:
-        raise unknown("way to make LR", way, SHRINKS)
+    if method not in DOWNSAMPLERS:
+        raise unknown("way to make LR", method, DOWNSAMPLERS)
     size = (image.shape[0] // scale, image.shape[1] // scale)
-    if way == "matlab":
+    if method == "matlab":
         return imresize(image, 1 / scale, border=border)
-    if way == "float":
+    if method == "float":
         return round_to_uint8(imresize(image.astype(np.float64), 1 / scale, border=border))
-    if way == "pil":
+    if method == "pil":
         return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BICUBIC))
-    if way == "torch-antialias":
+    if method == "torch-antialias":
         return resize(image, size)
-    planes = _planes(image)
+    planes = float_planes(image)
     batch = planes.reshape(-1, 1, *planes.shape[-2:])
     return _like(
         F.interpolate(batch, size=size, mode="bicubic").reshape(*planes.shape[:-2], *size), image
     )
 
 
-# Forms of images, and checks.
+# --- forms of images, and checks ------------------------------------------------------------------
 
 
-def _planes(image: Any, at_least: int = 1) -> torch.Tensor:
+def float_planes(image: Any, at_least: int = 1) -> torch.Tensor:
     """The values of an image as float64 planes (…, H, W) on its device; not rescaled."""
     if isinstance(image, np.ndarray) and image.ndim in (2, 3):
-        planes = torch.from_numpy(
-            np.ascontiguousarray(image if image.ndim == 2 else image.transpose(2, 0, 1))
-        )
+        planes = torch.from_numpy(np.ascontiguousarray(to_planes(image)))
+        planes = planes[0] if image.ndim == 2 else planes
     elif isinstance(image, torch.Tensor) and image.ndim >= 2:
         planes = image
     else:
@@ -357,7 +362,8 @@ def _planes(image: Any, at_least: int = 1) -> torch.Tensor:
     height, width = planes.shape[-2:]
     if min(height, width) < at_least or planes.numel() == 0:
         raise HatlibError(
-            f"scale {at_least} needs an image of at least {at_least}×{at_least}, got {height}×{width}"
+            f"scale {at_least} needs an image of at least {at_least}×{at_least}, "
+            f"got {height}×{width}"
         )
     if planes.is_floating_point() and not torch.isfinite(planes).all():
         raise HatlibError("the image has values that are not finite (NaN or infinity)")
@@ -367,10 +373,9 @@ def _planes(image: Any, at_least: int = 1) -> torch.Tensor:
 def _like(planes: torch.Tensor, image: Any) -> Any:
     """Planes in the form of `image`: numpy or torch, its dtype; uint8 is rounded and clipped."""
     if isinstance(image, torch.Tensor):
-        return (
-            round_to_uint8(planes + TIE) if image.dtype == torch.uint8 else planes.to(image.dtype)
-        )
-    array = planes.numpy() if planes.ndim == 2 else planes.permute(1, 2, 0).contiguous().numpy()
+        exact = image.dtype != torch.uint8
+        return planes.to(image.dtype) if exact else round_to_uint8(planes + TIE)
+    array = from_planes(planes.numpy())
     return round_to_uint8(array + TIE) if image.dtype == np.uint8 else array.astype(image.dtype)
 
 
@@ -379,7 +384,7 @@ def _level(image: Any) -> float:
     return 1.0 if image.dtype in (np.uint8, torch.uint8) else 255.0
 
 
-def _check_scale(scale: int) -> None:
+def check_scale(scale: int) -> None:
     if not isinstance(scale, (int, np.integer)) or scale < 1:
         raise HatlibError(f"the scale of a degradation is a whole number from 1 up, got {scale}")
 

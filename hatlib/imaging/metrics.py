@@ -15,14 +15,17 @@ import numpy as np
 from scipy.ndimage import correlate1d
 
 from hatlib.errors import HatlibError
-from hatlib.imaging.convert import check_image, luma, round_to_uint8
+from hatlib.imaging.convert import check_image, luma, round_to_uint8, to_planes, white
 
 if TYPE_CHECKING:
     import pandas
 
 PEAK = 255.0
-K1, K2 = 0.01, 0.03  # Wang et al. 2004, section III.C
-SIGMA, RADIUS = 1.5, 5
+# Wang et al. 2004, section III.C
+K1 = 0.01
+K2 = 0.03
+SIGMA = 1.5
+RADIUS = 5
 GAUSSIAN = np.exp(-(np.arange(-RADIUS, RADIUS + 1) ** 2) / (2 * SIGMA**2))
 GAUSSIAN /= GAUSSIAN.sum()  # its outer product with itself is the 11×11 window
 UNIFORM = np.full(7, 1 / 7)  # the default window of scikit-image's structural_similarity
@@ -42,6 +45,14 @@ def psnr(a: np.ndarray, b: np.ndarray, shave: int = 0, channel: str = "y") -> fl
     """
     x, y = _pair(a, b, shave, channel)
     return _psnr(x, y)
+
+
+def psnr_and_ssim(
+    a: np.ndarray, b: np.ndarray, shave: int = 0, channel: str = "y"
+) -> tuple[float, float]:
+    """Both at once: the values of `psnr` and `ssim`, the luma computed once. Arguments as there."""
+    x, y = _pair(a, b, shave, channel, smallest=len(GAUSSIAN))
+    return _psnr(x, y), float(_ssim_map(x, y).mean(axis=0).mean())
 
 
 def ssim(a: np.ndarray, b: np.ndarray, shave: int = 0, channel: str = "y") -> float:
@@ -86,15 +97,15 @@ def choices(sr: np.ndarray, hr: np.ndarray, scale: int) -> pandas.DataFrame:
         sr, hr: result and original, as in `psnr`.
         scale: how much `sr` was enlarged; the protocol shaves as many pixels.
     Returns:
-        A row a way: `psnr` (dB), `ssim`, and `difference` of the PSNR from the protocol's (dB).
+        One row per way: `psnr` (dB), `ssim`, and `difference` of the PSNR from the protocol's (dB).
     """
     import pandas
 
     _check_pair(sr, hr)
-    studio = np.stack([luma(sr), luma(hr)])[:, None]  # (2, 1, H, W)
+    studio = np.stack([_channels(image, "y") for image in (sr, hr)])  # (2, 1, H, W)
     rounded = round_to_uint8(studio).astype(np.float64)
-    full = np.stack([luma(sr, full_range=True), luma(hr, full_range=True)])[:, None]
-    rgb = np.stack([_planes(sr, "rgb"), _planes(hr, "rgb")])
+    full = np.stack([luma(image, full_range=True) for image in (sr, hr)])[:, None]
+    rgb = np.stack([_channels(image, "rgb") for image in (sr, hr)])  # (2, 3, H, W)
     brightest = float(_shaved(studio, scale)[1].max())
     rows = {
         f"the protocol: Y 16–235, shave {scale}": _scores(studio, scale),
@@ -148,10 +159,10 @@ def _ssim_map(
                 lambda c: _ssim_map(x[c : c + 1], y[c : c + 1], peak, window, sample), range(len(x))
             )
             return np.concatenate(list(maps))
-    c1, c2 = (K1 * peak) ** 2, (K2 * peak) ** 2
-    mean_x, mean_y, squares, products = _window_means(
-        np.stack([x, y, x * x + y * y, x * y]), window
-    )
+    c1 = (K1 * peak) ** 2
+    c2 = (K2 * peak) ** 2
+    planes = np.stack([x, y, x * x + y * y, x * y])
+    mean_x, mean_y, squares, products = _window_means(planes, window)
     n = len(window) ** 2
     unbiased = n / (n - 1) if sample else 1.0
     variances = unbiased * (squares - mean_x**2 - mean_y**2)  # σx² + σy²
@@ -163,9 +174,8 @@ def _ssim_map(
 def _window_means(planes: np.ndarray, window: np.ndarray) -> np.ndarray:
     """Weighted mean of every window that lies inside: (…, H, W) → (…, H − P + 1, W − P + 1)."""
     k = len(window) // 2
-    for _ in range(
-        2
-    ):  # along the rows, then, turned round, along the columns: twice as fast as filtering down
+    # along the rows, then, transposed, along the columns: twice as fast as filtering down
+    for _ in range(2):
         planes = correlate1d(planes, window, axis=-1)[..., k:-k]
         planes = np.ascontiguousarray(planes.swapaxes(-1, -2))
     return planes
@@ -179,15 +189,16 @@ def _pair(
     _check_pair(a, b)
     if channel not in ("y", "rgb"):
         raise HatlibError(f"channel is '{channel}'; it can be 'y' or 'rgb'")
-    x, y = (_shaved(_planes(image, channel), shave) for image in (a, b))
+    x, y = (_shaved(_channels(image, channel), shave) for image in (a, b))
     _check_size(x, shave, smallest)
     return x, y
 
 
-def _planes(image: np.ndarray, channel: str) -> np.ndarray:
+def _channels(image: np.ndarray, channel: str) -> np.ndarray:
+    """Float64 (C, H, W) on the 0–255 scale: luma, or RGB."""
     if channel == "y" or image.ndim == 2:
-        return luma(image)[None]
-    return image.transpose(2, 0, 1).astype(np.float64) * (1 if image.dtype == np.uint8 else PEAK)
+        return to_planes(luma(image))
+    return to_planes(image).astype(np.float64) * (PEAK / white(image.dtype))
 
 
 def _shaved(planes: np.ndarray, shave: int) -> np.ndarray:

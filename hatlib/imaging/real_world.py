@@ -11,9 +11,9 @@ from hatlib.imaging.convert import check_image
 from hatlib.imaging.degradation import (
     RESIZE_METHODS,
     Rng,
-    _check_scale,
-    _planes,
     blur,
+    check_scale,
+    float_planes,
     jpeg,
     resize,
     sensor_noise,
@@ -97,8 +97,8 @@ def real_world(
         running them again with `apply_step` gives the same LR.
     """
     check_image(image)
-    _check_scale(scale)
-    _planes(image, scale)
+    check_scale(scale)
+    float_planes(image, scale)
     if rounds < 1:
         raise HatlibError(f"the chain has at least 1 round, got {rounds}")
     steps = plan(image.shape, scale, rng, rounds)

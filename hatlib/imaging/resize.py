@@ -1,10 +1,9 @@
-"""MATLAB's `imresize(…, 'bicubic')`: the way in which every super-resolution benchmark makes its LR
-images.
+"""MATLAB's `imresize(…, 'bicubic')`: how every super-resolution benchmark makes its LR images.
 
 The kernel is Keys' cubic with a = −0.5 (Keys, "Cubic convolution interpolation for digital image
-processing", 1981), stretched by 1/scale when it shrinks, which removes what would alias. On uint8
-each of the two passes rounds, as MATLAB does, so that the result is equal in every pixel; on floats
-nothing is rounded and torch tensors stay differentiable. Taught in notebook 01.
+processing", 1981). To downsample it is stretched by 1/scale, which removes what would alias. On
+uint8 each of the two passes rounds, as MATLAB does, so that the result is equal in every pixel; on
+floats nothing is rounded and torch tensors stay differentiable. Taught in notebook 01.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from hatlib.errors import HatlibError
 from hatlib.imaging.convert import round_to_uint8
 
 Array = TypeVar("Array", np.ndarray, torch.Tensor)
-BORDERS = ("symmetric", "replicate")
+BORDERS = ("symmetric", "reflect", "replicate")
 
 
 def cubic(t: np.ndarray) -> np.ndarray:
@@ -34,27 +33,31 @@ def cubic(t: np.ndarray) -> np.ndarray:
 def border_indices(index: np.ndarray, n: int, border: str) -> np.ndarray:
     """Which of n samples stands in for each index, inside or outside 0 … n−1.
 
-    "symmetric" mirrors with the edge sample repeated (… 1 0 0 1 …), "replicate" repeats the edge
-    sample.
+    "symmetric" mirrors with the edge sample repeated (… 1 0 0 1 …), "reflect" without (… 2 1 0 1 2
+    …), both as often as it takes; "replicate" repeats the edge sample. As in numpy.pad, where the
+    last is called "edge".
     """
     if border not in BORDERS:
-        raise HatlibError(f"border is '{border}'; it can be {' or '.join(BORDERS)}")
+        raise HatlibError(f"border is '{border}'; it can be symmetric, reflect or replicate")
     if border == "replicate":
         return np.clip(index, 0, n - 1)
-    folded = index % (2 * n)
-    return np.where(folded < n, folded, 2 * n - 1 - folded)
+    edge = 1 if border == "reflect" else 0  # samples at each end that are not repeated
+    period = max(1, 2 * (n - edge))
+    folded = index % period
+    return np.where(folded < n, folded, period - 1 + edge - folded)
 
 
 @lru_cache(maxsize=256)
-def taps(n_in: int, n_out: int, scale: float, border: str) -> tuple[np.ndarray, np.ndarray]:
+def taps(
+    n_in: int, n_out: int, scale: float, border: str, antialias: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
     """For each output sample, the input samples it is made of and their weights: (n_out, P) int64
     and float64."""
-    stretch = max(
-        1.0, 1.0 / scale
-    )  # antialiasing: a shrinking kernel is as wide in the output's samples
-    centre = (
-        np.arange(n_out) + 0.5
-    ) / scale - 0.5  # where the output sample lies among the input's
+    # with antialiasing the kernel is four samples wide, of the input or the output, whichever are
+    # farther apart
+    stretch = max(1.0, 1.0 / scale) if antialias else 1.0
+    # where the output samples lie among the input's
+    centre = (np.arange(n_out) + 0.5) / scale - 0.5
     first = np.floor(centre - 2 * stretch).astype(np.int64)
     index = first[:, None] + np.arange(math.ceil(4 * stretch) + 2)
     weight = cubic((centre[:, None] - index) / stretch)
@@ -68,8 +71,9 @@ def imresize(
     scale: float | None = None,
     size: tuple[int, int] | None = None,
     border: str = "symmetric",
+    antialias: bool = True,
 ) -> Array:
-    """Antialiased bicubic resizing, equal to MATLAB's imresize.
+    """Bicubic resizing, equal to MATLAB's imresize.
 
     Args:
         image: numpy (H, W) or (H, W, C), or a torch tensor (…, H, W) on any device; uint8 or
@@ -77,8 +81,10 @@ def imresize(
         scale: output side / input side; the output has ceil(side · scale) samples. Give this or
             `size`.
         size: (height, width) of the output.
-        border: what lies outside the image: "symmetric" (MATLAB today) or "replicate" (older
-            versions; the published LR files of Set5, Set14 and Urban100).
+        border: what lies outside the image: "symmetric" (MATLAB today), "replicate" (older
+            versions; the original LR files of Set5, Set14 and Urban100) or "reflect".
+        antialias: whether the kernel is stretched to downsample; False is MATLAB's
+            'Antialiasing', false. Upsampling is the same either way.
     Returns:
         The same kind and dtype. uint8 is rounded after each of the two passes; floats are not
         rounded and may leave the input's range by a little (the kernel has negative lobes).
@@ -89,11 +95,12 @@ def imresize(
     rows, columns = (0, 1) if isinstance(image, np.ndarray) else (ndim - 2, ndim - 1)
     sides = _check(image, rows, columns)
     targets, scales = _targets(sides, scale, size)
+    spread = [taps(sides[k], targets[k], scales[k], border, antialias) for k in (0, 1)]
     result: Any = image
-    # MATLAB starts with the direction that shrinks most, rows first when both are alike.
+    # MATLAB starts with the direction that is downsampled most, with rows when both are alike
     for side in sorted((0, 1), key=lambda k: scales[k]):
         axis = (rows, columns)[side]
-        result = _resample(result, axis, *taps(sides[side], targets[side], scales[side], border))
+        result = _resample(result, axis, *spread[side])
     return result
 
 
@@ -101,17 +108,16 @@ def _resample(image: Any, axis: int, index: np.ndarray, weight: np.ndarray) -> A
     """One pass along one axis: a weighted sum of P shifted copies, one tap at a time to keep memory
     small."""
     whole_numbers = image.dtype in (np.uint8, torch.uint8)
-    weights = weight.T.reshape(
-        [-1] + [len(index) if k == axis else 1 for k in range(image.ndim)]
-    )  # (P, …, n_out, …)
+    sides = [len(index) if k == axis else 1 for k in range(image.ndim)]
+    weights = weight.T.reshape([-1, *sides])  # (P, …, n_out, …)
     if isinstance(image, np.ndarray):
-        result = _sum_numpy(
-            image.astype(np.float64) if whole_numbers else image, axis, index.T, weights
-        )
+        values = image.astype(np.float64) if whole_numbers else image
+        result = _sum_numpy(values, axis, index.T, weights)
     else:
         # MPS has no float64; there float32 has to do, and a uint8 result may differ by one level
         precise = torch.float32 if image.device.type == "mps" else torch.float64
-        result = _sum_torch(image.to(precise) if whole_numbers else image, axis, index.T, weights)
+        values = image.to(precise) if whole_numbers else image
+        result = _sum_torch(values, axis, index.T, weights)
     return round_to_uint8(result) if whole_numbers else result
 
 

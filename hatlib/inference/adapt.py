@@ -35,7 +35,7 @@ class Adapted(ColourNetwork):
         self.padding = Padding(multiple)
         self.halo = -(-halo // multiple) * multiple  # so that the windows of a tile stay in step
 
-    def enlarge(self, rgb: torch.Tensor) -> torch.Tensor:
+    def upscale_rgb(self, rgb: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W), both sides multiples of the padding's → (N, 3, s·H, s·W)."""
         height, width = (self.scale * side for side in rgb.shape[2:])
         if min(rgb.shape[2:]) < self.least:

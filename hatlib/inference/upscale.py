@@ -16,11 +16,14 @@ import torch
 from hatlib.errors import HatlibError
 from hatlib.imaging.convert import check_image
 from hatlib.imaging.user_files import Picture
-from hatlib.inference.memory import _next_side, _whole_windows, out_of_memory, tile_side
-from hatlib.inference.precision import _mixed, arithmetic
-from hatlib.inference.tiles import _empty_result, _fill
+from hatlib.inference import memory, tiles
+from hatlib.inference.precision import arithmetic, autocast
 from hatlib.models import Network
 from hatlib.models.interpolation import Bicubic
+from hatlib.system import devices
+
+# LR (1, C, h, w) → SR (1, C, s·h, s·w)
+Run = Callable[[torch.Tensor], torch.Tensor]
 
 
 @torch.inference_mode()
@@ -32,60 +35,53 @@ def upscale(
     ensemble: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
-    """Enlarges an image by the network's scale, on the device where the network is.
+    """Upscales an image by the network's scale, on the device where the network is.
 
-    An image that fits is padded as the network's published results were measured. In a larger one
-    each tile is computed with the network's halo around it. Where nothing beyond the halo matters
-    (`model.exact`), tiles give what the whole image gives; elsewhere neighbouring tiles fade into
-    each other over the width of the halo.
+    The image is padded as the network's reported results were measured. A large one goes through
+    in tiles, each computed with the network's halo around it. Where nothing beyond the halo matters
+    (`model.local`), tiles give what the whole image gives; elsewhere they fade into each other.
 
     Args:
         model: a network of `hatlib.models`, in eval mode.
         image: (H, W, 3) or (H, W), any size from 1×1: uint8, uint16, or float in [0, 1].
-        tile: side of the square tiles in LR pixels, rounded up to whole windows; None decides by
-            the image's size and the memory at hand, 0 takes the image whole. If memory runs out,
-            half of it is tried, and said.
+        tile: side of the tiles in LR pixels, rounded up to whole windows; 0 takes the image whole,
+            None decides by its size and the memory at hand. Out of memory, half of it is tried.
         precision: "fp32", "bf16", "fp16" (not for networks with attention) or "auto": bfloat16
-            where that is faster (see `runtime.fast_bfloat16`), but float32 for SRCNN and
-            interpolation, whose time it is not worth.
-        ensemble: the mean over the eight flips and transposes of each tile: a little better, eight
-            times slower.
-        progress: called as progress(done, total) after each tile; not called if there are few.
+            where the device is faster at it, but float32 for SRCNN and interpolation.
+        ensemble: the mean over eight flips and transposes: a little better, eight times slower.
+        progress: called as progress(done, total) after each tile, if there are more than a few.
     Returns:
-        (s·H, s·W, 3), or (s·H, s·W) for a gray image. Of uint8 and uint16, the same type, clamped
-        and rounded; of float, float32 as the network gave it.
+        (s·H, s·W, 3) or (s·H, s·W). Of uint8 and uint16, the same type, clamped and rounded; of
+        float, float32 as the network gave it.
     Raises:
         HatlibError: another kind of image, an unknown or unsuitable precision, a negative tile, a
             result that is not finite, not enough memory for the smallest tile.
     """
-    wide = (
-        isinstance(image, np.ndarray) and image.dtype == np.uint16
-    )  # the only place that takes those
-    check_image(image.view(np.float16) if wide else image)
+    check_image(image, sixteen_bits=True)
     if tile is not None and tile < 0:
         raise HatlibError(f"tile is {tile}; it is a number of LR pixels, or 0 for no tiles")
-    where = next((p.device for p in model.parameters()), torch.device("cpu"))
-    dtype = arithmetic(model, precision, where)
-    run = _ensemble(model) if ensemble else _padded(model)
-    side = _whole_windows(
-        model, max(image.shape[:2]) if tile == 0 else tile or tile_side(model, image, where)
-    )
-    result = _empty_result(model, image)
+    devices.prepare_cpu()
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    dtype = arithmetic(model, precision, device)
+    run = ensemble_of(model) if ensemble else padded(model)
+    side = memory.first_side(model, image, tile, device)
+    result = tiles.empty_result(model, image)
     while True:
         try:
-            with _mixed(model, where, dtype):
-                _fill(result, model, run, image, side, where, progress)
+            with autocast(device, dtype):
+                tiles.fill(result, model, run, image, side, device, progress)
             return result
         except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error):
+            if not memory.out_of_memory(error):
                 raise
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-        side = _next_side(model, min(side, max(image.shape[:2])), where, reason)
+        # only here, where the error no longer holds on to the tensors of the attempt
+        side = memory.smaller_side(model, min(side, max(image.shape[:2])), device, reason)
 
 
-def enlarge_picture(model: Network, picture: Picture, **options: object) -> Picture:
-    """The same for a picture from a file: alpha is enlarged apart (bicubic), and the colour profile
-    is kept.
+def upscale_picture(model: Network, picture: Picture, **options: object) -> Picture:
+    """The same for a picture from a file: alpha is upscaled by itself (bicubic), and the colour
+    profile is kept.
 
     Args:
         options: passed to `upscale`.
@@ -95,15 +91,11 @@ def enlarge_picture(model: Network, picture: Picture, **options: object) -> Pict
     return dataclasses.replace(picture, pixels=pixels, alpha=alpha)
 
 
-# --- tiles ----------------------------------------------------------------------------------------
-
-
 # --- what the network is given --------------------------------------------------------------------
 
 
-def _padded(model: Network) -> Callable[[torch.Tensor], torch.Tensor]:
-    """LR (1, C, h, w) of any size → SR (1, C, s·h, s·w), padded as the network's published results
-    were measured."""
+def padded(model: Network) -> Run:
+    """The network for LR of any size, padded as its reported results were measured."""
 
     def run(lr: torch.Tensor) -> torch.Tensor:
         height, width = (model.scale * side for side in lr.shape[2:])
@@ -112,26 +104,21 @@ def _padded(model: Network) -> Callable[[torch.Tensor], torch.Tensor]:
     return run
 
 
-def _ensemble(model: Network) -> Callable[[torch.Tensor], torch.Tensor]:
+def ensemble_of(model: Network) -> Run:
     """The mean over eight flips and transposes (Timofte et al., "Seven ways to improve
     example-based single image super resolution", arXiv 1511.02228, §3.4)."""
-    one = _padded(model)
+    once = padded(model)
 
     def run(lr: torch.Tensor) -> torch.Tensor:
         total: torch.Tensor | None = None
         for flips in ((), (2,), (3,), (2, 3)):
             for transposed in (False, True):
-                turned = lr.flip(flips)
-                sr = one(turned.transpose(2, 3) if transposed else turned).float()
+                version = lr.flip(flips)
+                sr = once(version.transpose(2, 3) if transposed else version).float()
+                # the same flips and transpose take the result back
                 back = (sr.transpose(2, 3) if transposed else sr).flip(flips)
                 total = back if total is None else total + back
         assert total is not None
         return total / 8
 
     return run
-
-
-# --- precision ------------------------------------------------------------------------------------
-
-
-# --- memory ---------------------------------------------------------------------------------------

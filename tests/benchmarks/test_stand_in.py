@@ -35,7 +35,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_whole_path_with_a_file_of_full_size(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    pairs, published = datasets.load(photos), catalogue.info(NAME)
+    pairs, released = datasets.load(photos), catalogue.info(NAME)
     monkeypatch.setattr(
         datasets, "load", lambda name, scale, limit=None, **_: pairs[:limit]
     )  # for all of Urban100
@@ -48,8 +48,8 @@ def test_the_whole_path_with_a_file_of_full_size(
     )
     out, table = tmp_path / "out", tmp_path / "table.json"
     with stand_in.in_place(NAME) as entry:
-        assert entry.path == published.path, "the file lies where the released one belongs"
-        assert abs(entry.bytes - published.bytes) < 0.01 * published.bytes
+        assert entry.path == released.path, "the file lies where the released one belongs"
+        assert abs(entry.bytes - released.bytes) < 0.01 * released.bytes
         content = torch.load(entry.path, weights_only=True)
         assert list(content) == ["params_ema"] and len(content["params_ema"]) == 864
         overlapping = content["params_ema"]["relative_position_index_OCA"]
@@ -72,11 +72,11 @@ def test_the_whole_path_with_a_file_of_full_size(
         )
         network = files.load(NAME)
     assert sum(p.numel() for p in network.parameters()) == 20_772_507
-    assert catalogue.CATALOGUE[NAME] == published and not published.path.exists(), (
+    assert catalogue.CATALOGUE[NAME] == released and not released.path.exists(), (
         "nothing is left of it"
     )
     (bicubic, row), said = json.loads(table.read_text(encoding="utf-8")), capfd.readouterr().out
-    assert (row["model"], row["images"], row["published"]["psnr"], row["survey"]["psnr"]) == (
+    assert (row["model"], row["images"], row["reported"]["psnr"], row["survey"]["psnr"]) == (
         NAME,
         3,
         28.37,
@@ -84,7 +84,7 @@ def test_the_whole_path_with_a_file_of_full_size(
     )
     assert (
         row["gain"] == pytest.approx(row["psnr"] - bicubic["psnr"])
-        and bicubic["published"]["psnr"] == 23.14
+        and bicubic["reported"]["psnr"] == 23.14
     )
     for source, values, decibels in (
         ("papers", "28.37 / 0.8447", 28.37),

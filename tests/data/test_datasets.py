@@ -20,7 +20,7 @@ from PIL import Image
 
 from hatlib import HatlibError
 from hatlib.data import datasets, registry
-from hatlib.imaging.degradation import shrink
+from hatlib.imaging.degradation import downsample
 from hatlib.imaging.io import save_image
 from hatlib.imaging.resize import imresize
 from hatlib.system import downloads
@@ -434,10 +434,10 @@ def test_pairs_are_read_only_when_asked_for(photos: Path) -> None:
         ({"scale": 7}, "scale can be 2, 3, 4 or 8, got 7"),
         (
             {"lr": "bicubic"},
-            "lr is 'bicubic'; it can be matlab, float, pil, torch-antialias, torch or published",
+            "lr is 'bicubic'; it can be matlab, float, pil, torch-antialias, torch or original",
         ),
-        ({"lr": "published"}, "has no published LR files"),
-        ({"lr": "published", "scale": 2}, "published LR files are for scale 4, got scale 2"),
+        ({"lr": "original"}, "has no original LR files"),
+        ({"lr": "original", "scale": 2}, "original LR files are for scale 4, got scale 2"),
         ({"gray": "L"}, "gray is 'L'"),
         ({"border": "reflect"}, "border is 'reflect'"),
         ({"limit": 0}, "at least 1, got 0"),
@@ -460,16 +460,16 @@ def test_each_so_manyth_image_can_be_taken(photos: Path) -> None:
 def test_lr_can_be_made_as_other_programs_do_it(photos: Path) -> None:
     usual, other = datasets.load(photos), datasets.load(photos, lr="pil")
     assert np.array_equal(other[1].hr, usual[1].hr) and other[1:][0].lr.shape == usual[1].lr.shape
-    assert np.array_equal(other[1].lr, shrink(usual[1].hr, 4, "pil"))
+    assert np.array_equal(other[1].lr, downsample(usual[1].hr, 4, "pil"))
 
 
 def test_sets_without_lr_files_say_so() -> None:
     with pytest.raises(
-        HatlibError, match="t91 has no published LR files; those that have: set5, set14"
+        HatlibError, match="t91 has no original LR files; those that have: set5, set14"
     ):
-        datasets.load("t91", lr="published")
-    with pytest.raises(HatlibError, match="builtin has no published LR files"):
-        datasets.load("builtin", lr="published")
+        datasets.load("t91", lr="original")
+    with pytest.raises(HatlibError, match="builtin has no original LR files"):
+        datasets.load("builtin", lr="original")
 
 
 def test_folders_that_are_none(tmp_path: Path, photos: Path) -> None:
@@ -504,27 +504,27 @@ def test_the_builtin_pictures_are_a_data_set() -> None:
 
 
 @pytest.mark.parametrize("name", ["set5", "set14"])
-def test_published_lr_files_are_equal_in_every_pixel(
+def test_original_lr_files_are_equal_in_every_pixel(
     name: str, needs_data: Callable[..., None]
 ) -> None:
     needs_data(name)
     try:
-        published = datasets.load(name, lr="published")
+        original = datasets.load(name, lr="original")
     except HatlibError:
         pytest.skip(
-            f"the published LR files of {name} are not here; "
-            f"datasets.fetch('{name}', published_lr=True) gets them"
+            f"the original LR files of {name} are not here; "
+            f"datasets.fetch('{name}', original_lr=True) gets them"
         )
     made = datasets.load(name, border="replicate")
-    assert len(published) == len(made) == datasets.info(name).files
-    for ours, theirs in zip(made, published, strict=True):
+    assert len(original) == len(made) == datasets.info(name).files
+    for ours, theirs in zip(made, original, strict=True):
         assert np.array_equal(ours.hr, theirs.hr)
         assert np.array_equal(ours.lr, theirs.lr), ours.name
 
 
 def test_only_the_files_of_a_part_are_fetched(needs_data: Callable[..., None]) -> None:
     needs_data("set14")
-    part = datasets.load("set14", every=6, lr="published")
+    part = datasets.load("set14", every=6, lr="original")
     assert (
         part.names == ["baboon", "flowers", "ppt3"]
         and part[1].lr.shape[0] * 4 == part[1].hr.shape[0]

@@ -5,7 +5,7 @@ import torch
 from hatlib import HatlibError, models
 from hatlib.data import builtin, datasets
 from hatlib.data.datasets import Pair
-from hatlib.evaluation import protocol, published
+from hatlib.evaluation import protocol, reported
 from hatlib.imaging import metrics
 from hatlib.imaging.resize import imresize
 
@@ -13,11 +13,11 @@ from hatlib.imaging.resize import imresize
 @pytest.mark.parametrize(
     "name, scale", [("set5", 2), ("set5", 3), ("set5", 4), ("set14", 4), ("urban100", 4)]
 )
-def test_bicubic_has_the_published_values(needs_data, name, scale):
+def test_bicubic_has_the_reported_values(needs_data, name, scale):
     needs_data(name)
     table = protocol.evaluate(models.create("bicubic", scale), datasets.load(name, scale=scale))
     mean = table.mean(numeric_only=True)
-    psnr, ssim, _ = published.published("bicubic", name, scale)
+    psnr, ssim, _ = reported.reported("bicubic", name, scale)
     assert abs(mean.psnr - psnr) <= 0.02
     assert abs(mean.ssim - ssim) <= 0.001
 
@@ -62,14 +62,14 @@ def test_pairs_of_another_scale_are_refused(pairs):
 
 
 def test_the_protocol_says_what_was_measured():
-    assert "×3; LR as published" in protocol.protocol(3, lr="published")
+    assert "×3; LR the set's original files" in protocol.protocol(3, lr="original")
     assert "RGB" in protocol.protocol(2, channel="rgb")
 
 
-def test_published_values_carry_their_source():
-    assert published.published("srcnn", "set5", 4)[:2] == (30.48, 0.8628)
-    assert "RCAN" in published.published("bicubic", "urban100", 4)[2]
-    assert published.published("bicubic", "builtin", 4) is None
+def test_reported_values_carry_their_source():
+    assert reported.reported("srcnn", "set5", 4)[:2] == (30.48, 0.8628)
+    assert "RCAN" in reported.reported("bicubic", "urban100", 4)[2]
+    assert reported.reported("bicubic", "builtin", 4) is None
 
 
 def test_evaluation_leaves_no_gradients(pairs):

@@ -5,6 +5,10 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -162,14 +166,14 @@ def test_values_of_others_stand_beside_whole_sets_only(
         ),
     )
     (row,) = reproduction.run(["bicubic"], ["urban100"], tmp_path / "out")
-    assert row.published is not None and (row.published.psnr, row.published.ssim) == (23.14, 0.6577)
+    assert row.reported is not None and (row.reported.psnr, row.reported.ssim) == (23.14, 0.6577)
     assert reproduction.cells(row)[5:7] == [
         "23.14 / 0.6577",
         f"{row.psnr - 23.14:+.2f} / {row.ssim - 0.6577:+.4f}",
     ]
     assert "psnr_bi" in (tmp_path / "out" / "reproduce.md").read_text(encoding="utf-8")
     (row,) = reproduction.run(["bicubic"], ["urban100"], tmp_path / "out", limit=2)
-    assert row.published is None and row.images == 2 and row.data == "Urban100, the beginning"
+    assert row.reported is None and row.images == 2 and row.data == "Urban100, the beginning"
     text = (tmp_path / "out" / "reproduce.md").read_text(encoding="utf-8")
     assert (
         "## Urban100, the beginning: 2 images" in text and "papers" not in text
@@ -214,16 +218,82 @@ def test_another_way_to_make_lr_has_files_and_a_protocol_of_its_own(
     )
 
 
-def test_rows_of_other_code_do_not_count(
+def measured_anew(folder: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many images a run measures in a folder that an earlier run has filled."""
+    evaluate = protocol.evaluate
+    count = 0
+
+    def counts(*args: Any, **options: Any) -> pd.DataFrame:
+        nonlocal count
+        count += 1
+        return evaluate(*args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(protocol, "evaluate", counts)
+        reproduction.run(["bicubic"], [str(photos)], folder, limit=1)
+    return count
+
+
+def test_rows_of_another_numeric_code_or_torch_are_measured_anew(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
     reproduction.run(["bicubic"], [str(photos)], out, limit=1)
-    conditions = by_image(out, "bicubic")[0]["conditions"]
-    monkeypatch.setattr(reproduction, "_code", lambda: "another")
+    assert measured_anew(out, photos, monkeypatch) == 0
+    monkeypatch.setattr(protocol, "NUMERICS", protocol.NUMERICS + 1)
+    assert measured_anew(out, photos, monkeypatch) == 1
+    assert measured_anew(out, photos, monkeypatch) == 0
+    monkeypatch.setattr(torch, "__version__", "99.1.0")
+    assert measured_anew(out, photos, monkeypatch) == 1
+    monkeypatch.setattr(torch, "__version__", "99.1.2+cpu")  # a fix, and how it was built
+    assert measured_anew(out, photos, monkeypatch) == 0
+
+
+# of the package, what a run needs no copy of
+LEFT_OUT = shutil.ignore_patterns("__pycache__", "widgets", "*.png")
+
+COPY = """
+import shutil, sys
+from pathlib import Path
+import hatlib
+from hatlib.evaluation import reproduction
+assert Path(hatlib.__file__).parent == Path(sys.argv[1]) / "hatlib"
+(row,) = reproduction.run(["bicubic"], [sys.argv[2]], sys.argv[3], limit=1)
+"""
+
+
+def test_an_edited_comment_throws_no_row_away(photos: Path, tmp_path: Path) -> None:
+    """A copy of the package in which every module begins with another comment takes the rows that
+    this one has measured."""
+    out = tmp_path / "out"
     reproduction.run(["bicubic"], [str(photos)], out, limit=1)
-    (row,) = by_image(out, "bicubic")
-    assert row["conditions"] != conditions
+    (file,) = out.glob("*bicubic*.csv")
+    before = file.read_bytes()
+    copied = shutil.copytree(ROOT / "hatlib", tmp_path / "hatlib", ignore=LEFT_OUT)
+    for module in copied.rglob("*.py"):
+        module.write_text(
+            "# another comment\n" + module.read_text(encoding="utf-8"), encoding="utf-8"
+        )
+    command = [sys.executable, "-c", COPY, str(tmp_path), str(photos), str(out)]
+    subprocess.run(
+        command, check=True, env={**os.environ, "PYTHONPATH": str(tmp_path)}, cwd=tmp_path
+    )
+    assert file.read_bytes() == before  # the seconds, too, are those of the first run
+
+
+def test_what_determines_the_numbers(photos: Path) -> None:
+    test = reproduction.open_set(str(photos))
+    usual = reproduction.conditions(test, "abc", "fp32")
+    assert usual == reproduction.conditions(reproduction.open_set(str(photos)), "abc", "fp32")
+    others = {
+        "weights": reproduction.conditions(test, "abd", "fp32"),
+        "precision": reproduction.conditions(test, "abc", "bf16"),
+        "protocol": reproduction.conditions(
+            reproduction.open_set(str(photos), lr="pil"), "abc", "fp32"
+        ),
+        "files": reproduction.conditions(test._replace(state="another"), "abc", "fp32"),
+    }
+    assert len({usual, *others.values()}) == 5, others
 
 
 def test_strips_are_drawn_once_and_again_when_they_are_gone(photos: Path, tmp_path: Path) -> None:
@@ -241,5 +311,5 @@ def test_strips_are_drawn_once_and_again_when_they_are_gone(photos: Path, tmp_pa
 
 def test_another_scale_is_refused(tmp_path: Path) -> None:
     files.save(models.create("srcnn", 2), tmp_path / "two.safetensors", "srcnn")
-    with pytest.raises(HatlibError, match=r"two.safetensors enlarges ×2, and ×4 is measured"):
+    with pytest.raises(HatlibError, match=r"two.safetensors upscales ×2, and ×4 is measured"):
         reproduction.run([str(tmp_path / "two.safetensors")], ["builtin"], tmp_path / "out")

@@ -27,7 +27,9 @@ GRAY = IMAGE[:40, :52, 0]
 def test_programs_differ_in_their_bicubic_and_by_how_much(image: np.ndarray) -> None:
     """What comes near MATLAB's, and what does not; the numbers are grey levels, inside, where
     borders don't matter."""
-    made = {way: degradation.shrink(image, 4, way).astype(float) for way in degradation.SHRINKS}
+    made = {
+        way: degradation.downsample(image, 4, way).astype(float) for way in degradation.DOWNSAMPLERS
+    }
     assert {lr.shape for lr in made.values()} == {(10, 13, *image.shape[2:])}
     assert np.array_equal(made["matlab"], imresize(image, 1 / 4))
     off = {way: np.abs(lr - made["matlab"])[3:-3, 3:-3].max() for way, lr in made.items()}
@@ -36,15 +38,15 @@ def test_programs_differ_in_their_bicubic_and_by_how_much(image: np.ndarray) -> 
     )
 
 
-def test_shrinking_without_antialias_is_keys_cubic_of_the_four_nearest_pixels() -> None:
+def test_downsampling_without_antialias_is_keys_cubic_of_the_four_nearest_pixels() -> None:
     taps = np.array([-0.09375, 0.59375, 0.59375, -0.09375])  # a = −0.75, halfway between two pixels
     value = taps @ GRAY[4:8, 4:8].astype(float) @ taps  # LR pixel 1 lies at 5½ of HR
-    assert degradation.shrink(GRAY, 4, "torch")[1, 1] == np.clip(np.floor(value + 0.5), 0, 255)
+    assert degradation.downsample(GRAY, 4, "torch")[1, 1] == np.clip(np.floor(value + 0.5), 0, 255)
 
 
-def test_an_unknown_way_to_shrink_is_told_the_nearest() -> None:
+def test_an_unknown_way_to_downsample_is_told_the_nearest() -> None:
     with pytest.raises(HatlibError, match="did you mean 'matlab'"):
-        degradation.shrink(IMAGE, 4, "mathlab")
+        degradation.downsample(IMAGE, 4, "mathlab")
 
 
 def lopsided(rows: int, columns: int) -> np.ndarray:

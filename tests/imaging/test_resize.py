@@ -21,13 +21,13 @@ def planes(image: np.ndarray) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name, count", [("set5", 5), ("set14", 14)])
-def test_published_lr_files_are_equal_in_every_pixel(needs_data, name, count):
+def test_original_lr_files_are_equal_in_every_pixel(needs_data, name, count):
     """The x4 files of Set5 and Set14 (SelfExSR) were made by an older MATLAB: replicated border,
     rows first."""
     from hatlib.data import datasets
 
     needs_data(name)
-    pairs = datasets.load(name, scale=4, lr="published")
+    pairs = datasets.load(name, scale=4, lr="original")
     assert len(pairs) == count
     for pair in pairs:
         np.testing.assert_array_equal(
@@ -46,7 +46,7 @@ def test_the_cubic_is_keys_kernel():
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_the_middle_of_a_ramp_lands_where_matlab_puts_it(scale):
-    """Output sample j lies at input position (j + ½)·s − ½ when shrinking; a ramp shows the
+    """Output sample j lies at input position (j + ½)·s − ½ when downsampling; a ramp shows the
     position as its value."""
     ramp = np.tile(np.arange(24.0 * scale), (8 * scale, 1))
     row = imresize(ramp, 1 / scale)[4]
@@ -109,6 +109,7 @@ def test_borders_differ_only_near_the_edge():
     "border, want",
     [
         ("symmetric", [1, 2, 2, 1, 0, 0, 1, 2, 2, 1, 0]),
+        ("reflect", [1, 0, 1, 2, 1, 0, 1, 2, 1, 0, 1]),
         ("replicate", [0, 0, 0, 0, 0, 0, 1, 2, 2, 2, 2]),
     ],
 )
@@ -116,12 +117,57 @@ def test_border_indices(border, want):
     assert border_indices(np.arange(-5, 6), 3, border).tolist() == want
 
 
-def test_the_symmetric_border_is_numpys():
+@pytest.mark.parametrize(
+    "border, numpys", [("symmetric",) * 2, ("reflect",) * 2, ("replicate", "edge")]
+)
+def test_borders_are_those_of_numpy(border, numpys):
     for n, pad in ((1, 5), (3, 10), (8, 8)):
-        want = np.pad(np.arange(n), pad, mode="symmetric")
-        np.testing.assert_array_equal(
-            border_indices(np.arange(-pad, n + pad), n, "symmetric"), want
-        )
+        want = np.pad(np.arange(n), pad, mode=numpys)
+        np.testing.assert_array_equal(border_indices(np.arange(-pad, n + pad), n, border), want)
+
+
+def matlab_line(line, scale, antialias):
+    """imresize of a line of samples, sample by sample, as MATLAB's documentation and its function
+    `contributions` describe it: 1-based coordinates, a kernel of width 4 that is stretched to
+    downsample if `antialias`, weights that are divided by their sum, indices mirrored at the
+    ends."""
+
+    def keys(x):
+        x = abs(x)
+        if x <= 1:
+            return 1.5 * x**3 - 2.5 * x**2 + 1
+        return -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2 if x <= 2 else 0.0
+
+    stretched = scale < 1 and antialias
+    width = 4 / scale if stretched else 4
+    result = []
+    for place in range(1, math.ceil(len(line) * scale) + 1):
+        u = place / scale + 0.5 * (1 - 1 / scale)
+        left = math.floor(u - width / 2)
+        indices = range(left, left + math.ceil(width) + 2)
+        weights = [scale * keys(scale * (u - i)) if stretched else keys(u - i) for i in indices]
+        samples = [*line, *line[::-1]]
+        picked = [samples[(i - 1) % len(samples)] for i in indices]
+        result.append(sum(w * x for w, x in zip(weights, picked, strict=True)) / sum(weights))
+    return result
+
+
+@pytest.mark.parametrize("antialias", [True, False])
+@pytest.mark.parametrize("scale", [1 / 4, 1 / 3, 0.4, 2, 3.5])
+def test_antialias_stretches_the_kernel_or_does_not(scale, antialias):
+    image = RNG.random((13, 22))
+    rows = np.array([matlab_line(row, scale, antialias) for row in image])
+    want = np.array([matlab_line(column, scale, antialias) for column in rows.T]).T
+    np.testing.assert_allclose(imresize(image, scale, antialias=antialias), want, atol=1e-12)
+    got = imresize(torch.from_numpy(image), scale, antialias=antialias)
+    np.testing.assert_allclose(got.numpy(), want, atol=1e-12)
+
+
+def test_without_antialiasing_fine_detail_becomes_coarse_and_upsampling_stays_the_same():
+    stripes = np.tile(np.array([0, 0, 255, 255, 255], np.uint8), 12)[None].repeat(8, axis=0)
+    smooth, aliased = (imresize(stripes, 1 / 4, antialias=on).astype(float) for on in (True, False))
+    assert np.ptp(aliased) > 4 * np.ptp(smooth)
+    np.testing.assert_array_equal(imresize(stripes, 2, antialias=False), imresize(stripes, 2))
 
 
 def test_size_and_scale_agree_and_size_can_be_anything():
@@ -163,7 +209,7 @@ def test_uint8_is_rounded_half_up_after_each_pass():
     assert 0.02 < np.mean(once != imresize(image, 1 / 4)) < 0.5  # rounding once is not the same
 
 
-def test_the_direction_that_shrinks_most_comes_first():
+def test_the_direction_that_is_downsampled_most_comes_first():
     image = RNG.integers(0, 256, (48, 48), dtype=np.uint8)
     columns = round_to_uint8(imresize(image.astype(float), size=(48, 12)))
     want = round_to_uint8(imresize(columns.astype(float), size=(24, 12)))
@@ -192,8 +238,8 @@ def test_dtype_is_kept():
         ({"scale": math.inf}, "positive number, got inf"),
         ({"size": (0, 4)}, r"at least 1×1 pixels, got size \(0, 4\)"),
         (
-            {"scale": 0.5, "border": "reflect"},
-            "border is 'reflect'; it can be symmetric or replicate",
+            {"scale": 0.5, "border": "wrap"},
+            "border is 'wrap'; it can be symmetric, reflect or replicate",
         ),
     ],
 )

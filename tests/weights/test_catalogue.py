@@ -18,7 +18,7 @@ import torch
 from hatlib import HatlibError, models
 from hatlib.cli import app
 from hatlib.data.builtin import builtin_image
-from hatlib.evaluation import model_table, protocol, published
+from hatlib.evaluation import model_table, protocol, reported
 from hatlib.imaging.io import save_image
 from hatlib.models import complexity
 from hatlib.system import downloads
@@ -123,24 +123,24 @@ def test_unknown_weights_name_the_nearest() -> None:
         files.load("swinir-x4-df2")
 
 
-# --- published values -----------------------------------------------------------------------------
+# --- reported values ------------------------------------------------------------------------------
 
 
-def test_published_values_are_plausible_and_unique() -> None:
-    rows = published._published()
+def test_reported_values_are_plausible_and_unique() -> None:
+    rows = reported.table()
     for (_, _, data, scale), value in rows.items():
-        assert data in (*published.SET_TITLES.values(), "Manga109") and scale in models.SCALES
+        assert data in (*reported.SET_TITLES.values(), "Manga109") and scale in models.SCALES
         assert 23 < value.psnr < 40 and value.source
         assert value.ssim is None or 0.65 < value.ssim < 0.98
     lines = (
-        Path(protocol.__file__).with_name("published.csv").read_text(encoding="utf-8").splitlines()
+        Path(protocol.__file__).with_name("reported.csv").read_text(encoding="utf-8").splitlines()
     )
     assert len(lines) - 1 == len(rows) == 261  # no row hides another
     assert not any("eye" in line or "measured" in line for line in lines)
 
 
 def test_a_larger_scale_and_less_data_are_harder() -> None:
-    rows = published._published()
+    rows = reported.table()
     for (method, training, data, scale), value in rows.items():
         if larger := rows.get((method, training, data, scale + 1)):
             assert larger.psnr < value.psnr
@@ -150,7 +150,7 @@ def test_a_larger_scale_and_less_data_are_harder() -> None:
             assert value.psnr < pretrained.psnr
 
 
-def test_the_digest_of_published_values() -> None:
+def test_the_digest_of_reported_values() -> None:
     for name, data, psnr, ssim in [
         ("hat-x4-imagenet", "urban100", 28.37, 0.8447),
         ("hat-l-x4-imagenet", "set5", 33.30, 0.9083),
@@ -163,12 +163,12 @@ def test_the_digest_of_published_values() -> None:
         ("drct-l-x4", "urban100", 28.70, 0.8508),
         ("drct-x4", "set5", 33.11, None),
     ]:
-        assert published.published(name, data, catalogue.info(name).scale)[:2] == (psnr, ssim)  # type: ignore[index]
+        assert reported.reported(name, data, catalogue.info(name).scale)[:2] == (psnr, ssim)  # type: ignore[index]
     for entry in ENTRIES:
-        assert (published.published(entry.name, "urban100", entry.scale) is None) == (
+        assert (reported.reported(entry.name, "urban100", entry.scale) is None) == (
             entry.name in ("hat-s-x2", "hat-s-x3")
         )
-        assert published.published(entry.name, "urban100", 5) is None
+        assert reported.reported(entry.name, "urban100", 5) is None
 
 
 # --- getting the files ----------------------------------------------------------------------------
@@ -412,9 +412,7 @@ def test_a_mirror_takes_the_place_of_the_network(
     content: bytes,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with pytest.raises(
-        HatlibError, match=r"cannot be copied from HATLIB_MIRROR=.*: no such file"
-    ):
+    with pytest.raises(HatlibError, match=r"cannot be copied from HATLIB_MIRROR=.*: no such file"):
         catalogue.fetch(entry.name)
     (mirror / entry.file).write_bytes(content[:-1])
     with pytest.raises(HatlibError, match=f"not those of the registry .*{entry.sha256[:12]}"):
@@ -448,7 +446,7 @@ def test_a_file_without_a_known_hash_may_be_in_the_mirror(
 # --- commands -------------------------------------------------------------------------------------
 
 
-def test_evaluate_with_published_weights(
+def test_evaluate_with_released_weights(
     entry: catalogue.Weights, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "photos"
@@ -471,17 +469,17 @@ def test_the_scale_is_compared_before_the_download(
     assert server.asked == []
 
 
-def test_a_published_value_without_ssim_is_printed(
+def test_a_reported_value_without_ssim_is_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     save_image(tmp_path / "cat.png", builtin_image("cat")[:32, :32])
     monkeypatch.setattr(app, "set_size", lambda _: 1)
     monkeypatch.setattr(
-        published, "published", lambda *_: published.Published(28.06, None, "somewhere")
+        reported, "reported", lambda *_: reported.Reported(28.06, None, "somewhere")
     )
     assert app.main(["evaluate", "--model", "bicubic", "--data", str(tmp_path)]) == 0
     assert re.search(
-        r"published: 28\.06 dB \(difference [+-]\d+\.\d\d dB\); from somewhere\n",
+        r"reported: 28\.06 dB \(difference [+-]\d+\.\d\d dB\); from somewhere\n",
         capfd.readouterr().out,
     )
 
@@ -509,7 +507,7 @@ def test_models_lists_networks_and_weights(
     row = next(row for row in content["networks"] if row["name"] == "swinir-light")
     assert row["parameters"] == 929_628 and row["multiply_adds"] == pytest.approx(4.36e9, rel=0.02)
     assert row["weights"] == ["swinir-light-x2", "swinir-light-x3", "swinir-light-x4"]
-    assert row["published"]["set5"] == {
+    assert row["reported"]["set5"] == {
         "psnr": 32.44,
         "ssim": 0.8976,
         "source": "JingyunLiang/SwinIR figs/lightweight_image_sr.png",

@@ -79,7 +79,7 @@ def test_what_is_recorded_is_in_the_cards_and_beats_bicubic_and_srcnn() -> None:
 
 
 def test_the_overview_lists_them() -> None:
-    rows = model_table.own()
+    rows = model_table.trained_weights()
     assert [row["name"] for row in rows] == NAMES
     assert all(row["measured"]["set5"]["psnr"] > 30 and row["bytes"] > 1e5 for row in rows)
 

@@ -1,7 +1,7 @@
 """Results of experiments that take hours: small tables, kept in the package beside this file.
 
-Each is written by an experiment, `python -m experiments.NAME`, which can be interrupted and
-resumed; `experiments/__init__.py` lists them.
+Each is written by a command of its own, `python -m experiments.NAME`, which resumes where it was
+interrupted.
 """
 
 from __future__ import annotations
@@ -14,15 +14,18 @@ from hatlib.errors import HatlibError
 if TYPE_CHECKING:
     import pandas as pd
 
+# words that recorded tables still have, by column, and what they are called now
+FORMER_WORDS = {"lr": {"published": "original"}}
+
 
 def names() -> list[str]:
-    """The tables that are here."""
+    """The tables that are recorded."""
     files = resources.files("hatlib.evaluation.results").iterdir()
     return sorted(file.name.removesuffix(".csv") for file in files if file.name.endswith(".csv"))
 
 
 def table(name: str) -> pd.DataFrame:
-    """A table by its name, one row per run, image or network.
+    """A table by the name of its experiment, one row per run.
 
     Raises:
         HatlibError: nothing of that name has been recorded.
@@ -32,9 +35,11 @@ def table(name: str) -> pd.DataFrame:
     if name not in names():
         known = ", ".join(names()) or "nothing so far"
         raise HatlibError(f"no results of '{name}' are recorded; recorded: {known}")
-    with (
-        resources.files("hatlib.evaluation.results")
-        .joinpath(f"{name}.csv")
-        .open(encoding="utf-8") as file
-    ):
-        return pd.read_csv(file)
+    path = resources.files("hatlib.evaluation.results").joinpath(f"{name}.csv")
+    with path.open(encoding="utf-8") as file:
+        return with_todays_words(pd.read_csv(file))
+
+
+def with_todays_words(recorded: pd.DataFrame) -> pd.DataFrame:
+    """The table with the words of `FORMER_WORDS` replaced."""
+    return recorded.replace(FORMER_WORDS) if set(FORMER_WORDS) <= set(recorded) else recorded
