@@ -38,11 +38,9 @@ __all__ = [
 ]
 
 SCALES = (2, 3, 4)
-BASELINES: dict[str, Callable[..., Network]] = {
-    "bicubic": Bicubic,
-    "nearest": Nearest,
-}  # they have no weights
-# networks whose options are in a dataclass: (class, configuration) by name
+# They have no weights.
+BASELINES: dict[str, Callable[..., Network]] = {"bicubic": Bicubic, "nearest": Nearest}
+# Networks whose options are in a dataclass: (class, configuration) by name.
 CONFIGURED: dict[str, tuple[Callable[..., Network], Any]] = {
     name: (network, config)
     for network, presets in (
@@ -77,6 +75,7 @@ def create(name: str, scale: int = 4, **overrides: Any) -> Network:
         raise HatlibError(f"scale is {scale}; the networks know {', '.join(map(str, SCALES))}")
     check_options(name, overrides, options(name))
     if name in CONFIGURED:
+        # a preset with the caller's own options
         network, config = CONFIGURED[name]
         return network(scale, dataclasses.replace(config, **overrides))
     return {**BASELINES, "srcnn": SRCNN}[name](scale=scale, **overrides)
@@ -103,7 +102,7 @@ def options(name: str) -> dict[str, Any]:
 def copy_weights(source: Network, target: Network) -> list[str]:
     """Copies the weights that fit, by name and shape, such as from a network for ×2 to one for ×4.
 
-    All official ×4 recipes go on from ×2 in this way (SwinIR, arXiv 2108.10257, §4.1). Taught in
+    All official ×4 recipes start from ×2 in this way (SwinIR, arXiv 2108.10257, §4.1). Taught in
     notebook 09.
 
     Args:
@@ -115,11 +114,11 @@ def copy_weights(source: Network, target: Network) -> list[str]:
     Raises:
         HatlibError: nothing fits.
     """
-    given, taken = source.state_dict(), target.state_dict()
+    own = target.state_dict()
     fitting = {
         name: tensor
-        for name, tensor in given.items()
-        if name in taken and taken[name].shape == tensor.shape
+        for name, tensor in source.state_dict().items()
+        if name in own and own[name].shape == tensor.shape
     }
     if not fitting:
         raise HatlibError(
@@ -127,4 +126,4 @@ def copy_weights(source: Network, target: Network) -> list[str]:
             f"×{target.scale}: copy between networks of one kind and size"
         )
     target.load_state_dict(fitting, strict=False)
-    return [name for name in taken if name not in fitting]
+    return [name for name in own if name not in fitting]

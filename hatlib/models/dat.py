@@ -450,7 +450,7 @@ class DAT(ColourNetwork):
             last = [m for m in self.conv_after_body.modules() if isinstance(m, nn.Conv2d)][-1]
             init_as_bilinear(self.conv_first, last, self.upsample[0], scale)
 
-    def enlarge(self, rgb: torch.Tensor) -> torch.Tensor:
+    def upscale_rgb(self, rgb: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W) → (N, 3, s·H, s·W)."""
         mean = rgb.new_tensor(RGB_MEAN)[:, None, None]
         centred = (rgb - mean).contiguous(memory_format=torch.channels_last)

@@ -16,25 +16,25 @@ from torch import nn
 from hatlib.models.layers import channels_first
 from hatlib.models.swinir import SwinBlock, SwinIRConfig, WindowNetwork, shift_of
 
-BLOCKS = 5  # of a group, whatever `depths` says: the published code reads the number of groups only
+BLOCKS = 5  # of a group, whatever `depths` says: the released code reads the number of groups only
 MLP_RATIO_OF_LAST = 1  # of the fourth and fifth block, whose channels are many
 
 
 @dataclass(frozen=True)
 class DRCTConfig(SwinIRConfig):
-    """DRCT: the options of the published code; `depths` gives the number of groups and spreads
+    """DRCT: the options of the released code; `depths` gives the number of groups and spreads
     stochastic depth."""
 
     window_size: int = 16
-    growth: int = 32  # channels that each block adds to those which the next one sees
+    growth: int = 32  # channels that each block adds to the input of the next
 
 
 PRESETS = {"drct": DRCTConfig(), "drct-l": DRCTConfig(depths=(6,) * 12)}
 
 
 class ResidualDenseGroup(nn.Module):
-    """Residual dense group (§3): each of five Swin blocks sees what the group was given and what
-    all before made.
+    """Residual dense group (§3): the input of each of five Swin blocks is the group's input and
+    the output of all blocks before.
 
     Args:
         config: the network's.

@@ -83,12 +83,14 @@ class CAB(nn.Module):
 
     def __init__(self, channels: int, compress_ratio: int, squeeze_factor: int):
         super().__init__()
+        # the convolutions would cost more than the attention, if they kept all channels
         between = channels // compress_ratio
         attention = ChannelAttention(channels, channels // squeeze_factor, first=1)
         self.cab = nn.Sequential(
             conv3x3(channels, between),
             nn.GELU(),
             conv3x3(between, channels),
+            # the released files call this level "attention"
             nn.Sequential(OrderedDict(attention=attention)),
         )
 
@@ -111,6 +113,7 @@ class HAB(SwinBlock):
         self.conv_block = CAB(c.embed_dim, c.compress_ratio, c.squeeze_factor)
 
     def mix(self, x: torch.Tensor) -> torch.Tensor:
+        # stochastic depth is inside SwinBlock's part, so it does not reach the CAB
         return torch.add(super().mix(x), self.conv_block(x), alpha=self.conv_scale)
 
 
@@ -123,11 +126,12 @@ class OCAB(nn.Module):
     def __init__(self, config: HATConfig):
         super().__init__()
         c = config
+        # first, as in the released files: an optimiser's state goes by the order of parameters
         self.attn = OverlappingAttention(c.embed_dim, c.num_heads, c.window_size, c.overlap_side)
         self.norm1 = nn.LayerNorm(c.embed_dim)
         self.norm2 = nn.LayerNorm(c.embed_dim)
         self.mlp = Mlp(c.embed_dim, round(c.embed_dim * c.mlp_ratio))
-        # the released files have the attention's weights on one level with the block's own
+        # the released files have the attention's weights on one level with the norms'
         hide_level(self, "attn")
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -138,7 +142,7 @@ class OCAB(nn.Module):
         return x + self.feed_forward(x)
 
     def feed_forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The MLP's branch, which sees each pixel by itself. (N, H, W, C) → the same shape."""
+        """The MLP's branch, for each pixel by itself. (N, H, W, C) → the same shape."""
         return self.mlp(self.norm2(x))
 
 
@@ -168,7 +172,7 @@ class HAT(WindowNetwork):
         return ResidualGroup(c.embed_dim, HybridBlocks(blocks, c) if c.ocab else Blocks(blocks))
 
     def block(self, shift: int, drop_path: float) -> SwinBlock:
-        """A HAB, or what is left of it without its CAB: SwinIR's layer."""
+        """A HAB, or SwinIR's layer, which is a HAB without its CAB."""
         c = self.config
         if c.cab:
             return HAB(c, shift, drop_path)

@@ -10,7 +10,7 @@ from hatlib.models.layers import Network
 
 
 class Bicubic(Network):
-    """MATLAB's bicubic enlargement: the baseline of every table."""
+    """MATLAB's bicubic upscaling: the baseline of every table."""
 
     halo = 2  # LR pixels around a pixel that its result depends on
 

@@ -35,8 +35,8 @@ class Padding:
     always: bool = False  # one multiple more where the side is a multiple already
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
-        """(N, C, h, w) of any size from 1×1 → (N, C, H, W); the image itself where nothing is to be
-        done."""
+        """(N, C, h, w) of any size from 1×1 → (N, C, H, W); the image itself where nothing has to
+        be added."""
         for axis in (2, 3):
             side = image.shape[axis]
             windows = side // self.multiple + 1 if self.always else -(-side // self.multiple)
@@ -59,7 +59,7 @@ class Network(nn.Module):
             differ from the whole a little, by less the larger the halo.
         mixed_precision: whether "auto" may compute it in bfloat16. Convolutions that read or write
             colours stay in float32 then.
-        padding: how the images were padded when the published results were measured. Where it has a
+        padding: how the images were padded when the reported results were measured. Where it has a
             multiple, tiles and halo should be multiples of it, so that the windows of a tile are
             those of the whole image.
     """
@@ -85,10 +85,10 @@ class ColourNetwork(Network):
         _, channels, height, width = lr.shape
         rgb = Padding(self.padding.multiple)(lr.expand(-1, 3, -1, -1))
         # what was padded is cut off again
-        sr = self.enlarge(rgb)[..., : self.scale * height, : self.scale * width]
+        sr = self.upscale_rgb(rgb)[..., : self.scale * height, : self.scale * width]
         return sr if channels == 3 else luma_of_tensor(sr)
 
-    def enlarge(self, rgb: torch.Tensor) -> torch.Tensor:
+    def upscale_rgb(self, rgb: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W), both sides multiples of the padding's → (N, 3, s·H, s·W)."""
         raise NotImplementedError
 

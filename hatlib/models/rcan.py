@@ -26,7 +26,7 @@ from hatlib.models.layers import (
     upsampler,
 )
 
-RGB_RANGE = 255  # the published weights work on pixels of 0–255
+RGB_RANGE = 255  # the released weights work on pixels of 0–255
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ PRESETS = {
 
 
 class MeanShift(ColourConv):
-    """Adds (sign 1) or subtracts (sign −1) the mean colour. A convolution, because the published
+    """Adds (sign 1) or subtracts (sign −1) the mean colour. A convolution, because the released
     weights hold one."""
 
     def __init__(self, sign: int):
@@ -98,13 +98,13 @@ class RCAN(ColourNetwork):
         self.add_mean = MeanShift(1)
         self.head = nn.Sequential(conv3x3(3, c))
         self.body = nn.Sequential(*[group(config) for _ in range(config.groups)], conv3x3(c, c))
-        enlarge = upsampler(config.upsampler, scale, c)
+        upsample = upsampler(config.upsampler, scale, c)
         direct = config.upsampler == "pixelshuffledirect"
-        self.tail = nn.Sequential(enlarge, *[] if direct else [ColourConv(c, 3, 3, padding=1)])
+        self.tail = nn.Sequential(upsample, *[] if direct else [ColourConv(c, 3, 3, padding=1)])
         if direct:
-            init_as_bilinear(self.head[0], self.body[-1], enlarge[0], scale)
+            init_as_bilinear(self.head[0], self.body[-1], upsample[0], scale)
 
-    def enlarge(self, rgb: torch.Tensor) -> torch.Tensor:
+    def upscale_rgb(self, rgb: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W) → (N, 3, s·H, s·W)."""
         rgb = RGB_RANGE * rgb.contiguous(memory_format=torch.channels_last)
         shallow = self.head(self.sub_mean(rgb))  # (N, C, H, W)

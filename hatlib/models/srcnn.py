@@ -1,4 +1,4 @@
-"""SRCNN: three convolutions that sharpen a bicubic enlargement.
+"""SRCNN: three convolutions that sharpen a bicubically upscaled image.
 
 Dong, Loy, He, Tang, "Image Super-Resolution Using Deep Convolutional Networks", arXiv 1501.00092
 (TPAMI 2016), §3.1:
@@ -17,10 +17,10 @@ from hatlib.models.layers import Network
 
 
 class SRCNN(Network):
-    """SRCNN on the luma of a bicubic enlargement; the chroma stays bicubic, as in the paper.
+    """SRCNN on the luma of a bicubically upscaled image; the chroma stays bicubic, as in the paper.
 
     Args:
-        scale: enlargement.
+        scale: s, of the upsampling.
         kernels: f1, f2, f3. The paper has (9, 1, 5), (9, 3, 5) and (9, 5, 5): 8,032, 24,416 and
             57,184 weights.
         features: n1, n2.
@@ -72,8 +72,8 @@ class SRCNN(Network):
     def forward(self, lr: torch.Tensor) -> torch.Tensor:
         """LR RGB (N, 3, h, w) or gray (N, 1, h, w) in [0, 1] → SR of the same channels (N, C, s·h,
         s·w)."""
-        enlarged = imresize(lr, self.scale)
-        luma = luma_of_tensor(enlarged)
+        bicubic = imresize(lr, self.scale)
+        luma = luma_of_tensor(bicubic)
         # the luma weights sum to 1: what is added to R, G and B alike is added to the luma and
         # leaves the chroma
-        return enlarged + (self.enhance(luma) - luma)
+        return bicubic + (self.enhance(luma) - luma)

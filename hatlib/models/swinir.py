@@ -30,7 +30,7 @@ from hatlib.models.layers import (
 )
 from hatlib.models.window_attention import WindowAttention
 
-FEATURES = 64  # between the body and the RGB image, in every published network of this family
+FEATURES = 64  # between the body and the RGB image, in every released network of this family
 HALO = 32  # LR pixels; what SwinIR's and HAT's own scripts let tiles overlap by
 
 
@@ -115,7 +115,7 @@ class SwinBlock(nn.Module):
         return x + self.drop_path(self.feed_forward(x))
 
     def feed_forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The MLP's branch, which sees each pixel by itself. (N, H, W, C) → the same shape."""
+        """The MLP's branch, for each pixel by itself. (N, H, W, C) → the same shape."""
         return self.mlp(self.norm2(x))
 
     def mix(self, x: torch.Tensor) -> torch.Tensor:
@@ -129,12 +129,10 @@ class Blocks(nn.Module):
 
     def __init__(self, blocks: Sequence[nn.Module]):
         super().__init__()
-        self.blocks = nn.ModuleList(blocks)
+        self.blocks = nn.Sequential(*blocks)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        for block in self.blocks:
-            x = block(x)
-        return x
+        return self.blocks(x)
 
 
 class ResidualGroup(nn.Module):
@@ -190,7 +188,7 @@ class WindowNetwork(ColourNetwork):
         depth."""
         raise NotImplementedError
 
-    def enlarge(self, rgb: torch.Tensor) -> torch.Tensor:
+    def upscale_rgb(self, rgb: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W), multiples of the window → (N, 3, s·H, s·W)."""
         mean = rgb.new_tensor(RGB_MEAN)[:, None, None]
         centred = (rgb - mean).contiguous(memory_format=torch.channels_last)
@@ -225,7 +223,7 @@ class SwinIR(WindowNetwork):
 
     def __init__(self, scale: int = 4, config: SwinIRConfig = PRESETS["swinir"]):
         super().__init__(scale, config)
-        # the published script mirrors the image with its edge, and by one window more than is
+        # the authors' script mirrors the image with its edge, and by one window more than is
         # needed
         self.padding = dataclasses.replace(self.padding, border="symmetric", always=True)
 

@@ -69,9 +69,9 @@ def check_sides(x: torch.Tensor, window: int) -> None:
 
 
 def constant(table: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-    """Remembers a table that follows from sizes alone, but never what is made while torch traces or
-    exports a network: that holds no numbers."""
-    # outside inference mode, so that training can use what inference has made
+    """Remembers a table that depends on sizes alone, but no tensor that torch makes while it traces
+    or exports a network: such a tensor holds no numbers."""
+    # outside inference mode, so that training can use the same tensor
     remembered = functools.lru_cache(maxsize=16)(torch.inference_mode(False)(table))
 
     @functools.wraps(table)
@@ -79,7 +79,6 @@ def constant(table: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
         traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
         return table(*sizes) if traced else remembered(*sizes)
 
-    look_up.cache_clear = remembered.cache_clear  # type: ignore[attr-defined]
     return look_up
 
 
@@ -126,11 +125,11 @@ def overlapping_position_index(
 def attention_mask(
     height: int, width: int, window: int, shift: int, device: torch.device | str = "cpu"
 ) -> torch.Tensor:
-    """What keeps tokens apart that the cyclic shift of an H×W map has put into one window:
-    (H/w · W/w, T, T), 0 where two tokens were neighbours and `MASKED` where not."""
+    """The mask of a shifted map of H×W: (H/w · W/w, T, T), 0 for two tokens of one part of the map,
+    `MASKED` for two that only the cyclic shift has put into one window."""
     part = torch.zeros(height, width, device=device)
-    # Along each side, the last window holds two parts of the map: what was there before the shift,
-    # and the `shift` rows that came from the other end. Each of the 3×3 areas gets its own number.
+    # Along each side, the last window holds two parts of the map: rows that were there before, and
+    # the `shift` rows that came from the other end. Each of the 3×3 areas gets its own number.
     for _ in range(2):  # rows, then columns
         part = 3 * part.transpose(0, 1)
         part[-window:] += 1

@@ -11,8 +11,8 @@ import torch
 
 # Pixels of a feature map in a strip. 4096 pixels of 180 channels are 3 MB in float32.
 STRIP_PIXELS = 4096
-# Rows that three 3×3 convolutions see above and below a row of LR: the last two of them work on
-# larger maps, where a row is less than a row of LR.
+# Receptive field of three 3×3 convolutions above and below, in rows of LR: the last two of them
+# work on larger maps, whose rows are less than a row of LR.
 HALO_ROWS = 3
 
 
@@ -32,7 +32,7 @@ def row_strips(x: torch.Tensor, unit: int = 1, times: int = 1) -> tuple[torch.Te
 
 
 def add_by_rows(x: torch.Tensor, branch: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-    """x + branch(x), for a branch that sees each pixel of (N, H, W, C) by itself.
+    """x + branch(x), for a branch that works on each pixel of (N, H, W, C) by itself.
 
     Without gradients the sum is written into x, which is given back.
     """
