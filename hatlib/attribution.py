@@ -103,6 +103,7 @@ def lam(
             finite.
     """
     _check(steps, sigma, rule, batch)
+    devices.prepare_cpu()
     with torch.inference_mode(False), torch.enable_grad(), _as_in_evaluation(model):
         path = _Path(_as_tensor(lr), sigma, next(model.parameters(), torch.zeros(())))
         with torch.no_grad():

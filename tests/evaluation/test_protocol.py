@@ -50,6 +50,16 @@ def test_the_table_has_a_row_an_image(pairs):
         assert row.seconds > 0
 
 
+def test_luma_is_computed_once_for_both_values(pairs, monkeypatch):
+    sr = pairs[0].lr.repeat(4, 0).repeat(4, 1)
+    want = [metrics.psnr(sr, pairs[0].hr, 4), metrics.ssim(sr, pairs[0].hr, 4)]
+    luma, seen = metrics.luma, []
+    monkeypatch.setattr(metrics, "luma", lambda image: seen.append(image.shape) or luma(image))
+    row = protocol.evaluate(models.create("nearest"), pairs[:1]).iloc[0]
+    assert seen == [pairs[0].hr.shape] * 2  # of the result and of the ground truth
+    assert [row.psnr, row.ssim] == want
+
+
 def test_shave_and_channel_are_passed_on(pairs):
     pair = pairs[0]
     row = protocol.evaluate(models.create("nearest"), [pair], shave=0, channel="rgb").iloc[0]

@@ -10,8 +10,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -20,6 +22,7 @@ from hatlib.data import builtin, datasets
 from hatlib.evaluation import protocol, reproduction
 from hatlib.imaging import io
 from hatlib.weights import files
+from tests.helpers import ROOT
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -356,6 +357,30 @@ def test_bfloat16_is_close_to_float32(name):
     exact, fast = (upscale(model, image, precision=precision) for precision in ("fp32", "bf16"))
     # against what the network adds to a picture, whatever that is worth with random weights
     assert 0 < np.abs(fast - exact).mean() < 0.02 * np.abs(exact - exact.mean()).mean()
+
+
+@pytest.mark.parametrize("name", ["rcan-nano", "hat-nano"])
+def test_one_model_serves_two_threads_in_two_precisions(name):
+    model = lively(name, 2)
+    image = photo(48, 48).astype(np.float32) / 255
+    alone = {each: upscale(model, image, precision=each) for each in ("fp32", "bf16")}
+    assert not np.array_equal(alone["fp32"], alone["bf16"])
+    meet = threading.Barrier(2)
+    together = {"fp32": [], "bf16": []}
+
+    def work(precision):
+        for _ in range(8):
+            meet.wait(60)
+            together[precision].append(upscale(model, image, precision=precision))
+
+    threads = [threading.Thread(target=work, args=(precision,)) for precision in together]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for precision, results in together.items():
+        assert len(results) == 8
+        assert all(np.array_equal(result, alone[precision]) for result in results), precision
 
 
 @pytest.mark.parametrize("name", ["swinir-nano", "hat-nano", "drct"])
