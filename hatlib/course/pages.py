@@ -92,8 +92,7 @@ MATHML = "http://www.w3.org/1998/Math/MathML"
 
 
 def mathml(latex: str, display: str = "inline") -> str:
-    """A formula as MathML, which browsers draw by themselves; its LaTeX source as code if it can't
-    be converted.
+    """A formula as MathML, which browsers draw themselves; as LaTeX code if it cannot be converted.
 
     Args:
         latex: without dollar signs.

@@ -1,5 +1,4 @@
-"""Every explorer in JupyterLab and a real browser: it shows a picture, and each control answers to
-the keyboard.
+"""Every explorer in JupyterLab and a real browser: a picture, and controls that obey the keyboard.
 
 Screenshots in both themes are left in build/explorers/ to be looked at. Without Playwright or a
 browser: skipped.
@@ -66,8 +65,7 @@ box""",
 
 
 def explorers() -> dict[str, str]:
-    """Name → call, of every public function of `hatlib.course.widgets` that returns a box and can
-    be called as it is."""
+    """Name → call of every public function of `hatlib.course.widgets` that returns an explorer."""
     calls = {}
     for name, function in inspect.getmembers(widgets, inspect.isfunction):
         signature = inspect.signature(function)
@@ -125,9 +123,10 @@ def notebook(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 def move_all(notebook: Notebook, output: Locator) -> str | None:
-    """Moves each control by the keyboard; says which of them change nothing, or what could not be
-    drawn. A control may matter only for some values of the others (the angle of a kernel that is
-    not round), so it has two chances: after those before it have moved, and after Reset.
+    """Moves each control by the keyboard; returns which ones change nothing, or what failed.
+
+    A control may matter only for some values of the others (the angle of a kernel that is not
+    round), so it has two chances: after those before it have moved, and after Reset.
     """
     waiting = notebook.controls(output)
     for _ in range(2):
@@ -163,8 +162,7 @@ def photograph(notebook: Notebook, output: Locator, name: str) -> None:
 
 
 def fault(notebook: Notebook, source: str, name: str | None = None) -> str | None:
-    """What is wrong with the explorer that a cell makes; None if nothing is. With a name it is
-    photographed."""
+    """What is wrong with a cell's explorer, or None; with a name, it takes a screenshot."""
     output = notebook.run(SOURCES.index(source))
     if not output.locator("img").count():
         return f"no picture: {notebook.traffic.errors}"

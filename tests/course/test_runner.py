@@ -1,5 +1,4 @@
-"""`hatlib course` on small notebooks made here: it runs them in fresh kernels, keeps what came out,
-and shows it."""
+"""`hatlib course` on small notebooks: fresh kernels, stored results, pages."""
 
 from __future__ import annotations
 

@@ -149,8 +149,7 @@ def mask() -> torch.Tensor:
 
 @contextlib.contextmanager
 def lenient_windows(make: Block, trial: Trial) -> Iterator[None]:
-    """Lends the block a window_partition and a window_reverse that record, and also take tokens
-    that are not a map."""
+    """Lends the block a window_partition and window_reverse that record and take any shape."""
 
     def window_partition(x: torch.Tensor, window: int) -> torch.Tensor:
         trial.cut.append(x.shape)

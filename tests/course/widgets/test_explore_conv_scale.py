@@ -1,5 +1,4 @@
-"""hatlib.course.widgets.conv_scale: α is set in a copy, and the result is the network's with that
-α."""
+"""hatlib.course.widgets.conv_scale: α changes in a copy, and the result is the copy's."""
 
 from __future__ import annotations
 

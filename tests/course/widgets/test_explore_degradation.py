@@ -1,5 +1,4 @@
-"""hatlib.course.widgets.degradation: the arithmetic as plain functions, and sliders that change
-what is shown."""
+"""hatlib.course.widgets.degradation: the arithmetic as plain functions, then with sliders."""
 
 from __future__ import annotations
 

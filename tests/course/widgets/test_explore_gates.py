@@ -1,5 +1,4 @@
-"""hatlib.course.widgets.gates: the gates are those of the network, and the controls choose among
-them."""
+"""hatlib.course.widgets.gates: the gates are the network's, and the controls choose among them."""
 
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ import pytest
 import torch
 
 from hatlib import models
-from hatlib.course.widgets import gates
+from hatlib.course.widgets import gates, overlays
 from hatlib.course.widgets.gates import ORDERS, gated, gates_explorer, gates_view
 from hatlib.data.builtin import builtin_image
 from hatlib.errors import HatlibError
@@ -94,13 +93,13 @@ def test_gates_view_says_what_it_shows() -> None:
 @pytest.mark.parametrize("order", ORDERS)
 def test_bars_are_ordered_as_asked(order: str, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[Any] = []
-    bars = gates.overlays.bar_chart
+    bars = overlays.bar_chart
 
     def spy(groups: Any, width: int, height: int, chosen: int) -> np.ndarray:
         drawn.append((*[values for values, _ in groups], chosen))
         return bars(groups, width, height, chosen)
 
-    monkeypatch.setattr(gates.overlays, "bar_chart", spy)
+    monkeypatch.setattr(overlays, "bar_chart", spy)
     gates_view(PICTURES, of_network, "group 1, block 2", 7, order)
     ((first, second, chosen),) = drawn
     one, two = (of_network("group 1, block 2", name)[1] for name in PICTURES)

@@ -1,5 +1,4 @@
-"""hatlib.course.widgets.hat_cost: the cost of a group as counted by running it, and sliders that
-change what is shown."""
+"""hatlib.course.widgets.hat_cost: a group's cost as counted by running it, then with sliders."""
 
 from __future__ import annotations
 
@@ -29,8 +28,7 @@ SIZES = [
 
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 def test_group_cost_is_what_one_more_group_computes(sizes: dict) -> None:
-    """Unshifted, so that no window is smaller than the others; the gates are all that the formula
-    leaves out."""
+    """Unshifted windows, so that all have one size; the formula leaves out the gates only."""
 
     def counted(groups: int) -> int:
         with torch.device("meta"):
@@ -42,8 +40,7 @@ def test_group_cost_is_what_one_more_group_computes(sizes: dict) -> None:
 
 
 def test_hat_costs_what_the_paper_says() -> None:
-    """102.4 G at 64×64 (arXiv 2205.04437, §4.2), of which the convolutions before and after take 3
-    G."""
+    """102.4 G at 64×64 (arXiv 2205.04437, §4.2), with 3 G for the convolutions before and after."""
     assert 6 * LR * sum(group_cost(PRESETS["hat"]).values()) / 1e9 == pytest.approx(
         102.4 - 3.2, abs=0.3
     )

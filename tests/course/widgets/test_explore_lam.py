@@ -1,5 +1,4 @@
-"""hatlib.course.widgets.lam: the map is attribution's, and the window goes where the sliders
-say."""
+"""hatlib.course.widgets.lam: the map is attribution's, and the window follows the sliders."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""hatlib.course.widgets.bias and hatlib.course.widgets.srcnn: what is inside a network, as
-pictures."""
+"""hatlib.course.widgets.bias and srcnn: a network's tables, filters and maps as pictures."""
 
 from __future__ import annotations
 

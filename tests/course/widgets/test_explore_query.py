@@ -1,5 +1,4 @@
-"""hatlib.course.widgets.query: the weights are those of the network, and the sliders move the
-query."""
+"""hatlib.course.widgets.query: the weights are the network's, and the sliders move the query."""
 
 from __future__ import annotations
 
@@ -38,8 +37,7 @@ def network(name: str = "hat-nano", **options: Any) -> Network:
 
 
 def mixed(attention: query.Attention, x: torch.Tensor, row: int, column: int) -> torch.Tensor:
-    """What the attention makes of one pixel, from our weights and the values of the whole map,
-    zeros outside: (C,)."""
+    """One pixel's attention result, from our weights and the map's values, 0 outside: (C,)."""
     shares, (top, left, height, width) = weights(attention, x, row, column)
     values = F.pad(
         attention.qkv(x)[..., -x.shape[-1] :], (0, 0, 16, 16, 16, 16)

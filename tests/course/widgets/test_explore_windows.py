@@ -1,5 +1,4 @@
-"""hatlib.course.widgets.windows and hatlib.course.widgets.overlap: how a map is cut into windows,
-and what attention reaches of it."""
+"""hatlib.course.widgets.windows and overlap: the windows of a map, and what attention reaches."""
 
 from __future__ import annotations
 
@@ -81,8 +80,7 @@ def test_the_rolled_map_is_what_torch_rolls() -> None:
 
 
 def test_hatched_tokens_are_those_that_do_not_change_the_query() -> None:
-    """The picture of the mask against the network's own attention: a key that is hidden has no
-    influence."""
+    """The mask's picture against the network's attention: a hidden key has no influence."""
     attention = WindowAttention(6, 2, 8, 4).double().requires_grad_(False)
     x = torch.rand(1, windows.SIDE, windows.SIDE, 6, dtype=torch.float64, requires_grad=True)
     chosen, query = 35, 18

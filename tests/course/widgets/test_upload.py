@@ -1,5 +1,4 @@
-"""hatlib.course.widgets.upload: a photo by path, from the browser, or asked for on Colab. Runs
-under ipywidgets 7 too."""
+"""hatlib.course.widgets.upload: a photo by path, from the browser, or from Colab."""
 
 from __future__ import annotations
 
@@ -29,8 +28,7 @@ def encoded(pixels: np.ndarray, kind: str = "png", **options: Any) -> bytes:
 
 
 def choose(button: Any, name: str, content: bytes) -> None:
-    """What the browser sends when somebody chooses a file, to the widget of the version that is
-    installed."""
+    """What the browser sends when a file is chosen, to the installed version's widget."""
     if ipywidgets.__version__.startswith("7."):
         message = {
             "data": [memoryview(content)],

@@ -1,5 +1,4 @@
-"""Plausible wrong answers to the exercises of notebook 08, each with a part of the message that
-names the mistake."""
+"""Wrong answers to the exercises of notebook 08, each with a part of its message."""
 
 import torch
 import torch.nn.functional as F
@@ -53,8 +52,7 @@ def _windows_of_images(x, window, side):
 
 
 def _offsets(window, side):
-    """Down and right of each pair as the published code counts them, and how many there are each
-    way."""
+    """Each pair's offsets, down and right, as the released code counts them, and their number."""
     y, x = (
         place.flatten()[:, None]
         for place in torch.meshgrid(2 * [torch.arange(window)], indexing="ij")

@@ -1,5 +1,4 @@
-"""Plausible wrong answers to the exercises of notebook 11, each with a part of the message that
-names the mistake."""
+"""Wrong answers to the exercises of notebook 11, each with a part of its message."""
 
 import numpy as np
 

@@ -1,5 +1,4 @@
-"""Plausible wrong answers to the exercises of notebook 04, each with a part of the message that
-names the mistake."""
+"""Wrong answers to the exercises of notebook 04, each with a part of its message."""
 
 import torch
 import torch.nn.functional as F
@@ -74,8 +73,7 @@ def _count(
 
 
 def _ratio(early, late_last):
-    """04.1 with other multiply-adds: early(f, n) gives those of the layers, late_last what the last
-    one counts late."""
+    """04.1 with other multiply-adds: early(f, n) of the layers, late_last of the last one."""
 
     def answer(kernels, features, scale):
         first, second, last = early(kernels, features)
