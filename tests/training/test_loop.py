@@ -328,10 +328,12 @@ def test_two_processes_stop_after_the_same_step_and_resume(tmp_path: Path) -> No
     folder = tmp_path / "two"
     process = launch(folder, 0.05, launcher=two_processes(), steps=40, every=1000.0)
     assert process.stdout is not None
-    while process.stdout.readline().strip() != "3":
-        pass
+    for line in process.stdout:
+        if line.strip() == "3":
+            break
     process.terminate()
-    process.communicate(timeout=100)
+    _, errors = process.communicate(timeout=100)
+    assert (folder / checkpoint.NAME).is_file(), errors
     saved = checkpoint.read(folder / checkpoint.NAME)
     assert 3 <= saved.facts["step"] < 40
     process = launch(folder, launcher=two_processes(), steps=40)
