@@ -62,7 +62,7 @@ FACADES = tuple(f"facade-{seed}" for seed in range(1, 9))
 
 
 def builtin_names() -> list[str]:
-    """The names that `builtin` takes: the photographs, then façades of 384×512."""
+    """The names that `builtin_image` takes: the photographs, then façades of 384×512."""
     return [*PHOTOGRAPHS, *FACADES]
 
 

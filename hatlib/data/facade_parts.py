@@ -13,11 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-BAY, FLOOR = (
-    160,
-    192,
-)  # texels; a texel is about 1.75 cm, so a bay is 2.8 m wide and a floor 3.4 m high
-CORNICE = 64  # height of the strip along the roof, texels
+# in texels of about 1.75 cm: a bay is 2.8 m wide and a floor 3.4 m high
+BAY = 160
+FLOOR = 192
+
+# height of the strip along the roof, texels
+CORNICE = 64
+
 Colour = tuple[float, float, float]
 
 
@@ -30,11 +32,10 @@ class Canvas:
         self.rgb = np.full((FLOOR, BAY, 3), colour, np.float32)
         self.glass = np.zeros((FLOOR, BAY), np.float32)
 
-    def planes(self, shrink: int) -> np.ndarray:
-        """Red, green, blue and glass as float32 (4, FLOOR/shrink, BAY/shrink), averaged over
-        shrink×shrink texels."""
+    def planes(self, n: int) -> np.ndarray:
+        """Red, green, blue and glass as float32 (4, FLOOR/n, BAY/n), averaged over n×n texels."""
         layers = np.dstack([self.rgb, self.glass]).transpose(2, 0, 1)
-        return layers.reshape(4, FLOOR // shrink, shrink, BAY // shrink, shrink).mean(axis=(2, 4))
+        return layers.reshape(4, FLOOR // n, n, BAY // n, n).mean(axis=(2, 4))
 
     def box(self, x0: int, y0: int, x1: int, y1: int, colour: Colour, glass: float = 0.0) -> None:
         """Fills columns x0 … x1−1, rows y0 … y1−1."""
@@ -88,7 +89,9 @@ def pane(
 ) -> None:
     """A window: dark room or curtains or a blind, glass over it, frame and glazing bars, the shadow
     of its reveal."""
-    rng, wide, high = c.rng, x1 - x0, y1 - y0
+    rng = c.rng
+    wide = x1 - x0
+    high = y1 - y0
     room = rng.uniform(18, 55)
     c.box(x0, y0, x1, y1, (room, room * 1.06, room * 1.16), glass=1.0)
     kind = rng.randint(4)
@@ -175,7 +178,8 @@ def glass(c: Canvas, p: Palette, pattern: int) -> None:
     """A curtain wall: mullions, vision glass with blinds behind, opaque spandrels."""
     columns = 2 + pattern % 3
     for k in range(columns):
-        x0, x1 = k * BAY // columns, (k + 1) * BAY // columns
+        x0 = k * BAY // columns
+        x1 = (k + 1) * BAY // columns
         tone = c.rng.uniform(0.8, 1.2)
         c.box(x0, 0, x1, 132, scaled(p.wall, tone), glass=1.0)
         if c.rng.rand() < 0.3:

@@ -3,8 +3,8 @@ tests.
 
 A wall is a grid of bays. A bay is drawn once, in a few states (blinds up or down, curtains, a lit
 room); the states are dealt out over the grid, weather, shadow and reflections are laid over it, and
-the wall is seen through a pinhole camera at several times the wanted resolution and then made
-smaller with `imresize`, which leaves no aliasing. All random numbers come from a `RandomState`,
+the wall is seen through a pinhole camera at several times the wanted resolution and then
+downsampled with `imresize`, which leaves no aliasing. All random numbers come from a `RandomState`,
 whose stream numpy guarantees, so that a seed gives the same picture everywhere, to within one grey
 level (the last bits of the warp may differ).
 """
@@ -37,16 +37,14 @@ STATES = 6  # different drawings of one bay
 def noise(
     rng: np.random.RandomState, size: tuple[int, int], cells: int, octaves: int = 4
 ) -> np.ndarray:
-    """Smooth noise in about [−1, 1], float32 (H, W): octaves of random values, added and
-    enlarged."""
+    """Smooth noise in about [−1, 1], float32 (H, W): octaves of random values, upsampled and
+    added."""
     side = cells * 2**octaves
     total = np.zeros((side, side), np.float32)
     for k in range(octaves):
         grid = rng.uniform(-1, 1, (cells * 2**k, cells * 2**k)).astype(np.float32)
-        total += (
-            np.asarray(Image.fromarray(grid).resize((side, side), Image.Resampling.BICUBIC))
-            * 0.55**k
-        )
+        octave = Image.fromarray(grid).resize((side, side), Image.Resampling.BICUBIC)
+        total += np.asarray(octave) * 0.55**k
     return np.asarray(Image.fromarray(total / 1.6).resize(size[::-1], Image.Resampling.BILINEAR))
 
 
@@ -68,7 +66,8 @@ def cast_shadow(rng: np.random.RandomState, size: tuple[int, int]) -> np.ndarray
     """The shadow of a neighbour with a slanting edge, float32 (H, W): 1 in the light, 0.55 in the
     shadow."""
     high, wide = size
-    offset, slope = rng.uniform(0.5, 1.4), rng.uniform(0.3, 1.2)
+    offset = rng.uniform(0.5, 1.4)
+    slope = rng.uniform(0.3, 1.2)
     across = np.arange(wide, dtype=np.float32) / wide * slope
     down = np.arange(high, dtype=np.float32)[:, None] / high
     return 1 - 0.45 * np.clip((down + across - offset) * 60, 0, 1)
@@ -80,22 +79,22 @@ def wall(
     palette: Palette,
     floors: int,
     bays: int,
-    shrink: int,
+    texels: int,
     light: Colour,
     shaded: bool,
 ) -> Image.Image:
-    """A whole wall seen straight on, RGB, `shrink` texels to a pixel: a cornice, then `floors` by
-    `bays` bays."""
+    """A whole wall seen straight on, RGB, `texels` to a pixel: a cornice, then `floors` by `bays`
+    bays."""
     pattern = rng.randint(6)
     states = []
     for _ in range(STATES):
         canvas = Canvas(rng, palette.wall)
         STYLES[style](canvas, palette, pattern)
-        states.append(canvas.planes(shrink))
+        states.append(canvas.planes(texels))
     deal = rng.randint(STATES, size=(floors, bays))
     grid = np.stack(states)[deal].transpose(2, 0, 3, 1, 4)  # (4, floors, rows, bays, columns)
-    texture = grid.reshape(4, floors * FLOOR // shrink, bays * BAY // shrink)
-    top = cornice(rng, style, palette).planes(shrink)[:, : CORNICE // shrink]
+    texture = grid.reshape(4, floors * FLOOR // texels, bays * BAY // texels)
+    top = cornice(rng, style, palette).planes(texels)[:, : CORNICE // texels]
     texture = np.concatenate([np.tile(top, bays), texture], axis=1)
     size = texture.shape[1:]
     weather = 1 + 0.05 * noise(rng, size, 6)
@@ -122,14 +121,16 @@ class Camera:
 
     def rotate(self, point: np.ndarray) -> np.ndarray:
         """World → camera coordinates."""
-        c, s = math.cos(self.pitch), math.sin(self.pitch)
+        c = math.cos(self.pitch)
+        s = math.sin(self.pitch)
         return np.array((point[0], c * point[1] - s * point[2], s * point[1] + c * point[2]))
 
     def level(self, row: float, depth: float) -> float:
         """The height y at which an upright line at world depth z = `depth` crosses the screen row
         `row`."""
         t = (self.height / 2 - row) / self.focal
-        c, s = math.cos(self.pitch), math.sin(self.pitch)
+        c = math.cos(self.pitch)
+        s = math.sin(self.pitch)
         return depth * (t * c + s) / (c - t * s)
 
     def warp(
@@ -143,13 +144,8 @@ class Camera:
             self.rotate(corner),
         ]
         m = np.stack(columns, axis=1)  # camera = m · (column, row, 1)
-        screen = (
-            np.array(
-                ((self.focal, 0, self.width / 2), (0, -self.focal, self.height / 2), (0, 0, 1.0))
-            )
-            @ m
-        )
-        back = np.linalg.inv(screen)
+        rows = ((self.focal, 0, self.width / 2), (0, -self.focal, self.height / 2), (0, 0, 1.0))
+        back = np.linalg.inv(np.array(rows) @ m)  # from the screen to the flat picture
         return flat.transform(
             (self.width, self.height),
             Image.Transform.PERSPECTIVE,
@@ -175,10 +171,8 @@ def sky(rng: np.random.RandomState, sun: str, height: int, width: int) -> Image.
     size = height // 4, width // 4
     zenith, horizon = (np.array(colour, np.float32) for colour in SKIES[sun])
     t = np.linspace(0, 1, size[0], dtype=np.float32)[:, None, None]
-    cloud = (
-        0.75
-        * np.clip(noise(rng, size, 3, octaves=6) * 1.6 + rng.uniform(-0.5, 0.3), 0, 1)[..., None]
-    )
+    thickness = noise(rng, size, 3, octaves=6) * 1.6 + rng.uniform(-0.5, 0.3)
+    cloud = 0.75 * np.clip(thickness, 0, 1)[..., None]
     picture = (zenith * (1 - t) + horizon * t) * (1 - cloud) + 240 * cloud
     small = Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8))
     return small.resize((width, height), Image.Resampling.BILINEAR).convert("RGBA")
@@ -190,7 +184,9 @@ class Block:
 
     at: float  # where the edge stands, as a fraction of the width, at half height
     near: float  # width of a bay at that place, screen pixels
-    angle: float  # by how much the right wall turns away from the screen plane, radians; the left one is square to it
+    # by how much the right wall turns away from the screen plane, radians; the left one is square
+    # to it
+    angle: float
     top: float  # screen row of the roof there, as a fraction of the height
     bays: tuple[int, int]  # of the left and of the right wall
 
@@ -208,31 +204,30 @@ def draw(
     depth = camera.focal * BAY / block.near / math.cos(camera.pitch)
     x = (block.at - 0.5) * camera.width / camera.focal * depth * math.cos(camera.pitch)
     roof = camera.level(block.top * camera.height, depth)
-    shrink = max(k for k in (1, 2, 4, 8) if k == 1 or k * block.near <= 1.3 * BAY)
+    texels = max(k for k in (1, 2, 4, 8) if k == 1 or k * block.near <= 1.3 * BAY)
     sunny = rng.randint(2)  # which of the walls faces the sun
     right = np.array((math.cos(block.angle), 0.0, math.sin(block.angle)))
     left = np.array((-right[2], 0.0, right[0]))
     for side, (direction, bays) in enumerate(zip((left, right), block.bays, strict=True)):
         if not bays:
             continue
-        ends = depth, depth + direction[2] * bays * BAY
-        floors = math.ceil(
-            (roof - CORNICE - min(camera.level(camera.height, z) for z in ends)) / FLOOR
-        )
+        ends = (depth, depth + direction[2] * bays * BAY)
+        ground = min(camera.level(camera.height, z) for z in ends)
+        floors = math.ceil((roof - CORNICE - ground) / FLOOR)
         flat = wall(
             rng,
             style,
             palette,
             floors,
             bays,
-            shrink,
+            texels,
             SUNS[sun][side != sunny],
             shaded=side == sunny,
         )
         if side == 0:
             flat = flat.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         flat.putalpha(255)
-        picture.alpha_composite(camera.warp(flat, np.array((x, roof, depth)), direction, shrink))
+        picture.alpha_composite(camera.warp(flat, np.array((x, roof, depth)), direction, texels))
 
 
 def passing(rng: np.random.RandomState, unit: float) -> tuple[float, list[Block]]:
@@ -245,7 +240,8 @@ def passing(rng: np.random.RandomState, unit: float) -> tuple[float, list[Block]
 
 def corner(rng: np.random.RandomState, unit: float) -> tuple[float, list[Block]]:
     """The corner of a block of houses, and another house behind it."""
-    at, angle = rng.uniform(0.35, 0.65), rng.uniform(0.55, 1.0)
+    at = rng.uniform(0.35, 0.65)
+    angle = rng.uniform(0.55, 1.0)
     behind = Block(
         rng.uniform(0.85, 1.0), unit * rng.uniform(20, 26), angle, rng.uniform(0.2, 0.4), (10, 4)
     )
@@ -292,13 +288,14 @@ def facade(seed: int, size: tuple[int, int] = (384, 512)) -> np.ndarray:
         raise HatlibError(f"a façade has at least 16×16 pixels, got {height}×{width}")
     rng = np.random.RandomState(seed)
     finer = max(2, math.ceil(1536 / max(size)))
-    h, w = height * finer, width * finer
+    h = height * finer
+    w = width * finer
     styles = list(STYLES)
-    style, view = seed % len(styles), VIEWS[seed % len(VIEWS)]
+    style = seed % len(styles)
+    view = VIEWS[seed % len(VIEWS)]
     sun = list(SUNS)[rng.randint(len(SUNS))]
-    pitch, blocks = view(
-        rng, unit=max(h, w) / 512
-    )  # views are described for a picture of 512 pixels
+    # views are described for a picture of 512 pixels
+    pitch, blocks = view(rng, unit=max(h, w) / 512)
     camera = Camera(h, w, 1.1 * max(h, w), pitch)
     picture = sky(rng, sun, h, w)
     for k, block in enumerate(blocks):

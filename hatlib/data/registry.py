@@ -12,8 +12,7 @@ REGISTRY = Path(__file__).with_name("registry.txt")
 
 @functools.cache
 def registry() -> dict[str, tuple[Remote, ...]]:
-    """Every file that hatlib knows of, by set; "set:lr" has the LR files that were published with a
-    set."""
+    """Every file that hatlib knows of, by set; "set:lr" has the original LR files of a set."""
     sets: dict[str, tuple[Remote, ...]] = {}
     section = folder = address = ""
     for line in REGISTRY.read_text(encoding="utf-8").splitlines():

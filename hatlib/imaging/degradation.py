@@ -320,8 +320,8 @@ def downsample(
 
     Args:
         image: uint8 (H, W, 3) or (H, W), sides multiples of the scale.
-        method: one of DOWNSAMPLERS. "float" is how BasicSR's Python code does it: both passes in floats,
-            rounded at the end.
+        method: one of DOWNSAMPLERS. "float" is how BasicSR's Python code does it: both passes in
+            floats, rounded at the end.
         border: of MATLAB's, as in `hatlib.imaging.resize.imresize`.
     Returns:
         uint8 (H/s, W/s, 3) or (H/s, W/s).

@@ -1,8 +1,8 @@
-"""Images: files ↔ uint8 (H, W, 3) RGB arrays ↔ float tensors (N, 3, H, W) in [0, 1]; BT.601 luma.
+"""Image files: read as uint8 (H, W, 3) RGB arrays, and written.
 
-Everything in hatlib takes and gives images in one of these two forms. A one-channel picture may
-also be a uint8 (H, W) array. Taught in notebook 00. A `Picture` is what else a file of somebody's
-own may hold: transparency, 16 bits a channel, a colour profile.
+Everything in hatlib takes and gives images as such arrays or as tensors (`hatlib.imaging.convert`).
+A one-channel picture may also be (H, W). What else a file of your own may hold (transparency, 16
+bits per channel, a colour profile) is in `hatlib.imaging.user_files`. Taught in notebook 00.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def load_image(path: str | os.PathLike[str], gray: str = "rgb") -> np.ndarray:
     """Reads an image file as uint8 RGB.
 
     EXIF orientation is applied; an alpha channel is dropped; palette and CMYK pictures are
-    converted to RGB; 16 bits a channel are reduced to 8.
+    converted to RGB; 16 bits per channel are reduced to 8.
 
     Args:
         path: a PNG, JPEG, BMP, TIFF or WebP file.
@@ -46,10 +46,10 @@ def load_image(path: str | os.PathLike[str], gray: str = "rgb") -> np.ndarray:
     """
     if gray not in ("rgb", "keep"):
         raise HatlibError(f"gray is '{gray}'; it can be 'rgb' or 'keep'")
-    with _opened(path) as file:
+    with opened(path) as file:
         picture: Image.Image = ImageOps.exif_transpose(file)
         picture.load()
-    _refuse_floats(path, picture)
+    refuse_floats(path, picture)
     if picture.mode.startswith("I"):  # 16-bit gray, which Pillow would clip instead of scale
         picture = Image.fromarray(round_to_uint8(np.asarray(picture, dtype=np.float64) / 257))
     one_channel = picture.mode in ("1", "L", "LA")
@@ -58,7 +58,7 @@ def load_image(path: str | os.PathLike[str], gray: str = "rgb") -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
+def opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     """The image file, opened by Pillow; what goes wrong inside the block, too, becomes one line
     that names the file."""
     if Path(path).is_dir():
@@ -80,7 +80,7 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
         raise HatlibError(f"{path} is damaged or can't be read: {error}") from None
 
 
-def _refuse_floats(path: str | os.PathLike[str], picture: Image.Image) -> None:
+def refuse_floats(path: str | os.PathLike[str], picture: Image.Image) -> None:
     if picture.mode == "F":
         raise HatlibError(
             f"{path} holds floating-point numbers without a known range; save it with 8 or 16 bits"
@@ -97,7 +97,7 @@ def save_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
     check_image(image)
     if image.dtype != np.uint8:
         raise HatlibError(
-            f"images are saved from uint8 arrays, got {image.dtype}; see hatlib.imaging.convert.to_image"
+            f"images are saved from uint8 arrays, got {image.dtype}; see hatlib.to_image"
         )
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
@@ -125,6 +125,3 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
     if not files:
         raise HatlibError(f"no image in {folder} ({', '.join(SUFFIXES)})")
     return sorted(files, key=lambda p: p.name)
-
-
-# --- pictures: files with all that is in them -----------------------------------------------------

@@ -1,5 +1,4 @@
-"""Image files of somebody's own, with all that is in them: transparency, 16 bits, colour
-profile."""
+"""Image files of your own, with all that is in them: transparency, 16 bits, colour profile."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from hatlib.errors import HatlibError
-from hatlib.imaging.io import SUFFIXES, WRITER_OPTIONS, _opened, _refuse_floats
+from hatlib.imaging.io import SUFFIXES, WRITER_OPTIONS, opened, refuse_floats
 from hatlib.system.atomic import atomic_path
 
 
@@ -38,21 +37,19 @@ def read_picture(path: str | os.PathLike[str]) -> Picture:
     profile is kept).
 
     Raises:
-        HatlibError: as `load_image`; an animation; more than 16 bits a channel; a kind of colour
+        HatlibError: as `load_image`; an animation; more than 16 bits per channel; a kind of colour
             that is none of these.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         frames = getattr(file, "n_frames", 1)
-        if (
-            frames > 1 and file.format != "MPO"
-        ):  # a phone's JPEG, with a second picture that nobody means
-            raise HatlibError(f"{path} has {frames} frames; take one out and enlarge that")
-        _refuse_floats(path, file)
+        # MPO is a phone's JPEG, with a second picture that nobody means
+        if frames > 1 and file.format != "MPO":
+            raise HatlibError(f"{path} has {frames} frames; take one out and upscale that")
+        refuse_floats(path, file)
         profile = file.info.get("icc_profile")
         if file.mode.startswith("I"):
-            return Picture(
-                _sixteen_bits(path, np.asarray(ImageOps.exif_transpose(file))), None, profile
-            )
+            values = np.asarray(ImageOps.exif_transpose(file))
+            return Picture(_sixteen_bits(path, values), None, profile)
         if ";16" in _raw_mode(file):
             return _picture(_read_sixteen(path, file), profile)
         picture = ImageOps.exif_transpose(file)
@@ -63,9 +60,8 @@ def read_picture(path: str | os.PathLike[str]) -> Picture:
     if not gray and picture.mode not in ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr"):
         raise HatlibError(f"{path} has colours of the kind {picture.mode}; save it as RGB")
     if picture.has_transparency_data:
-        return _picture(
-            np.array(picture.convert("RGBA"))[..., 2 * gray :], profile
-        )  # of gray: B, which is L, and A
+        channels = np.array(picture.convert("RGBA"))
+        return _picture(channels[..., 2 * gray :], profile)  # of gray: B, which is L, and A
     return Picture(np.array(picture.convert("L" if gray else "RGB")), None, profile)
 
 
@@ -73,9 +69,8 @@ def _picture(channels: np.ndarray, profile: bytes | None) -> Picture:
     """From (H, W, 1 to 4): gray or RGB, with alpha last where the number is even."""
     count = channels.shape[2]
     alpha = None if count % 2 else np.ascontiguousarray(channels[..., -1])
-    return Picture(
-        np.ascontiguousarray(channels[..., :3] if count > 2 else channels[..., 0]), alpha, profile
-    )
+    pixels = np.ascontiguousarray(channels[..., :3] if count > 2 else channels[..., 0])
+    return Picture(pixels, alpha, profile)
 
 
 def _sixteen_bits(path: str | os.PathLike[str], values: np.ndarray) -> np.ndarray:
@@ -87,7 +82,7 @@ def _sixteen_bits(path: str | os.PathLike[str], values: np.ndarray) -> np.ndarra
 
 
 def _read_sixteen(path: str | os.PathLike[str], file: Image.Image) -> np.ndarray:
-    """uint16 (H, W, C) of a file with 16 bits a channel and more than one channel, of which Pillow
+    """uint16 (H, W, C) of a file with 16 bits per channel and several channels, of which Pillow
     keeps 8.
 
     Pillow is made to read it twice: it takes one byte of each number, and which one depends on the
@@ -103,9 +98,8 @@ def _read_sixteen(path: str | os.PathLike[str], file: Image.Image) -> np.ndarray
         return both[..., 0::2] << 8 | both[..., 1::2]
     with Image.open(path) as other:
         vars(other)["tile"] = [_other_byte(tile) for tile in vars(other)["tile"]]
-        high, low = (
-            np.array(ImageOps.exif_transpose(half)).astype(np.uint16) for half in (file, other)
-        )
+        halves = [np.array(ImageOps.exif_transpose(half)) for half in (file, other)]
+    high, low = (half.astype(np.uint16) for half in halves)
     return high << 8 | low
 
 
@@ -122,9 +116,8 @@ def _other_byte(tile: Any) -> Any:
     raw, *more = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
     raw = raw[:-1] + {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}[raw[-1]]
     args = (raw, *more) if isinstance(tile[3], tuple) else raw
-    return (
-        tile._replace(args=args) if hasattr(tile, "_replace") else (*tile[:3], args)
-    )  # a plain tuple in old ones
+    # a plain tuple in old versions of Pillow
+    return tile._replace(args=args) if hasattr(tile, "_replace") else (*tile[:3], args)
 
 
 def _cmyk_to_rgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
@@ -134,10 +127,8 @@ def _cmyk_to_rgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
         from PIL import ImageCms
 
         with contextlib.suppress(ImageCms.PyCMSError, OSError):  # a damaged profile
-            source, target = (
-                ImageCms.ImageCmsProfile(io.BytesIO(profile)),
-                ImageCms.createProfile("sRGB"),
-            )
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            target = ImageCms.createProfile("sRGB")
             converted = ImageCms.profileToProfile(picture, source, target, outputMode="RGB")
             if converted is not None:
                 return converted
@@ -153,7 +144,9 @@ def check_format(path: str | os.PathLike[str], picture: Picture) -> None:
             f"cannot save {path}: the name has to end in one of {', '.join(SUFFIXES)}"
         )
     if picture.pixels.dtype == np.uint16 and suffix != ".png":
-        raise HatlibError(f"cannot save {path}: pictures with 16 bits a channel are saved as .png")
+        raise HatlibError(
+            f"cannot save {path}: pictures with 16 bits per channel are saved as .png"
+        )
     if picture.alpha is not None and suffix not in (".png", ".tif", ".tiff", ".webp"):
         raise HatlibError(f"cannot save {path}: transparency can be kept in .png, .tif and .webp")
 
@@ -166,12 +159,9 @@ def write_picture(path: str | os.PathLike[str], picture: Picture) -> None:
         HatlibError: as `check_format`, or a folder that can't be written to.
     """
     check_format(path, picture)
-    pixels = picture.pixels if picture.pixels.ndim == 3 else picture.pixels[..., None]
-    channels = (
-        pixels
-        if picture.alpha is None
-        else np.concatenate([pixels, picture.alpha[..., None]], axis=2)
-    )
+    channels = picture.pixels if picture.pixels.ndim == 3 else picture.pixels[..., None]
+    if picture.alpha is not None:
+        channels = np.concatenate([channels, picture.alpha[..., None]], axis=2)
     suffix = Path(path).suffix.lower()
     with atomic_path(path) as temporary:
         if channels.dtype == np.uint16:
@@ -185,14 +175,13 @@ def _png16(channels: np.ndarray, profile: bytes | None) -> bytes:
     """A PNG file (RFC 2083) of uint16 (H, W, 1 to 4), which Pillow can't write."""
     height, width, count = channels.shape
     rows = channels.astype(">u2").reshape(height, -1).view(np.uint8)  # (H, bytes of a row)
-    filtered = np.full(
-        (height, 1 + rows.shape[1]), 2, np.uint8
-    )  # 2: each row as its difference to the last
-    filtered[0, 1:], filtered[1:, 1:] = rows[0], rows[1:] - rows[:-1]  # modulo 256
+    # filter 2: each row as its difference to the last, modulo 256
+    filtered = np.full((height, 1 + rows.shape[1]), 2, np.uint8)
+    filtered[0, 1:] = rows[0]
+    filtered[1:, 1:] = rows[1:] - rows[:-1]
     kind = {1: 0, 2: 4, 3: 2, 4: 6}[count]  # gray, gray with alpha, RGB, RGBA
-    chunks = [
-        (b"IHDR", width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([16, kind, 0, 0, 0]))
-    ]
+    size = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    chunks = [(b"IHDR", size + bytes([16, kind, 0, 0, 0]))]
     if profile:
         chunks.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(profile)))
     chunks += [(b"IDAT", zlib.compress(filtered.tobytes())), (b"IEND", b"")]

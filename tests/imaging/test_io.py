@@ -448,7 +448,7 @@ def test_pictures_that_cannot_be_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "picture", "says"),
     [
-        ("a.jpg", Picture(wide(2, 2, 3)), "16 bits a channel are saved as .png"),
+        ("a.jpg", Picture(wide(2, 2, 3)), "16 bits per channel are saved as .png"),
         ("a.jpg", Picture(photo(), photo()[..., 0]), "transparency can be kept in"),
         ("a.xyz", Picture(photo()), "has to end in"),
     ],
