@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import subprocess
+import tempfile
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -95,7 +96,7 @@ def test_ctrl_c_leaves_nothing(
 ) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
-    monkeypatch.setattr(packages.tempfile, "tempdir", str(temporary))
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
 
     def interrupted(command: list[str], **options: object) -> None:
         folder = Path(command[command.index("--dest") + 1])
