@@ -127,7 +127,7 @@ class Progress:
             return
         # over all steps since the last line: the loss of a single batch jumps about
         steps = run.step - self.step
-        speed = steps / (now - self.last)
+        speed = steps / max(now - self.last, 1e-6)  # a coarse clock may not have moved
         finite = [loss for loss in run.losses[-steps:] if not math.isnan(loss)]
         facts = [
             f"step {run.step:,} of {run.recipe.steps:,}: loss {fmean(finite or [math.nan]):.5f}",
@@ -148,4 +148,4 @@ def _count(run: Run) -> int:
 
 def _latest(run: Run) -> dict[str, str]:
     """The last value of each curve, as text."""
-    return {name: f"{curve[-1][1]:.2f}" for name, curve in run.curves.items()}
+    return {name: f"{curve[-1][1]:.4g}" for name, curve in run.curves.items() if curve}
