@@ -90,8 +90,6 @@ def prepare(name: str, size: tuple[int, int], case: str) -> Callable[[], torch.T
     network: Any = models.create(name, 4).eval().to(WHERE)
     lr = torch.rand(1, 3, *size, device=WHERE)
     models.set_fused(network, kind == "ours")
-    if kind == "ours":
-        devices.keep_memory()
     run = of_spandrel(network) if kind == "spandrel" else network
     if rest:
         run = torch.compile(run)
