@@ -38,10 +38,24 @@ _PUBLIC = {
     "upscale": "inference.upscale",
 }
 _NAMES_THERE = {"create_model": "create", "load_dataset": "load", "load_model": "load"}
-_SUBMODULES = frozenset({
-    "attribution", "cli", "course", "data", "errors", "evaluation", "imaging", "inference", "models", "plotting",
-    "system", "training", "version", "weights",
-})  # fmt: skip
+_SUBMODULES = frozenset(
+    (
+        "attribution",
+        "cli",
+        "course",
+        "data",
+        "errors",
+        "evaluation",
+        "imaging",
+        "inference",
+        "models",
+        "plotting",
+        "system",
+        "training",
+        "version",
+        "weights",
+    )
+)
 __all__ = [
     "HatlibError",
     "Recipe",

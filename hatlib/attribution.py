@@ -4,8 +4,8 @@ Gu, Dong, "Interpreting Super-Resolution Networks with Local Attribution Maps", 
 CVPR 2021. Integrated gradients (Sundararajan et al., arXiv 1703.01365) with three choices of its
 own: what is explained is the amount of detail in a window of SR, the baseline is a blurred LR (it
 has no detail but the same colours), and the path from there to LR sharpens it little by little. The
-numbers follow the authors' published program where the paper's approximation (the sign, an index
-out of range) cannot be computed as it is printed. Taught in notebook 07.
+numbers follow the authors' program where the paper's approximation (the sign, an index out of
+range) cannot be computed as it is printed. Taught in notebook 07.
 
 Any network will do that turns RGB (N, 3, h, w) into (N, 3, s·h, s·w) and lets gradients through.
 """
@@ -23,19 +23,32 @@ from torch import nn
 
 from hatlib.errors import HatlibError, unknown
 from hatlib.imaging.convert import to_image, to_tensor
+from hatlib.imaging.resize import border_indices
 from hatlib.inference.memory import out_of_memory
 from hatlib.system import devices
 
 Window = tuple[int, int, int]  # top, left, side: in SR pixels
 
-RULES = ("right", "midpoint")  # where a step of the path is looked at: at its end, or halfway
-SIGMA, STEPS, TAPS = 1.2, 50, 9  # the published program's
-TINY = 1e-8  # under the root of the gradient's magnitude, whose slope at 0 is infinite: 0.03 grey levels, squared
-LIFT = 1e-7  # added by the published program before Gini's index, so that a map of zeros is an even one
-MOST = {"cpu": 4}  # steps at once: on a CPU more of them take longer, elsewhere 16 are enough
-MOST_KEPT = {
-    "cpu": 1 << 30
-}  # bytes that are kept for their gradients: on a CPU, too, more of them take longer
+# where the gradient of a step of the path is taken: at its end, or halfway
+RULES = ("right", "midpoint")
+
+# those of the authors' program
+SIGMA = 1.2
+STEPS = 50
+TAPS = 9
+
+# under the root of the gradient's magnitude, whose slope at 0 is infinite: 0.03 grey levels,
+# squared
+TINY = 1e-8
+
+# added by the authors' program before Gini's index, so that a map of zeros is an even one
+LIFT = 1e-7
+
+# steps at once: on a CPU more of them take longer, elsewhere 16 are enough
+MOST_STEPS = {"cpu": 4}
+
+# bytes that are kept for their gradients: on a CPU, too, more of them take longer
+MOST_BYTES = {"cpu": 1 << 30}
 
 
 @dataclass(frozen=True)
@@ -91,14 +104,14 @@ def lam(
         window: (top, left, side) on the grid of SR.
         steps: m, into which the path is cut.
         sigma: of the Gaussian that blurs the baseline, in LR pixels.
-        rule: "right" takes the gradient at the end of each step, as published: the error falls as
-            1/m. "midpoint" takes it halfway: the error falls as 1/m², down to a small rest that
+        rule: "right" takes the gradient at the end of each step, as the authors do: the error falls
+            as 1/m. "midpoint" takes it halfway: the error falls as 1/m², down to a small rest that
             ReLUs leave by their corners.
         batch: steps that are computed at once; by default as many as fit into half of the free
             memory, up to 16, or on a CPU 4 and 1 GiB.
         progress: called as progress(done, total) after each batch.
     Raises:
-        HatlibError: a window that does not lie inside SR, something else than one RGB image, an
+        HatlibError: a window that does not lie inside SR, something other than one RGB image, an
             unknown rule, numbers out of range, a network whose result is not an image of RGB or not
             finite.
     """
@@ -128,7 +141,7 @@ class _Path:
         return blur_path(self.image, marks, self.sigma).to(self.like.dtype).to(self.like.device)
 
     def moves(self, marks: np.ndarray) -> torch.Tensor:
-        """γ of each mark less γ of the one before, float64 on the CPU."""
+        """γ of each mark minus γ of the one before, float64 on the CPU."""
         return blur_path(self.image, marks, self.sigma).diff(dim=0)
 
 
@@ -143,7 +156,8 @@ def _integral(
 ) -> np.ndarray:
     """Σ ∂D/∂γ(t) · (γ(k/m) − γ((k−1)/m)) over k = 1 … m, t = k/m or halfway: (3, h, w), float64."""
     total = torch.zeros_like(path.image[0])
-    done, size = 0, batch or 1  # the first step tells how many fit
+    done = 0
+    size = batch or 1  # the first step tells how many fit
     while done < steps:
         marks = np.arange(done, min(done + size, steps) + 1) / steps
         try:
@@ -156,14 +170,17 @@ def _integral(
             continue
         total += (slopes * path.moves(marks)).sum(dim=0)
         if done == 0 and batch is None:
-            where, memory = points.device.type, devices.free_memory(points.device) // 2
-            size = max(
-                1,
-                min(MOST.get(where, 16), min(memory, MOST_KEPT.get(where, memory)) // max(1, kept)),
-            )
+            size = _steps_at_once(points.device, kept)
         done += len(marks) - 1
         progress(done, steps)
     return total.numpy()
+
+
+def _steps_at_once(device: torch.device, bytes_each: int) -> int:
+    """How many steps of the path are computed together, each of which keeps so many bytes."""
+    free = devices.free_memory(device) // 2
+    fitting = min(free, MOST_BYTES.get(device.type, free)) // max(1, bytes_each)
+    return max(1, min(MOST_STEPS.get(device.type, 16), fitting))
 
 
 # --- what is explained ----------------------------------------------------------------------------
@@ -206,8 +223,9 @@ def _run(model: nn.Module, lr: torch.Tensor, window: Window) -> torch.Tensor:
     inside = top >= 0 and left >= 0 and side >= 1 and top + side <= height and left + side <= width
     if not inside or top > height - 2 or left > width - 2:
         raise HatlibError(
-            f"the window of {side}×{side} at row {top}, column {left} does not lie inside SR, which has "
-            f"{height}×{width} pixels" + (", the last of which have no neighbour" if inside else "")
+            f"the window of {side}×{side} at row {top}, column {left} does not lie inside SR, "
+            f"which has {height}×{width} pixels"
+            + (", the last of which have no neighbour" if inside else "")
         )
     return sr
 
@@ -229,9 +247,8 @@ def blur_path(
         (n, C, h, w), float64, on the CPU.
     """
     image = image.detach().cpu().double()
-    level = image[
-        ..., :1, :1
-    ]  # taken off and added again: where the image is flat, rounding must not make detail
+    # subtracted and added again: where the image is flat, rounding must not make detail
+    level = image[..., :1, :1]
     lines = [_narrowing(sigma, at, taps, side) for side in image.shape[2:]]
     return lines[0] @ (image - level) @ lines[1].transpose(2, 3) + level
 
@@ -241,16 +258,13 @@ def _narrowing(
 ) -> torch.Tensor:
     """The matrices (n, 1, side, side) that blur a line of pixels: a Gaussian in two dimensions is
     one in each."""
-    widths = np.maximum(sigma * (1 - np.asarray(at, dtype=np.float64)), 1e-3)[
-        :, None
-    ]  # narrower than any grid
-    reach = taps // 2
-    offsets = np.arange(-reach, reach + 1)
-    kernels = np.exp(-0.5 * (offsets / widths) ** 2)
+    # the narrowest is narrower than any grid can tell
+    widths = np.maximum(sigma * (1 - np.asarray(at, dtype=np.float64)), 1e-3)[:, None]
+    radius = taps // 2
+    offsets = np.arange(-radius, radius + 1)
+    kernels = np.exp(-0.5 * (offsets / widths) ** 2)  # (n, taps)
     kernels /= kernels.sum(axis=1, keepdims=True)
-    period = max(1, 2 * (side - 1))
-    place = (np.arange(side)[:, None] + offsets) % period  # (side, taps)
-    place = np.where(place < side, place, period - place)  # … 2 1 0 1 2 …
+    place = border_indices(np.arange(side)[:, None] + offsets, side, "reflect")  # (side, taps)
     matrices = np.zeros((len(kernels), 1, side, side))
     for tap in range(taps):
         matrices[:, 0, np.arange(side), place[:, tap]] += kernels[:, None, tap]
@@ -346,12 +360,8 @@ def diffusion_index(values: np.ndarray) -> float:
 def _as_tensor(lr: np.ndarray | torch.Tensor) -> torch.Tensor:
     """float64 (1, 3, h, w) on the CPU."""
     image = to_tensor(lr) if isinstance(lr, np.ndarray) else lr
-    if (
-        not isinstance(image, torch.Tensor)
-        or image.ndim != 4
-        or image.shape[:2] != (1, 3)
-        or not image.numel()
-    ):
+    is_tensor = isinstance(image, torch.Tensor)
+    if not is_tensor or image.ndim != 4 or image.shape[:2] != (1, 3) or not image.numel():
         shape = tuple(lr.shape) if hasattr(lr, "shape") else type(lr).__name__
         raise HatlibError(
             f"LR is one image of RGB, an array (h, w, 3) or a tensor (1, 3, h, w); got {shape}"
@@ -361,9 +371,8 @@ def _as_tensor(lr: np.ndarray | torch.Tensor) -> torch.Tensor:
             f"a tensor of LR holds finite numbers from 0 to 1, got {image.dtype}"
             + (" with NaN or infinity" if image.is_floating_point() else "")
         )
-    return (
-        image.detach().cpu().double().clone()
-    )  # a tensor of inference mode takes no part in gradients
+    # a copy, since a tensor of inference mode takes no part in gradients
+    return image.detach().cpu().double().clone()
 
 
 def _check(steps: int, sigma: float, rule: str, batch: int | None) -> None:

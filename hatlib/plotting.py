@@ -35,10 +35,11 @@ STYLE: dict[str, Any] = {
     "image.interpolation": "nearest",  # pixels are the subject here: never let matplotlib blur them
     "legend.frameon": False,
 }
-SMALL: dict[str, Any] = {
-    "interpolation": "antialiased"
-}  # of a picture that is larger than its place in the figure
-Box = tuple[int, int, int, int]  # top, left, height, width in pixels
+# for a picture that is larger than its place in the figure
+SMALL: dict[str, Any] = {"interpolation": "antialiased"}
+
+# top, left, height, width in pixels
+Box = tuple[int, int, int, int]
 
 
 def new_figure(
@@ -131,8 +132,8 @@ def strip(
     from each result.
 
     Args:
-        hr: the original, uint8 (H, W, 3).
-        results: name → image of the same size as `hr`; an LR image is enlarged by repeating its
+        hr: the ground truth, uint8 (H, W, 3).
+        results: name → image of the same size as `hr`; an LR image is upscaled by repeating its
             pixels.
         box: the crop as (top, left, height, width) in HR pixels.
         captions: name → a second line under the name, such as "29.10 dB".
@@ -164,7 +165,7 @@ def comparison(
     Args:
         lr: uint8 (h, w, 3); drawn as large as the others by repeating its pixels.
         results: name → uint8 (s·h, s·w, 3).
-        hr: the original, as large as the results.
+        hr: the ground truth, as large as the results.
         captions: name → a second line under the name, such as "29.10 dB".
         side: of the middle, in HR pixels; a quarter of the shorter side by default.
         width: of the figure, in inches.
@@ -208,7 +209,7 @@ def curves(
     Args:
         lines: label → (x values, y values).
         x, y: axis labels with units.
-        levels: label → a value drawn as a dashed horizontal line (a baseline, a published number).
+        levels: label → a value drawn as a dashed horizontal line (a baseline, a reported number).
     """
     figure, axes = new_figure(1, 1, width, height)
     ax = axes[0, 0]
@@ -235,7 +236,7 @@ def scatter(
     width: float = 6.0,
     height: float = 4.0,
 ) -> Figure:
-    """Points in groups, such as a window each, coloured by network.
+    """Points in groups, such as one per window, coloured by network.
 
     Args:
         groups: label → (x values, y values).
@@ -270,8 +271,8 @@ def intervals(
     points: Mapping[str, Mapping[str, Sequence[float]]] | None = None,
     width: float = 7.0,
 ) -> Figure:
-    """Values with their intervals, a line a label, coloured by series: such as a gain by content
-    and network.
+    """Values with their confidence intervals, one line per label, coloured by series: such as a
+    gain by content and network.
 
     Args:
         series: name → label → (value, low, high).
@@ -286,7 +287,9 @@ def intervals(
     figure, axes = new_figure(1, 1, width, 0.8 + len(labels) * (0.2 + 0.16 * len(series)))
     ax = axes[0, 0]
     for k, (name, rows) in enumerate(series.items()):
-        colour, shift = COLOURS[k % len(COLOURS)], (k - (len(series) - 1) / 2) * 0.7 / len(series)
+        colour = COLOURS[k % len(COLOURS)]
+        # the series of a label lie above each other, around the label's line
+        shift = (k - (len(series) - 1) / 2) * 0.7 / len(series)
         places = {label: labels.index(label) + shift for label in rows}
         values, low, high = np.array(list(rows.values()), dtype=float).reshape(-1, 3).T
         ax.hlines(list(places.values()), low, high, color=colour, linewidth=1.6)
@@ -321,9 +324,10 @@ def mosaic(maps: np.ndarray, columns: int = 8, width: float = 9.0) -> Figure:
     n, height, wide = maps.shape
     rows = -(-n // columns)
     sheet = np.full((rows * (height + 1) - 1, columns * (wide + 1) - 1), np.nan)
-    for k, one in enumerate(maps):
-        top, left = k // columns * (height + 1), k % columns * (wide + 1)
-        sheet[top : top + height, left : left + wide] = one / (np.abs(one).max() or 1.0)
+    for k, values in enumerate(maps):
+        top = k // columns * (height + 1)
+        left = k % columns * (wide + 1)
+        sheet[top : top + height, left : left + wide] = values / (np.abs(values).max() or 1.0)
     figure, axes = new_figure(1, 1, width, width * sheet.shape[0] / sheet.shape[1] + 0.1)
     show_image(axes[0, 0], sheet, cmap="RdBu_r", vmin=-1, vmax=1)
     return figure
@@ -353,13 +357,13 @@ def attributions(
     width: float = 9.0,
 ) -> Figure:
     """Attribution maps of one window: LR with the window, then for each network its map; below, the
-    window enlarged.
+    window upscaled.
 
     Args:
         lr: uint8 (h, w, 3).
         results: name → what `attribution.lam` gave for it; the same window for all.
-        hr: the original, uint8 (s·h, s·w, 3), whose window is shown below LR; without it LR's own
-            is.
+        hr: the ground truth, uint8 (s·h, s·w, 3), whose window is shown below LR; without it LR's
+            own is.
         extent: side of the square of LR pixels that is shown around the window; all of LR by
             default. The diffusion index is always that of the whole map.
         width: of the figure, in inches.
@@ -370,12 +374,9 @@ def attributions(
     scale = first.sr.shape[0] // lr.shape[0]
     top, left, side = first.window
     shown = _around(lr.shape, (top + side // 2) // scale, (left + side // 2) // scale, extent)
-    inside = (
-        top // scale - shown[0],
-        left // scale - shown[1],
-        -(-side // scale),
-        -(-side // scale),
-    )  # LR pixels
+    # the window in LR pixels, from the corner of what is shown
+    cells = -(-side // scale)
+    inside = (top // scale - shown[0], left // scale - shown[1], cells, cells)
     heights = [shown[2] / shown[3], 1]
     figure, axes = new_figure(
         2,

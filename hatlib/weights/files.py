@@ -1,10 +1,10 @@
-"""Weights on disk: our own safetensors files, and the published ones as they are. No code is ever
-unpickled.
+"""Weights on disk: our own safetensors files, and those that authors released, as they are. No code
+is ever unpickled.
 
 Our files say which network they belong to, and how they were trained. For others the network is
-read from the tensors:
-see `hatlib.weights.architectures`. The course's own weights are in the package (`trained/`); the
-published ones have names too, under which they are fetched: see `hatlib.weights.catalogue`.
+read from the tensors (`hatlib.weights.architectures`). The course's own weights are in the package
+(`trained/`); the released ones have names too, under which they are fetched
+(`hatlib.weights.catalogue`).
 """
 
 from __future__ import annotations
@@ -31,14 +31,17 @@ from hatlib.errors import HatlibError, unknown
 from hatlib.system.atomic import atomic_path
 from hatlib.weights import architectures, catalogue
 
-_KEY = "hatlib"  # of the JSON text in the file's metadata
-WRAPPERS = (
-    "params_ema",
-    "params",
-)  # BasicSR's; the averaged weights are those that the papers evaluate
-TRAINED = Path(__file__).parent / "trained"  # the course's own weights
+# of the JSON text in the file's metadata
+_KEY = "hatlib"
+
+# BasicSR's; the averaged weights are those that the papers evaluate
+WRAPPERS = ("params_ema", "params")
+
+# the course's own weights
+TRAINED = Path(__file__).parent / "trained"
 SUFFIXES = (".safetensors", ".pth", ".pt")
-# What a pickle of tensors alone has to call
+
+# what a pickle of tensors alone has to call
 HARMLESS = re.compile(r"torch\._utils\._rebuild_\w+|torch\.\w+Storage|collections\.OrderedDict")
 
 
@@ -76,7 +79,7 @@ def save(
 
 def names() -> list[str]:
     """The names that `load` knows: networks without weights, the course's own weights, and
-    published weights."""
+    released weights."""
     return [*models.BASELINES, *trained(), *catalogue.names()]
 
 
@@ -96,10 +99,10 @@ def card(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
     path = _own(os.fspath(name_or_path)) or Path(name_or_path)
     if not path.is_file():
         raise unknown("trained weights (or file)", os.fspath(name_or_path), trained())
-    found = _read_safetensors(path)[1]
-    if found is None:
+    content = _read_safetensors(path)[1]
+    if content is None:
         raise HatlibError(f"{path} has no card: it was not written by hatlib")
-    return found
+    return content
 
 
 def _own(name: str) -> Path | None:
@@ -108,20 +111,20 @@ def _own(name: str) -> Path | None:
 
 
 def load(name_or_path: str | os.PathLike[str], scale: int = 4, **options: Any) -> models.Network:
-    """A network that is ready to use: by name (published weights are fetched on first use), or from
+    """A network that is ready to use: by name (released weights are fetched on first use), or from
     a file.
 
     Args:
         name_or_path: one of `names()`, such as "bicubic", "hat-nano-x4" (the course's own) or
-            "hat-x4-imagenet", or the path of a file: one that `save` wrote, or published weights of
+            "hat-x4-imagenet", or the path of a file: one that `save` wrote, or released weights of
             RCAN, SwinIR, HAT or DRCT (.pth, .pt or .safetensors).
         scale: for "bicubic" and "nearest"; weights know their own.
-        options: of the network, for published files: what tensors do not tell, such as
+        options: of the network, for released files: what tensors do not tell, such as
             conv_scale=0.01 of HAT.
     Returns:
         The network in eval mode, float32, on the CPU, with `.scale`.
     Raises:
-        HatlibError: no such name or file, a file that is not to be had, is damaged, holds code, or
+        HatlibError: no such name or file, a file that is unavailable, is damaged, holds code, or
             does not fit any network; in one line.
     """
     path, name = Path(name_or_path), os.fspath(name_or_path)
@@ -132,7 +135,7 @@ def load(name_or_path: str | os.PathLike[str], scale: int = 4, **options: Any) -
     if name in models.BASELINES:
         return models.create(name, scale).eval()
     if name in catalogue.CATALOGUE:
-        return _load_published(catalogue.info(name), options)
+        return _load_released(catalogue.info(name), options)
     if name in models.names():
         ours = [own for own in trained() if card(own)["model"] == name]
         known = ", ".join([*ours, *(entry.name for entry in catalogue.of_model(name))])
@@ -143,7 +146,7 @@ def load(name_or_path: str | os.PathLike[str], scale: int = 4, **options: Any) -
     raise unknown("model", name, [*names(), "FILE.safetensors", "FILE.pth"])
 
 
-def _load_published(entry: catalogue.Weights, options: dict[str, Any]) -> models.Network:
+def _load_released(entry: catalogue.Weights, options: dict[str, Any]) -> models.Network:
     """The network of an entry of the catalogue; a file that could not be checked might hold another
     one."""
     path = catalogue.fetch(entry.name)
@@ -162,15 +165,16 @@ def _load_published(entry: catalogue.Weights, options: dict[str, Any]) -> models
 def _load_file(path: Path, options: dict[str, Any]) -> models.Network:
     if not path.is_file():
         raise HatlibError(f"no such file: {path}")
-    tensors, card = (
-        _read_safetensors(path) if path.suffix == ".safetensors" else (_read_pickle(path), None)
-    )
+    card: dict[str, Any] | None = None
+    if path.suffix == ".safetensors":
+        tensors, card = _read_safetensors(path)
+    else:
+        tensors = _read_pickle(path)
     try:
         state, buffers = architectures.split_buffers(tensors)
         if card is not None:
-            model = _empty(
-                models.create, card["model"], card["scale"], **{**card["options"], **options}
-            )
+            options = {**card["options"], **options}
+            model = _empty(models.create, card["model"], card["scale"], **options)
         else:
             network, scale, config = architectures.recognise(tensors)
             models.check_options(network.__name__, options, dataclasses.asdict(config))
@@ -232,9 +236,8 @@ def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
     around them."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", UserWarning
-            )  # torch's advice on pickles which we refuse anyway
+            # torch's advice on pickles, which we refuse anyway
+            warnings.simplefilter("ignore", UserWarning)
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle can fail in any way
         if code := _code_in(path):
@@ -270,9 +273,7 @@ def _code_in(path: Path) -> str | None:
                 return asked
             if isinstance(argument, str):
                 strings.append(argument)
-    except (
-        Exception
-    ):  # not a pickle, or not any more: what torch said about the file is all there is to say
+    except Exception:  # no pickle, or no longer one: torch has said about the file what there is
         return None
     return None
 
