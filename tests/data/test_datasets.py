@@ -436,7 +436,7 @@ def test_pairs_are_read_only_when_asked_for(photos: Path) -> None:
         ({"lr": "original"}, "has no original LR files"),
         ({"lr": "original", "scale": 2}, "original LR files are for scale 4, got scale 2"),
         ({"gray": "L"}, "gray is 'L'"),
-        ({"border": "reflect"}, "border is 'reflect'"),
+        ({"border": "wrap"}, "border is 'wrap'; it can be symmetric, reflect or replicate"),
         ({"limit": 0}, "at least 1, got 0"),
         ({"every": 0}, "every is 1 for all images, 10 for each tenth, got 0"),
     ],
