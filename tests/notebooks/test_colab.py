@@ -21,10 +21,15 @@ from tests.helpers import ROOT
 STARTUP = "import sys, types\nsys.modules['google.colab'] = types.ModuleType('google.colab')\n"
 # What a notebook's last cell finds out about where it is.
 PROBE = """
-import importlib.metadata, json, os, sys
+import importlib.metadata, json, os, pathlib, sys
 print("PROBE", json.dumps({
-    "hatlib": hatlib.__file__, "data": str(hatlib.system.paths.data_folder()), "torch": importlib.metadata.version("torch"),
-    "colab": "google.colab" in sys.modules, "files": sorted(os.listdir())}))
+    "hatlib": hatlib.__file__,
+    "typed": pathlib.Path(hatlib.__file__).with_name("py.typed").is_file(),
+    "data": str(hatlib.system.paths.data_folder()),
+    "torch": importlib.metadata.version("torch"),
+    "colab": "google.colab" in sys.modules,
+    "files": sorted(os.listdir()),
+}))
 """
 
 
@@ -70,7 +75,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         "PIP_NO_INDEX": "1",
         "PIP_NO_DEPS": "1",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-        "PIP_NO_BUILD_ISOLATION": "0",  # pip reads this one the wrong way round: 0 is without isolation
+        "PIP_NO_BUILD_ISOLATION": "0",  # pip reads it the wrong way round: 0 is without isolation
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
         "IPYTHONDIR": str(tmp_path / "ipython"),
         "https_proxy": "http://127.0.0.1:9",
@@ -102,6 +107,7 @@ def test_a_notebook_alone_installs_hatlib_and_runs(colab: Path, tmp_path: Path) 
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("PROBE")]
     found = json.loads(line.removeprefix("PROBE"))
     assert found["colab"]
+    assert found["typed"], "py.typed is not in the wheel: see package-data in pyproject.toml"
     assert Path(found["hatlib"]).is_relative_to(tmp_path / "env")
     assert found["torch"] == importlib.metadata.version("torch")
     assert found["files"] == ["02_metrics.ipynb"]  # downloads would not land beside the notebook

@@ -64,5 +64,8 @@ def test_the_check_sees_mistakes(page: str, part: str) -> None:
 
 
 def test_the_check_lets_pass_what_is_right() -> None:
-    good = "[03 The idea](03_srcnn.ipynb#The-idea), [`hatlib.imaging.metrics.psnr`](../hatlib/metrics.py), [x](https://x.org/y)"
+    good = (
+        "[03 The idea](03_srcnn.ipynb#The-idea), [x](https://x.org/y), "
+        "[`hatlib.imaging.metrics.psnr`](../hatlib/imaging/metrics.py)"
+    )
     assert list(mistakes(good)) == []

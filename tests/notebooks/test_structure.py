@@ -86,10 +86,9 @@ def test_title_and_badge(path: Path) -> None:
     first = notebook(path)["cells"][0]
     assert first["cell_type"] == "markdown" and source(first).startswith("# ")
     here = repository().removeprefix("https://")
-    address = f"https://colab.research.google.com/{here.replace('.com', '')}/blob/main/notebooks/{path.name}"
-    assert f"](https://colab.research.google.com/assets/colab-badge.svg)]({address})" in source(
-        first
-    )
+    colab = "https://colab.research.google.com"
+    address = f"{colab}/{here.replace('.com', '')}/blob/main/notebooks/{path.name}"
+    assert f"]({colab}/assets/colab-badge.svg)]({address})" in source(first)
 
 
 @each_notebook
