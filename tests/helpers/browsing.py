@@ -32,7 +32,8 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-SETTINGS = {  # of JupyterLab: no question about news, and every cell in the page, also those out of sight
+# JupyterLab asks no question about news, and has every cell in the page, also those out of sight.
+SETTINGS = {
     "apputils-extension/notification": {
         "fetchNews": "false",
         "checkForUpdates": False,
@@ -49,22 +50,27 @@ SHOWN = """async output => {
         return Array.from(new Uint8Array(await crypto.subtle.digest('SHA-256', bytes))).join(' ');
     };
     const pictures = await Promise.all(Array.from(output.querySelectorAll('img'), hash));
-    const texts = Array.from(output.querySelectorAll('.widget-html-content, .jp-RenderedHTMLCommon, .jp-RenderedText'),
-                             text => text.innerText);
+    const said = '.widget-html-content, .jp-RenderedHTMLCommon, .jp-RenderedText';
+    const texts = Array.from(output.querySelectorAll(said), text => text.innerText);
     return JSON.stringify([pictures, texts]);
 }"""
 # The name of a control: the label to its left, what stands on the button, or what it is called for
 # screen readers.
-NAME = """control => control.closest('.widget-inline-hbox')?.querySelector('.widget-label')?.innerText
-    || control.innerText || control.getAttribute('aria-label') || control.className"""
+NAME = """control =>
+    control.closest('.widget-inline-hbox')?.querySelector('.widget-label')?.innerText ||
+    control.innerText || control.getAttribute('aria-label') || control.className"""
 CUT_OFF = """output => {
     const right = output.getBoundingClientRect().right;
-    const words = Array.from(output.querySelectorAll('.widget-label, .widget-readout, button, .widget-html-content'));
-    const cut = words.filter(word => word.scrollWidth > word.clientWidth + 1).map(word => word.innerText);
-    const wide = Array.from(output.querySelectorAll('img')).filter(p => p.getBoundingClientRect().right > right + 1);
+    const labels = '.widget-label, .widget-readout, button, .widget-html-content';
+    const words = Array.from(output.querySelectorAll(labels));
+    const cut = words.filter(w => w.scrollWidth > w.clientWidth + 1).map(w => w.innerText);
+    const pictures = Array.from(output.querySelectorAll('img'));
+    const wide = pictures.filter(p => p.getBoundingClientRect().right > right + 1);
     return cut.concat(wide.map(picture => `a picture of ${picture.width} pixels`));
 }"""
-KERNEL_IS_READY = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+KERNEL_IS_READY = """() =>
+    window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'
+"""
 CONTROLS = (
     ".noUi-handle, select, input[type=checkbox], input[type=radio]:checked, input[type=number], "
     ".widget-toggle-buttons button.mod-active, .widget-button"

@@ -53,9 +53,9 @@ def test_the_readme_leads_to_the_map() -> None:
         ("[09 x](09_none.ipynb#x)", "no file"),
         ("[03 x](03_srcnn.ipynb#Not-a-heading)", "no heading"),
         ("[02 x](03_srcnn.ipynb#The-idea)", "leads to"),
-        ("[`hatlib.imaging.metrics.pnsr`](../hatlib/metrics.py)", "pnsr"),
-        ("[`hatlib.metricks.psnr`](../hatlib/metrics.py)", "metricks"),
-        ("[`hatlib.imaging.metrics.psnr`](../hatlib/resize.py)", "is not in resize.py"),
+        ("[`hatlib.imaging.metrics.pnsr`](../hatlib/imaging/metrics.py)", "pnsr"),
+        ("[`hatlib.metricks.psnr`](../hatlib/imaging/metrics.py)", "metricks"),
+        ("[`hatlib.imaging.metrics.psnr`](../hatlib/imaging/resize.py)", "is not in resize.py"),
     ],
 )
 def test_the_check_sees_mistakes(page: str, part: str) -> None:
