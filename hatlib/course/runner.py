@@ -190,7 +190,8 @@ def run(
     tidy: dict[Path, NotebookNode] = {}
     with board.live():
         for path in chosen:
-            result, notebook = results[path], loaded[path]
+            result = results[path]
+            notebook = loaded[path]
             board.start(result)
             place = path.parent.absolute()
             error = kernel.execute(notebook, place, variables, timeout, result.count)

@@ -66,7 +66,8 @@ def _still(model: Mapping[str, Any]) -> str:
     if kind == "OutputModel":
         return "".join(_output(output) for output in values.get("outputs", []))
     if "_options_labels" in values:
-        options, index = values["_options_labels"], values.get("index")
+        options = values["_options_labels"]
+        index = values.get("index")
         chosen = options[index] if isinstance(index, int) else ""
         return f'<div class="control"><span>{label}</span><b>{html.escape(str(chosen))}</b></div>'
     if isinstance(values.get("value"), int | float | str) and label:

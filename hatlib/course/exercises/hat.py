@@ -108,7 +108,9 @@ def _hybrid_block(attempt: Callable[..., torch.Tensor]) -> None:
     def variant(first: torch.Tensor, keep: float = 0.25) -> torch.Tensor:
         return first + keep * mlp(norm2(first))
 
-    attended, convolved, n = attention(norm1(x)), cab(norm1(x)), norm1(x)
+    n = norm1(x)
+    attended = attention(n)
+    convolved = cab(n)
     named = {
         "the CAB takes x itself; both branches take norm1(x)": variant(
             x + attended / 4 + cab(x) / 2

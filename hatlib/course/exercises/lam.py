@@ -33,7 +33,8 @@ def _twisted(x: np.ndarray) -> np.ndarray:
 
 @exercise("07.1", "Integrated gradients", difficulty=2, minutes=10, solution=integrated_gradients)
 def _integrated_gradients(attempt: Callable[..., np.ndarray]) -> None:
-    start, end, steps = np.array([1.0, -1.0]), np.array([3.0, 1.0]), 4
+    start, end = np.array([1.0, -1.0]), np.array([3.0, 1.0])
+    steps = 4
     got = attempt(_twisted, start.copy(), end.copy(), steps)
     want = integrated_gradients(_twisted, start, end, steps)
     ends = [
@@ -300,7 +301,8 @@ def diffusion_index(values: np.ndarray) -> float:
 def _diffusion_index(attempt: Callable[..., float]) -> None:
     values = np.array([[0.1, 0.7, 0.2], [0.4, 1.0, 0.0]])
     got, want = attempt(values.copy()), diffusion_index(values)
-    x, rank = np.sort(values.ravel()), np.arange(1, 7)
+    x = np.sort(values.ravel())
+    rank = np.arange(1, 7)
     unsorted = 100 * (1 - ((2 * rank - 7) * values.ravel()).sum() / (6 * x.sum()))
     from_zero = 100 * (1 - ((2 * (rank - 1) - 7) * x).sum() / (6 * x.sum()))
     expect(np.size(got) == 1, f"one number was expected, not shape {np.shape(got)}")

@@ -28,8 +28,10 @@ def consistency(sr: np.ndarray, lr: np.ndarray, scale: int) -> float:
 
 @exercise("11.1", "A check without the original", difficulty=2, minutes=8, solution=consistency)
 def _consistency(attempt: Callable[..., float]) -> None:
-    hr, lr = _smooth(0), imresize(_smooth(1), 1 / 4)
-    again, got = imresize(hr, 1 / 4), attempt(hr.copy(), lr.copy(), 4)
+    hr = _smooth(0)
+    lr = imresize(_smooth(1), 1 / 4)
+    again = imresize(hr, 1 / 4)
+    got = attempt(hr.copy(), lr.copy(), 4)
     difference = again.astype(float) - lr
     expect(np.ndim(got) == 0, f"one number was expected, not an array of shape {np.shape(got)}")
     named = {
@@ -245,7 +247,8 @@ def best_on_both(a: np.ndarray, b: np.ndarray) -> float:
 @exercise("11.5", "Two truths, one answer", difficulty=3, minutes=12, solution=best_on_both)
 def _best_on_both(attempt: Callable[..., float]) -> None:
     a, b = (_smooth(seed).astype(float) for seed in (0, 1))
-    got, square = attempt(a.copy(), b.copy()), float(((a - b) ** 2).mean())
+    got = attempt(a.copy(), b.copy())
+    square = float(((a - b) ** 2).mean())
 
     def decibels(mse: float, peak: float = 255) -> float:
         return float(10 * np.log10(peak**2 / mse))

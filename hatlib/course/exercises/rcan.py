@@ -124,7 +124,9 @@ def _channel_attention(attempt: Callable[..., torch.Tensor]) -> None:
     def draw(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, generator=generator)
 
-    x, squeeze, expand = draw(2, 6, 5, 4) + 0.5, (3 * draw(3, 6), draw(3)), (draw(6, 3), draw(6))
+    x = draw(2, 6, 5, 4) + 0.5
+    squeeze = (3 * draw(3, 6), draw(3))
+    expand = (draw(6, 3), draw(6))
     got, want = attempt(x.clone(), squeeze, expand), channel_attention(x, squeeze, expand)
     expect(isinstance(got, torch.Tensor), f"a tensor was expected, not {type(got).__name__}")
     linear = F.linear(F.linear(x.mean(dim=(2, 3)), *squeeze), *expand)

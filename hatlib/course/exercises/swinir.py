@@ -259,7 +259,8 @@ def _energy_within(attempt: Callable[..., float]) -> None:
             / weights.sum()
         )
 
-    energy, whole = (gradient**2).sum(axis=0), slice(0, 0)
+    energy = (gradient**2).sum(axis=0)
+    whole = slice(0, 0)
     expect(
         not close(got, of(np.abs(gradient).sum(axis=0), whole)),
         "energy is the square, not the absolute value",

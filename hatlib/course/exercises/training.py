@@ -227,7 +227,8 @@ def _gradient_in_parts(attempt: Callable[..., Any]) -> None:
         loss = F.l1_loss(network(lr[list(images)]), hr[list(images)])
         return list(torch.autograd.grad(loss, list(network.parameters())))
 
-    whole, parts = gradients(0, 1, 2, 3, 4), [gradients(0, 1), gradients(2, 3), gradients(4)]
+    whole = gradients(0, 1, 2, 3, 4)
+    parts = [gradients(0, 1), gradients(2, 3), gradients(4)]
     for parameter in network.parameters():
         parameter.grad = torch.ones_like(parameter)  # what the step before has left
     network.seen.clear()

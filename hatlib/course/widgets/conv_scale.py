@@ -120,7 +120,8 @@ def conv_scale_explorer(
             times the scale.
     """
     network = copy.deepcopy(inputs.load_network(model, "hat-nano-x4")).eval()
-    trained, scale = trained_scale(network), network.scale
+    trained = trained_scale(network)
+    scale = network.scale
     hr = inputs.photo(image, SIDE, "facade-5")
     inputs.check_size(hr, 3 * scale, f"PSNR at ×{scale}")
     hr = np.ascontiguousarray(crop_to_multiple(hr, scale))

@@ -178,7 +178,8 @@ def gates_explorer(
             are not two images.
     """
     network = hooks.in_eval_mode(inputs.load_network(model, "rcan-nano-x4"))
-    modules, pictures = blocks(network), _two(images)
+    modules = blocks(network)
+    pictures = _two(images)
     first = next(iter(modules)) if block is None else block
     if first not in modules:
         raise unknown("block", first, modules)

@@ -98,7 +98,8 @@ def hat_cost_view(
     tried = dataclasses.replace(
         config, window_size=window, overlap_ratio=ratio, compress_ratio=compress, cab=cab, ocab=ocab
     )
-    costs, bytes_ = [group_cost(c) for c in (config, tried)], [memory(c) for c in (config, tried)]
+    costs = [group_cost(c) for c in (config, tried)]
+    bytes_ = [memory(c) for c in (config, tried)]
     first, second = (sum(cost.values()) for cost in costs)
     groups = len(config.depths)
     missing = ("" if cab else ", no CAB") + ("" if ocab else ", no OCAB")
@@ -126,7 +127,8 @@ def _chart(
     floor = HEIGHT - 22
     tall = (floor - 22) / max(sum(column.values()) for column in columns)
     for k, (column, label) in enumerate(zip(columns, ("paper", "chosen"), strict=True)):
-        left, top = 4 + k * (BAR + 8), float(floor)
+        left = 4 + k * (BAR + 8)
+        top = float(floor)
         for part, value in column.items():
             draw.rectangle(
                 (left, round(top - value * tall), left + BAR, round(top)), fill=colours[part]
@@ -142,7 +144,8 @@ def _chart(
         )
         draw.text((middle, floor + 4), label, INK, drawing.font(), anchor="mt")
     for k, (part, colour) in enumerate(reversed(colours.items())):
-        y, left = 30 + 22 * k, 2 * (BAR + 8) + 10
+        y = 30 + 22 * k
+        left = 2 * (BAR + 8) + 10
         draw.rectangle((left, y, left + 12, y + 12), fill=colour)
         draw.text(
             (left + 18, y - 1),

@@ -52,7 +52,8 @@ def _brighter(x: np.ndarray, strength: float) -> tuple[np.ndarray, str]:
 
 
 def _less_contrast(x: np.ndarray, strength: float) -> tuple[np.ndarray, str]:
-    factor, mean = 1 - strength / 2, x.mean()
+    factor = 1 - strength / 2
+    mean = x.mean()
     return mean + factor * (x - mean), f"{factor:.0%} of it left"
 
 

@@ -151,7 +151,8 @@ def _bars(window: int, chosen: float, channels: int) -> np.ndarray:
     floor = PANEL - 22
     for k, (ratio, (linear, attention)) in enumerate(zip(RATIOS, costs, strict=True)):
         left, right = k * step + 6, (k + 1) * step - 6
-        half, top = floor - round(linear * unit), floor - round((linear + attention) * unit)
+        half = floor - round(linear * unit)
+        top = floor - round((linear + attention) * unit)
         draw.rectangle((left, half, right, floor), fill=(150, 150, 150))
         draw.rectangle(
             (left, top, right, half), fill=BLUE if ratio == chosen else PALE, outline=BLUE

@@ -196,7 +196,8 @@ def query_view(
         )
     all_heads, box = weights(attention, x, row, column, *SCORES[scores])
     shown = all_heads.mean(0) if head == MEAN else all_heads[head - 1]
-    window, query = attention.window, (row, column)
+    window = attention.window
+    query = (row, column)
     panels = (
         _over_picture(recorded.lr, shown, box, window, query),
         *_keys_window(recorded.lr, shown, box, query),
@@ -241,7 +242,8 @@ def _keys_window(
     times, (rows, columns) = overlays.zoom_factor(shown, SHOWN), lr.shape[:2]
     padded = np.pad(lr, ((height, height), (width, width), (0, 0)))
     pixels = padded[top + height :][:height, left + width :][:, :width]
-    largest, images = float(shown.max()), []
+    largest = float(shown.max())
+    images = []
     for image in (pixels, drawing.apply_colours(shown, 0, largest)):
         image = drawing.repeat_pixels(image, times)
         if top < 0 or left < 0 or top + height > rows or left + width > columns:
@@ -270,7 +272,8 @@ def _caption(
     p = shown[shown > 0]
     effective = float(np.exp(-(p * np.log(p)).sum()))
     y, x = np.unravel_index(int(shown.argmax()), shown.shape)
-    down, right = int(y) + box[0] - query[0], int(x) + box[1] - query[1]
+    down = int(y) + box[0] - query[0]
+    right = int(x) + box[1] - query[1]
     outside = 1 - float(_inside(shown, box, size).sum())
     beyond = (
         f"; <b>{base.percent(outside)}</b> of the weight falls on zeros outside the picture "
