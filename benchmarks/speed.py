@@ -1,6 +1,7 @@
 """Speed, memory and accuracy of SwinIR and HAT: the readable passes against the fused ones.
 
-    python benchmarks/speed.py [--networks hat hat-s swinir] [--sizes 64x64 256x192] [--rounds 3] [--json FILE]
+    python benchmarks/speed.py [--networks hat hat-s swinir] [--sizes 64x64 256x192] [--rounds 3]
+        [--json FILE]
     python benchmarks/speed.py --accuracy [--weights FILE…] [--json FILE]
 
 "plain" is a network with `fused=False`: step by step as the papers have it, with a cyclic shift and
@@ -195,12 +196,12 @@ def one(name: str, size: str, case: str, result: str) -> None:
     """What `in_a_process` starts: one run to warm up, then the median of those that fit into `LONG`
     seconds."""
     once = prepare(name, parse_size(size), case)
-    made = once()
+    sr = once()
     times = [seconds(once)]
     while sum(times) + times[-1] < LONG:
         times.append(seconds(once))
     print(statistics.median(times), peak_memory())
-    save_file({"result": made.float().cpu().contiguous()}, result)
+    save_file({"result": sr.float().cpu().contiguous()}, result)
 
 
 def peak_memory() -> float:
@@ -270,17 +271,18 @@ def parse_size(text: str) -> tuple[int, int]:
 
 def print_accuracy(rows: list[Row]) -> None:
     print(
-        f"{'network':<32}{'images':<12}{'fp32':>8}{'bf16':>8}{'mean |Δ|':>10}{'largest':>9}{'fp32 to bf16':>14}"
+        f"{'network':<32}{'images':<12}{'fp32':>8}{'bf16':>8}"
+        f"{'mean |Δ|':>10}{'largest':>9}{'fp32 to bf16':>14}"
     )
     for name in dict.fromkeys(row["network"] for row in rows):
         mine = [row for row in rows if row["network"] == name]
         fp32, bf16, between = (
             statistics.mean(r[key] for r in mine) for key in ("fp32", "bf16", "one_to_the_other")
         )
-        apart = [abs(row["fp32"] - row["bf16"]) for row in mine]
+        differences = [abs(row["fp32"] - row["bf16"]) for row in mine]
         print(
-            f"{name:<32}{len(mine)} of {mine[0]['images']:<12}{fp32:8.3f}{bf16:8.3f}{statistics.mean(apart):10.4f}"
-            f"{max(apart):9.4f}{between:11.1f} dB"
+            f"{name:<32}{len(mine)} of {mine[0]['images']:<12}{fp32:8.3f}{bf16:8.3f}"
+            f"{statistics.mean(differences):10.4f}{max(differences):9.4f}{between:11.1f} dB"
         )
 
 
@@ -322,30 +324,31 @@ def table(networks: list[str], sizes: list[tuple[int, int]], rounds: int) -> lis
     if importlib.util.find_spec("spandrel"):
         cases = [*cases, "spandrel fp32"]
     peaks = {"fp32": matrix_product(torch.float32), "bf16": matrix_product(torch.bfloat16)}
+    amx = "yes" if torch.cpu._is_amx_tile_supported() else "no"
     print(
-        f"hatlib {hatlib.__version__}, torch {torch.__version__}, {platform.machine()}, {WHERE.type}, "
-        f"{torch.get_num_threads()} threads, AMX {'yes' if torch.cpu._is_amx_tile_supported() else 'no'}"
+        f"hatlib {hatlib.__version__}, torch {torch.__version__}, {platform.machine()}, "
+        f"{WHERE.type}, {torch.get_num_threads()} threads, AMX {amx}"
     )
     print(
         f"matrix product: float32 {peaks['fp32']:.0f} GFLOP/s, bfloat16 {peaks['bf16']:.0f} GFLOP/s"
     )
     print(
-        f"{'network':<9}{'LR size':<9}{'case':<20}{'s':>8}{'ratio':>7}{'GFLOP/s':>9}{'of peak':>9}{'MiB':>7}"
-        f"{'of plain':>10}{'difference':>12}"
+        f"{'network':<9}{'LR size':<9}{'case':<20}{'s':>8}{'ratio':>7}{'GFLOP/s':>9}"
+        f"{'of peak':>9}{'MiB':>7}{'of plain':>10}{'difference':>12}"
     )
-    found = []
+    rows = []
     for size in sizes:
         for name in networks:
             compared = compare(name, size, cases, rounds, peaks)
             for row in compared:
                 print(
-                    f"{name:<9}{row['size']:<9}{row['case']:<20}{row['seconds']:8.3f}{row['ratio']:7.2f}"
-                    f"{row['gflops']:9.0f}{row['of_peak']:9.2f}{row['mib']:7.0f}"
+                    f"{name:<9}{row['size']:<9}{row['case']:<20}{row['seconds']:8.3f}"
+                    f"{row['ratio']:7.2f}{row['gflops']:9.0f}{row['of_peak']:9.2f}{row['mib']:7.0f}"
                     f"{row['mib'] / compared[0]['mib']:10.2f}{row['difference']:12.1e}",
                     flush=True,
                 )
-            found += compared
-    return found
+            rows += compared
+    return rows
 
 
 if __name__ == "__main__":

@@ -189,7 +189,8 @@ def main() -> None:
         return
     rows = [row for name in asked.networks for row in compare(name, asked.steps, asked.rounds)]
     print(
-        f"{hardware()}; batch 8, LR patch 32, ×4; {asked.steps} steps a round, medians of {asked.rounds} rounds"
+        f"{hardware()}; batch 8, LR patch 32, ×4; {asked.steps} steps per round, "
+        f"medians of {asked.rounds} rounds"
     )
     print(pd.DataFrame(rows).to_string(index=False))
     if asked.json:

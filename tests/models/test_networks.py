@@ -3,7 +3,9 @@ between them."""
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import pickle
 
 import numpy as np
 import pytest
@@ -94,6 +96,20 @@ def test_names_and_shapes_are_the_published_ones(name):
             "attn_mask": attention_mask(64, 64, window, window // 2),
         }
         assert all(shape == tables[key.rpartition(".")[2]].shape for key, shape in buffers.items())
+
+
+def test_a_level_that_released_files_lack_is_left_out_of_the_state_dict():
+    torch.manual_seed(0)
+    block, other = hat.OCAB(hat.PRESETS["hat-nano"]), hat.OCAB(hat.PRESETS["hat-nano"])
+    state = block.state_dict()
+    assert "qkv.weight" in state and not any(key.startswith("attn.") for key in state)
+    for copied in (other, copy.deepcopy(block), pickle.loads(pickle.dumps(block))):
+        copied.load_state_dict({key: value + 1 for key, value in state.items()})
+        assert torch.equal(copied.attn.qkv.weight, block.attn.qkv.weight + 1)
+    assert torch.equal(block.state_dict()["qkv.weight"], state["qkv.weight"])
+    del state["qkv.weight"]
+    with pytest.raises(RuntimeError, match=r'Missing key\(s\) in state_dict: "attn.qkv.weight"'):
+        block.load_state_dict(state)
 
 
 @pytest.mark.parametrize(
