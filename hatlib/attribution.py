@@ -47,7 +47,7 @@ LIFT = 1e-7
 # steps at once: on a CPU more of them take longer, elsewhere 16 are enough
 MOST_STEPS = {"cpu": 4}
 
-# bytes that are kept for their gradients: on a CPU, too, more of them take longer
+# bytes that are saved for their gradients: on a CPU, too, more of them take longer
 MOST_BYTES = {"cpu": 1 << 30}
 
 
@@ -162,15 +162,15 @@ def _integral(
         marks = np.arange(done, min(done + size, steps) + 1) / steps
         try:
             points = path.at(marks[1:] if rule == "right" else (marks[1:] + marks[:-1]) / 2)
-            slopes, kept = _slopes(model, points, window)
+            gradients, saved = _gradients(model, points, window)
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
             size = _half(size, path.image)
             continue
-        total += (slopes * path.moves(marks)).sum(dim=0)
+        total += (gradients * path.moves(marks)).sum(dim=0)
         if done == 0 and batch is None:
-            size = _steps_at_once(points.device, kept)
+            size = _steps_at_once(points.device, saved)
         done += len(marks) - 1
         progress(done, steps)
     return total.numpy()
@@ -292,22 +292,24 @@ def _as_in_evaluation(model: nn.Module) -> Iterator[None]:
             weight.requires_grad_(True)
 
 
-def _slopes(model: nn.Module, path: torch.Tensor, window: Window) -> tuple[torch.Tensor, int]:
+def _gradients(model: nn.Module, path: torch.Tensor, window: Window) -> tuple[torch.Tensor, int]:
     """∂D/∂γ at n points of the path: (n, 3, h, w) as float64 on the CPU; and the bytes that torch
-    kept for it."""
+    saved for it."""
     path = path.requires_grad_()
-    kept: dict[int, int] = {}
+    saved: dict[int, int] = {}
 
     def count(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
-        kept[storage.data_ptr()] = storage.nbytes()
+        saved[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         detail = gradient_magnitude(_run(model, path, window), window).sum()
-    (slope,) = torch.autograd.grad(detail, path)
+    (gradient,) = torch.autograd.grad(detail, path)
     weights = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
-    return slope.cpu().double(), sum(size for where, size in kept.items() if where not in weights)
+    # the network's own weights are there anyway
+    beside = sum(size for place, size in saved.items() if place not in weights)
+    return gradient.cpu().double(), beside
 
 
 def _half(size: int, image: torch.Tensor) -> int:

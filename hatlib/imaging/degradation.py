@@ -209,8 +209,8 @@ def convolve(
     # are dropped
     top, left = (taps - 1 + phase for taps in kernel.shape)
     rows, columns = (scale * (n - 1) + 1 for n in small)
-    kept = torch.fft.ifft(spectrum, dim=-2)[..., top : top + rows : scale, :]
-    return torch.fft.irfft(kept, n=width)[..., left : left + columns : scale]
+    lines = torch.fft.ifft(spectrum, dim=-2)[..., top : top + rows : scale, :]
+    return torch.fft.irfft(lines, n=width)[..., left : left + columns : scale]
 
 
 def _with_noise(planes: torch.Tensor, sigma: float, image: Any, rng: Rng) -> torch.Tensor:

@@ -94,8 +94,8 @@ def choices(sr: np.ndarray, hr: np.ndarray, scale: int) -> pandas.DataFrame:
     use.
 
     Args:
-        sr, hr: result and original, as in `psnr`.
-        scale: how much `sr` was enlarged; the protocol shaves as many pixels.
+        sr, hr: result and ground truth, as in `psnr`.
+        scale: how much `sr` was upscaled; the protocol shaves as many pixels.
     Returns:
         One row per way: `psnr` (dB), `ssim`, and `difference` of the PSNR from the protocol's (dB).
     """

@@ -84,6 +84,7 @@ def smaller_side(model: Network, side: int, device: torch.device, reason: str) -
         HatlibError: half would be less than the smallest tile.
     """
     smaller = whole_windows(model, side // 2)
+    # rounding up to whole windows may lead back to the same side
     if smaller >= side or smaller < min(SMALLEST, side):
         seen = side + 2 * model.halo
         raise HatlibError(

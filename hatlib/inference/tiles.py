@@ -130,6 +130,7 @@ def empty_result(model: Network, image: np.ndarray) -> np.ndarray:
     """An array for the result, of the image's type, or float32 for any float: (s·H, s·W, …)."""
     height, width = (model.scale * side for side in image.shape[:2])
     floating = np.issubdtype(image.dtype, np.floating)
+    # before the network runs: what cannot be stored need not be computed
     try:
         return np.empty((height, width, *image.shape[2:]), np.float32 if floating else image.dtype)
     except MemoryError:

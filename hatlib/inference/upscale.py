@@ -87,6 +87,7 @@ def upscale_picture(model: Network, picture: Picture, **options: object) -> Pict
         options: passed to `upscale`.
     """
     pixels = upscale(model, picture.pixels, **options)  # type: ignore[arg-type]
+    # networks have learned photographs; alpha is a mask, whose edges bicubic keeps where they are
     alpha = None if picture.alpha is None else upscale(Bicubic(model.scale), picture.alpha)
     return dataclasses.replace(picture, pixels=pixels, alpha=alpha)
 

@@ -1,5 +1,5 @@
 """hatlib.imaging.metrics against scikit-image, against the formulas written out, and against
-measured and published values."""
+measured and reported values."""
 
 from __future__ import annotations
 
@@ -274,7 +274,7 @@ def test_choices_checks_its_pair() -> None:
         choices(IMAGE, IMAGE, 5)
 
 
-# --- published sets
+# --- public sets
 
 
 def bicubic_set5(scale: int) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -82,7 +82,7 @@ def test_whole_is_the_network_clamped_and_rounded(srcnn):
 
 
 @pytest.mark.parametrize("name", ["hat-nano", "swinir-nano"])
-def test_the_padding_is_that_of_the_published_results(name):
+def test_the_padding_is_that_of_the_reported_results(name):
     model = lively(name)
     with torch.inference_mode():
         padded = model.padding(to_tensor(photo(17, 24)))
