@@ -200,11 +200,11 @@ def set_size(data: str) -> int:
 def files_of(data: str) -> list[Path]:
     """The files of a data set that are here, or of a folder."""
     from hatlib.data import datasets, registry
-    from hatlib.system.paths import data_folder
+    from hatlib.system.paths import data_folder, expanded
 
     if data in datasets.CATALOGUE:
         return [data_folder() / remote.path for remote in registry.registry().get(data, ())]
-    folder = datasets.ucla_folder() if data == "ucla" else Path(data)
+    folder = datasets.ucla_folder() if data == "ucla" else expanded(data)
     if folder is None or not folder.is_dir():
         return []
     return [path for path in folder.iterdir() if path.is_file()]

@@ -51,7 +51,7 @@ def environment(store: bool = False) -> dict[str, str]:
     variables.pop("MPLBACKEND", None)  # figures belong in the notebook
     for name in ("HATLIB_DATA", "HATLIB_MIRROR"):
         if variables.get(name):
-            variables[name] = str(Path(variables[name]).expanduser().absolute())
+            variables[name] = str(paths.expanded(variables[name]).absolute())
     if root := paths.checkout():  # the kernel imports this hatlib, installed or not
         variables["PYTHONPATH"] = os.pathsep.join(
             filter(None, [str(root), variables.get("PYTHONPATH")])

@@ -22,7 +22,7 @@ def path() -> Path | None:
     setting = os.environ.get("HATLIB_PROGRESS")
     if setting == OFF:
         return None
-    return Path(setting).expanduser() if setting else paths.data_folder() / "progress.json"
+    return paths.expanded(setting) if setting else paths.data_folder() / "progress.json"
 
 
 def passed() -> dict[str, str]:

@@ -25,7 +25,7 @@ from hatlib.imaging.degradation import DOWNSAMPLERS, downsample
 from hatlib.imaging.io import SUFFIXES, list_images, load_image
 from hatlib.imaging.resize import BORDERS
 from hatlib.system import downloads
-from hatlib.system.paths import data_folder
+from hatlib.system.paths import data_folder, expanded
 
 __all__ = [
     "CATALOGUE",
@@ -147,7 +147,7 @@ def _sources(
         name = str(ucla_folder() or _no_ucla())
     if name in CATALOGUE:
         return _set_sources(CATALOGUE[name], original_lr, limit, every)
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if folder.is_file():
         raise HatlibError(
             f"{name} is a file; a data set is a folder of images or one of {', '.join(names())}"

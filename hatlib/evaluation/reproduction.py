@@ -33,7 +33,7 @@ from hatlib.evaluation import protocol
 from hatlib.evaluation.reported import Reported, reported
 from hatlib.imaging.io import list_images
 from hatlib.models import Network
-from hatlib.system import atomic, devices
+from hatlib.system import atomic, devices, paths
 from hatlib.weights import catalogue, files
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def run(
     Raises:
         HatlibError: an unknown model or set, another scale, a folder that can't be written to.
     """
-    folder = Path(out).expanduser()
+    folder = paths.expanded(out)
     networks = _networks(models, scale)
     benchmarks = [open_set(name, scale, limit, every, lr) for name in data]
     try:

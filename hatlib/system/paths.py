@@ -8,6 +8,18 @@ from pathlib import Path
 from hatlib.errors import HatlibError
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """The path with ~ and ~user replaced by the home folder.
+
+    Raises:
+        HatlibError: there is no such user, or no home folder is known.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise HatlibError(f"no home folder is known for {path}: write the whole path") from None
+
+
 def checkout() -> Path | None:
     """The folder of the git checkout that this package is imported from, or None for an installed
     package."""
@@ -19,7 +31,7 @@ def data_folder() -> Path:
     """Where downloads are kept: `HATLIB_DATA`, else `data/` in a checkout, else the user's cache
     folder."""
     if chosen := os.environ.get("HATLIB_DATA"):
-        return Path(chosen).expanduser()
+        return expanded(chosen)
     if root := checkout():
         return root / "data"
     import pooch
@@ -37,7 +49,7 @@ def mirror() -> Path | None:
     chosen = os.environ.get("HATLIB_MIRROR")
     if not chosen:
         return None
-    folder = Path(chosen).expanduser().absolute()
+    folder = expanded(chosen).absolute()
     if not folder.is_dir():
         raise HatlibError(
             f"HATLIB_MIRROR is '{chosen}', which is not a folder; unset it to use the network"

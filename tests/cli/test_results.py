@@ -380,3 +380,27 @@ def test_the_record_can_be_read_by_others(folder: Path) -> None:
     entry = json.loads(line)
     assert entry["file"] == "new.png" and entry["sha256"] == results.checksum(folder / "new.png")
     assert entry["made"]["command"] == "upscale" and entry["made"]["scale"] == 2
+
+
+@pytest.mark.parametrize(
+    ("variable", "command"),
+    [
+        ("", "evaluate --model nearest --data ~nosuchuser/set"),
+        ("", "reproduce --models bicubic --data set --out ~nosuchuser/out"),
+        ("HATLIB_DATA", "fetch set5"),
+        ("HATLIB_MIRROR", "fetch set5"),
+    ],
+)
+def test_a_user_who_does_not_exist_is_one_line(
+    folder: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    command: str,
+) -> None:
+    monkeypatch.setenv("HATLIB_DATA", str(folder / "data"))
+    if variable:
+        monkeypatch.setenv(variable, "~nosuchuser/data")
+    assert hatlib(command) == 2
+    err = capfd.readouterr().err
+    assert "no home folder is known for ~nosuchuser" in err and err.count("\n") == 1
