@@ -56,8 +56,8 @@ class Batch:
         self.plan = self._plan_folder() if self.is_folder else {source: self._single_result()}
         self.results = Results(self.plan, overwrite)
         self.results.check(list(self.plan.values()))
-        if self.is_folder:
-            console.make_folder(target)
+        if self.is_folder and target.exists():
+            console.make_folder(target)  # asks whether it can be written to
         self.settings: Settings = {}
         self.kept = 0
         self.written = 0
@@ -73,6 +73,7 @@ class Batch:
         if not self.is_folder:
             yield from self.plan.items()
             return
+        console.make_folder(self.target)
         atomic.sweep(self.target)
         left = [path for path in self.plan if self.overwrite or not self._is_done(path)]
         self.kept = len(self.plan) - len(left)
@@ -89,11 +90,9 @@ class Batch:
             self.written += 1
         except Exception as error:
             if not self.is_folder:
-                raise (
-                    error
-                    if isinstance(error, HatlibError | OSError)
-                    else HatlibError(f"{path} cannot be processed: {reason(error)}")
-                ) from error
+                if isinstance(error, HatlibError | OSError):
+                    raise
+                raise HatlibError(f"{path} cannot be processed: {reason(error)}") from error
             self.failed.append(path)
             self._said = ""
             console.warn(f"{path.name} left out: {reason(error)}")

@@ -354,6 +354,11 @@ def test_whatever_goes_wrong_with_one_image_the_others_are_done(
     assert capfd.readouterr().err.count("\n") == 1
 
 
+def test_no_folder_is_left_where_nothing_was_done(folder: Path) -> None:
+    assert hatlib("upscale set new --model neares") == 2
+    assert not (folder / "new").exists()
+
+
 def test_counts_say_what_was_left_out(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     shutil.copy("set/a.png", "set/c.ppm")  # by its content a PNG, which is what counts
     (folder / "set" / "photo.heic").write_bytes(b"heic")
