@@ -1,7 +1,8 @@
 """Does a network that uses more pixels reconstruct better? Diffusion index and PSNR in a hundred
 windows and more.
 
-    python -m experiments.lam_study [--models NAME…] [--images 100] [--steps 10] [--out FILE]
+    python -m experiments.lam_study [--models NAME…] [--side 64] [--images 100] [--steps 10]
+                                    [--out FILE]
 
 HAT's paper shows one picture, in which HAT's attribution map is the widest and its result the best
 (arXiv 2205.04437). This asks the same of one window in each picture of Urban100. The windows are
@@ -12,9 +13,11 @@ because where there is no detail there is none to attribute.
 
 The table has one row per window and network: the diffusion index (DI, midpoint rule), what was
 attributed and what it has to be, and PSNR on luma in the window, of the network and of bicubic,
-which are given the same 64×64 LR pixels. Rows of other weights or another number of steps are
-dropped. Then the command prints the summary and draws the figure. Released weights that are on this
-machine take part.
+which are given the same 64×64 LR pixels. As the index grows with what there is to use, `--side 48`
+asks again for the same windows with the 48×48 LR pixels around them, in a table of its own. Rows of
+other weights or another number of steps are dropped. Then the command prints the summary and draws
+the figure. Released weights that are on this machine take part; `hatlib fetch dat-light-x4` puts
+DAT-light among them.
 """
 
 from __future__ import annotations
@@ -42,9 +45,16 @@ if TYPE_CHECKING:
 OUT = tables.RESULTS / "lam-study.csv"
 FIGURE = Path(__file__).with_name("lam-study.png")
 NANO = ("rcan-nano-x4", "swinir-nano-x4", "hat-nano-x4")
-SCALE, SIDE, WINDOW = 4, 64, 16  # LR crop in LR pixels, window in SR pixels
+SCALE = 4
+SIDE = 64  # of the LR crop, LR pixels
+WINDOW = 16  # side, SR pixels
 LIVELY = 10.0  # grey levels
-IN_CROP = ((SCALE * SIDE - WINDOW) // 2, (SCALE * SIDE - WINDOW) // 2, WINDOW)
+
+
+def in_crop(side: int = SIDE) -> attribution.Window:
+    """The window in the SR image of a crop: top row, left column, side."""
+    corner = (SCALE * side - WINDOW) // 2
+    return corner, corner, WINDOW
 
 
 @dataclass(frozen=True)
@@ -65,7 +75,7 @@ def draw(pair: datasets.Pair, seed: int) -> Place | None:
     rooms = [side - SIDE for side in pair.lr.shape[:2]]
     if min(rooms) < 0:
         return None
-    offset = IN_CROP[0]
+    offset = in_crop()[0]
     for _ in range(1000):
         top, left = (int(rng.integers(0, room + 1)) for room in rooms)
         hr = plotting.crop(pair.hr, (SCALE * top + offset, SCALE * left + offset, WINDOW, WINDOW))
@@ -82,12 +92,15 @@ def places(pairs: Sequence[datasets.Pair]) -> Iterator[Place]:
             yield place
 
 
-def measure(model: models.Network, place: Place, steps: int) -> dict[str, Any]:
-    """The numbers of a row."""
-    result = attribution.lam(model, place.lr, IN_CROP, steps, rule="midpoint")
-    inside = (*IN_CROP[:2], WINDOW, WINDOW)
+def measure(model: models.Network, place: Place, steps: int, side: int = SIDE) -> dict[str, Any]:
+    """The numbers of a row, where the network is given side×side LR pixels around the window."""
+    margin = (SIDE - side) // 2
+    lr = plotting.crop(place.lr, (margin, margin, side, side))
+    window = in_crop(side)
+    result = attribution.lam(model, lr, window, steps, rule="midpoint")
+    inside = (*window[:2], WINDOW, WINDOW)
     network = metrics.psnr(plotting.crop(result.sr, inside), place.hr)
-    bicubic = metrics.psnr(plotting.crop(imresize(place.lr, SCALE), inside), place.hr)
+    bicubic = metrics.psnr(plotting.crop(imresize(lr, SCALE), inside), place.hr)
     attributed, change = result.completeness
     return {
         "di": round(result.diffusion_index, 4),
@@ -115,6 +128,7 @@ def run(
     steps: int,
     out: Path,
     say: Callable[[str], None] = print,
+    side: int = SIDE,
 ) -> pd.DataFrame:
     """Computes the rows that are missing, writing the table after each picture; returns the rows of
     these networks."""
@@ -129,7 +143,7 @@ def run(
             head = {"image": place.image, "model": name, **facts[name]}
             if not table.has(**head):
                 where = {"top": place.top, "left": place.left}
-                rows.append({**head, **where, **measure(model, place, steps)})
+                rows.append({**head, **where, **measure(model, place, steps, side)})
         if rows:
             table.add(rows)
             results = [f"{r['model']} DI {r['di']:.2f} {r['gain']:+.2f} dB" for r in rows]
@@ -208,11 +222,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", default="urban100", help="another set, to try the command")
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument(
+        "--side", type=int, choices=(48, 64), default=SIDE, help="of the LR crop, in pixels"
+    )
+    parser.add_argument(
         "--untrained", action="store_true", help="random weights, to try the command"
     )
     asked = parser.parse_args(arguments)
+    if asked.side != SIDE and asked.out == OUT:
+        asked.out = OUT.with_stem(f"{OUT.stem}-{asked.side}")
     pairs = datasets.load(asked.data, SCALE, gray="rgb", limit=asked.images)
-    table = run(networks(asked.models, asked.untrained), pairs, asked.steps, asked.out)
+    table = run(
+        networks(asked.models, asked.untrained), pairs, asked.steps, asked.out, side=asked.side
+    )
     if table.empty:
         raise HatlibError(
             f"no picture of {asked.data} has room for a crop of {SIDE}×{SIDE} LR pixels with detail"

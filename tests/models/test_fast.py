@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -87,11 +88,11 @@ def test_fused_and_readable_are_equal(
     for fused in (True, False):
         models.set_fused(model, fused)
         ways.append(run(model, x.clone(), dtype, grad))
-    fused, readable = ways
-    assert len(fused) == len(readable) and fused[0].shape == (2, 3, 64, 96)
+    fast_way, readable = ways
+    assert len(fast_way) == len(readable) and fast_way[0].shape == (2, 3, 64, 96)
     # Gradients that are mostly cancellation are compared with the largest of their network.
     scale = max(float(x.double().norm()) for x in readable[1:]) if grad else 0.0
-    for ours, theirs in zip(fused, readable, strict=True):
+    for ours, theirs in zip(fast_way, readable, strict=True):
         assert torch.isfinite(ours).all()
         difference = float((ours.double() - theirs.double()).norm())
         size = max(float(theirs.double().norm()), 0.05 * scale)
@@ -104,11 +105,16 @@ def test_the_switch_reaches_every_layer_and_changes_what_runs(
     model, x = network("hat"), torch.rand(1, 3, 16, 32)
     calls: list[str] = []
     names = ("add_by_rows", "overlapping_attention", "upsample_by_rows", "window_attention")
+
+    def recorded(name: str, function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+        def called(*given: object) -> torch.Tensor:
+            calls.append(name)
+            return function(*given)
+
+        return called
+
     for name in names:
-        function = getattr(fast, name)
-        monkeypatch.setattr(
-            fast, name, lambda *given, f=function, n=name: (calls.append(n), f(*given))[1]
-        )
+        monkeypatch.setattr(fast, name, recorded(name, getattr(fast, name)))
     with torch.inference_mode():
         models.set_fused(model, False)
         model(x)
@@ -176,7 +182,7 @@ def test_overlapping_windows_of_any_side(side: int, grad: bool) -> None:
     x = torch.randn(2, 8, 12, 12, requires_grad=True)
     with torch.set_grad_enabled(grad):
         results = [layer(x), layer.reference(x)]
-    assert torch.allclose(*results, atol=1e-5)
+    assert torch.allclose(results[0], results[1], atol=1e-5)
     if grad:
         wanted = [x, *layer.parameters()]
         ways = [torch.autograd.grad(result.sin().sum(), wanted) for result in results]
@@ -199,14 +205,16 @@ def test_training_continues_after_inference() -> None:
     with torch.inference_mode():
         layer(x)
     layer.train()(x).sum().backward()
-    assert layer.relative_position_bias_table.grad.abs().max() > 0
+    gradient = layer.relative_position_bias_table.grad
+    assert gradient is not None and gradient.abs().max() > 0
     layer.eval().requires_grad_(False)
     with torch.inference_mode():
         expected = layer(x)
     x.requires_grad_()
     result = layer(x)  # as attribution does: the gradient of the input alone
     result.sum().backward()
-    assert torch.allclose(result, expected, atol=1e-6) and x.grad.abs().max() > 0
+    assert torch.allclose(result, expected, atol=1e-6)
+    assert x.grad is not None and x.grad.abs().max() > 0
 
 
 # --- attention ------------------------------------------------------------------------------------
