@@ -53,6 +53,9 @@ def configuration(name: str) -> str:
     if "depths" in options:
         depths = options["depths"]
         blocks = f"{len(depths)}×{depths[0]} blocks, {options['embed_dim']} channels"
+        if "split_size" in options:  # DAT's windows are not square
+            height, width = options["split_size"]
+            return f"{blocks}, window {height}×{width}"
         return f"{blocks}, window {options['window_size']}"
     if "kernels" in options:
         return f"kernels {'-'.join(map(str, options['kernels']))}"

@@ -289,7 +289,7 @@ def test_what_determines_the_numbers(photos: Path) -> None:
     usual = reproduction.conditions(test, "abc", "fp32")
     assert usual == reproduction.conditions(reproduction.open_set(str(photos)), "abc", "fp32")
     others = {
-        "weights": reproduction.conditions(test, "abd", "fp32"),
+        "weights": reproduction.conditions(test, "xyz", "fp32"),
         "precision": reproduction.conditions(test, "abc", "bf16"),
         "protocol": reproduction.conditions(
             reproduction.open_set(str(photos), lr="pil"), "abc", "fp32"
