@@ -3,7 +3,6 @@ implemented."""
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,18 @@ from hatlib.models.window_attention import OverlappingAttention, WindowAttention
 
 from .frame import CORRECTED, FAILS, HOLDS, Numbers, claim, graded
 from .listing import cell_with, defined
-from .sources import count, depends_on, full_size, interval, network, pair, table, within
+from .sources import (
+    DAT_LIGHT,
+    NO_DAT_LIGHT,
+    count,
+    depends_on,
+    full_size,
+    interval,
+    network,
+    pair,
+    windows_of,
+    within,
+)
 
 HAT_WHY = "HAT"
 LAM = "HAT: visualizing pixel activation using LAM"
@@ -37,13 +47,6 @@ SMALL = HATConfig(embed_dim=12, num_heads=3, compress_ratio=3, squeeze_factor=3)
 # --- why HAT --------------------------------------------------------------------------------------
 
 
-@cache
-def windows_of(column: str) -> dict[str, np.ndarray]:
-    """A column of the study of attribution maps by network: the same windows, in the same order."""
-    wide = table("lam-study").pivot(index="image", columns="model", values=column).dropna()
-    return {short: wide[f"{short}-nano-x4"].to_numpy() for short in ("rcan", "swinir", "hat")}
-
-
 @claim(
     "swinir-activates",
     HAT_WHY,
@@ -53,18 +56,29 @@ def windows_of(column: str) -> dict[str, np.ndarray]:
     "(`experiments.lam_study`): SwinIR's minus RCAN's. Holds if the 95 % confidence interval of "
     "the mean is not above zero",
     found="mean DI {swinir:.2f} (SwinIR) and {rcan:.2f} (RCAN); difference {mean:+.2f}, "
-    "{low:+.2f} to {high:+.2f}, in {windows} windows",
+    "{low:+.2f} to {high:+.2f}, in {windows} windows. {later}",
     judge=lambda n: graded(n.low <= 0),
     shown=["07 A hundred windows instead of one"],
-    remarks={HOLDS: "At nano size"},
+    remarks={HOLDS: "True at nano size"},
 )
 def swinir_activates() -> Numbers:
     di = windows_of("di")
+    swinir, rcan = (di[f"{short}-nano-x4"] for short in ("swinir", "rcan"))
+    dat = windows_of("di", DAT_LIGHT)[DAT_LIGHT]
+    later = NO_DAT_LIGHT
+    if len(dat):
+        later = (
+            f"DAT-light, a window transformer with released weights, has {dat.mean():.2f} in "
+            f"{len(dat)} windows: how a network was trained matters more than which layers it has"
+            if dat.mean() > max(swinir.mean(), rcan.mean())
+            else f"DAT-light, a window transformer with released weights, has {dat.mean():.2f}"
+        )
     return {
-        "swinir": di["swinir"].mean(),
-        "rcan": di["rcan"].mean(),
-        "windows": len(di["rcan"]),
-        **interval(di["swinir"] - di["rcan"]),
+        "swinir": swinir.mean(),
+        "rcan": rcan.mean(),
+        "windows": len(rcan),
+        **interval(swinir - rcan),
+        "later": later,
     }
 
 
@@ -232,24 +246,33 @@ def di_range() -> Numbers:
     "Holds if both 95 % confidence intervals of the mean are above zero, with a correction if one "
     "is",
     found="difference to SwinIR {over_swinir:+.2f} ({swinir_low:+.2f} to {swinir_high:+.2f}), to "
-    "RCAN {over_rcan:+.2f} ({rcan_low:+.2f} to {rcan_high:+.2f}), in {windows} windows",
+    "RCAN {over_rcan:+.2f} ({rcan_low:+.2f} to {rcan_high:+.2f}), in {windows} windows. {later}",
     judge=lambda n: graded(min(n.swinir_low, n.rcan_low) > 0, max(n.swinir_low, n.rcan_low) > 0),
     shown=["07 A hundred windows instead of one", "07 The maps"],
     remarks={
-        CORRECTED: "True of one of the two, at nano size; released weights were unavailable",
-        FAILS: "At nano size; released weights were unavailable",
+        CORRECTED: "Of HAT it is true against one of the two, at nano size; HAT's released weights "
+        "were unavailable",
+        FAILS: "At nano size; HAT's released weights were unavailable",
     },
 )
 def hat_activates() -> Numbers:
-    di, numbers = windows_of("di"), dict[str, float]()
+    di, numbers = windows_of("di"), dict[str, Any]()
     for other in ("swinir", "rcan"):
-        difference = interval(di["hat"] - di[other])
+        difference = interval(di["hat-nano-x4"] - di[f"{other}-nano-x4"])
         numbers |= {
             f"over_{other}": difference["mean"],
             f"{other}_low": difference["low"],
             f"{other}_high": difference["high"],
         }
-    return numbers | {"windows": len(di["hat"])}
+    both = windows_of("di", DAT_LIGHT, "hat-nano-x4")
+    later = NO_DAT_LIGHT
+    if len(both[DAT_LIGHT]):
+        over = interval(both[DAT_LIGHT] - both["hat-nano-x4"])
+        later = (
+            "DAT-light, a successor of HAT with released weights, minus HAT nano: "
+            f"{over['mean']:+.2f} ({over['low']:+.2f} to {over['high']:+.2f})"
+        )
+    return numbers | {"windows": len(di["hat-nano-x4"]), "later": later}
 
 
 @claim(

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import hatlib
-from experiments import bootstrap
+from experiments import bootstrap, lam_study
 from hatlib import models
 from hatlib.data import builtin
 from hatlib.errors import HatlibError
@@ -26,6 +26,8 @@ from hatlib.weights import files
 from .frame import NotMeasured
 
 SETS = ["Set5", "Set14", "B100", "Urban100", "Manga109"]
+DAT_LIGHT = "dat-light-x4"  # the one transformer of later date whose released weights are measured
+NO_DAT_LIGHT = "DAT-light, with released weights, is not recorded yet"
 
 
 # --- reported and recorded ------------------------------------------------------------------------
@@ -75,6 +77,30 @@ def table(name: str) -> Any:
         raise NotMeasured(
             f"the table `hatlib/evaluation/results/{name}.csv` is not there yet"
         ) from None
+
+
+def measured(model: str, data: str) -> float | None:
+    """Mean PSNR in dB of a network on a whole set, from the recorded reproduction; None where it
+    has no rows there."""
+    rows = table("reproduction")
+    psnr = rows[(rows.model == model) & (rows.data == data) & (rows.lr == "matlab")].psnr
+    return float(psnr.mean()) if len(psnr) else None
+
+
+def windows_of(column: str, *names: str) -> dict[str, np.ndarray]:
+    """A column of the study of attribution maps, by network.
+
+    Args:
+        column: such as "di" or "gain".
+        names: of weights; by default the three nano networks.
+    Returns:
+        Name → (windows,): the windows that all of these networks have, in the same order. None at
+        all where one of the networks is not recorded.
+    """
+    wanted = list(names or lam_study.NANO)
+    wide = table("lam-study").pivot(index="image", columns="model", values=column)
+    wide = wide.reindex(columns=wanted).dropna()
+    return {name: wide[name].to_numpy() for name in wanted}
 
 
 def interval(values: np.ndarray) -> dict[str, float]:

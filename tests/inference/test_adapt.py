@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +16,7 @@ import hatlib
 from hatlib import HatlibError, models
 from hatlib.data.datasets import Pair
 from hatlib.inference.adapt import adapt
-from tests.helpers import reference
+from tests.helpers import ROOT, reference
 
 
 class Shuffle(nn.Module):
@@ -72,6 +73,22 @@ def test_a_module_of_torch_alone() -> None:
     # tiles of 8 pixels with the halo that was measured give the same image
     assert np.abs(hatlib.upscale(model, IMAGE, tile=8).astype(int) - sr).max() <= 1
     assert hatlib.upscale(model, IMAGE[..., 0]).shape == (84, 120)
+
+
+def test_the_example_of_the_readme(capsys: pytest.CaptureFixture[str]) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = readme.partition("\n## Bring your own network\n")[2].partition("\n## ")[0]
+    (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    shown: dict[str, Any] = {}
+    torch.manual_seed(0)
+    exec(code, shown)
+    model, table = shown["model"], shown["table"]
+    assert (model.scale, model.halo, model.padding.multiple) == (4, 3, 1)
+    with torch.inference_mode():
+        expected = hatlib.to_image(shown["net"](hatlib.to_tensor(shown["lr"])).clamp(0, 1))
+    assert np.abs(shown["sr"].astype(int) - expected).max() <= 1
+    assert len(table.psnr) == len(hatlib.load_dataset("builtin", scale=4, every=4))
+    assert capsys.readouterr().out == f"×4, halo 3: {table.psnr.mean():.2f} dB\n"
 
 
 def test_it_is_measured_and_attributed_like_our_own() -> None:
