@@ -123,7 +123,12 @@ def evaluate(
         Path | None, typer.Option(metavar="DIR", help="Keep the SR images there.")
     ] = None,
     lr: Lr = "matlab",
-    gray: Annotated[str, typer.Option(help="One-channel files: keep, or rgb.")] = "keep",
+    gray: Annotated[
+        str,
+        typer.Option(
+            help="One-channel files: keep, rgb, or auto (rgb for networks, as in papers)."
+        ),
+    ] = "auto",
     json_file: Json = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -134,7 +139,7 @@ def evaluate(
     inputs = [*files_of(data), *file_of(model)]
     file = Table(json_file, overwrite, inputs)
     network = load_model(model, scale)
-    pairs = load(data, scale, lr=lr, gray=gray, limit=limit)
+    pairs = load(data, scale, lr=lr, limit=limit)
     saver = None
     if save_images:
         made = {"weights": weights_of(model, network), "scale": scale, "lr": lr, "gray": gray}

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BASELINE = "bicubic"
-FIELDS = ("name", "psnr", "ssim", "seconds", "conditions")
+FIELDS = ("name", "psnr", "ssim", "seconds", "bicubic", "conditions")
 ALL_FIELDS = ("data", "lr", "image", "model", "weights", "psnr", "ssim", "gain", "seconds")
 # (weights, set): what the survey measured, its Fig. 11
 SURVEY = {
@@ -236,7 +236,11 @@ def _measure(
         for name, network in networks.items():
             if pair.name not in logs[name].rows or k in strips:
                 results[name], values = _score(network, pair, precision)
-                logs[name].add(pair.name, *values)
+                bicubic = values[0] if name == BASELINE else logs[BASELINE].rows[pair.name][0]
+                if name != BASELINE and pair.hr.ndim == 2:
+                    # networks are measured in RGB here, where the same errors give more dB
+                    bicubic = _score(networks[BASELINE], pair, precision, gray="rgb")[1][0]
+                logs[name].add(pair.name, *values, bicubic)
         if draw and k in strips:
             captions = {name: f"{log.rows[pair.name][0]:.2f} dB" for name, log in logs.items()}
             figure = draw(pair.lr, results, pair.hr, captions)
@@ -245,12 +249,12 @@ def _measure(
 
 
 def _score(
-    network: Network, pair: datasets.Pair, precision: str
+    network: Network, pair: datasets.Pair, precision: str, gray: str = "auto"
 ) -> tuple[np.ndarray, tuple[float, float, float]]:
     """The upscaled image; PSNR, SSIM and seconds."""
     images: list[np.ndarray] = []
     table = protocol.evaluate(
-        network, [pair], on_image=lambda _, sr: images.append(sr), precision=precision
+        network, [pair], on_image=lambda _, sr: images.append(sr), gray=gray, precision=precision
     )
     return images[0], (float(table.psnr[0]), float(table.ssim[0]), float(table.seconds[0]))
 
@@ -279,7 +283,8 @@ class Log:
     def __init__(self, file: Path, conditions: str) -> None:
         self.file = file
         self.conditions = conditions
-        self.rows: dict[str, tuple[float, float, float]] = {}  # name → PSNR, SSIM, seconds
+        # name → PSNR, SSIM, seconds, and the PSNR of bicubic on the same image
+        self.rows: dict[str, tuple[float, float, float, float]] = {}
         self._read()
 
     def _read(self) -> None:
@@ -289,17 +294,17 @@ class Log:
         whole = text[: text.rfind("\n") + 1]  # an interrupted run can leave half a line
         for row in csv.DictReader(whole.splitlines()):
             if row.get("conditions") == self.conditions:
-                psnr, ssim, seconds = (float(row[key]) for key in ("psnr", "ssim", "seconds"))
-                self.rows[row["name"]] = (psnr, ssim, seconds)
+                psnr, ssim, seconds, bicubic = (float(row[key]) for key in FIELDS[1:5])
+                self.rows[row["name"]] = (psnr, ssim, seconds, bicubic)
         lines = [_line(FIELDS)]
         lines += [_line((name, *values, self.conditions)) for name, values in self.rows.items()]
         if "".join(lines) != text:
             atomic.write_text(self.file, "".join(lines))
 
-    def add(self, name: str, psnr: float, ssim: float, seconds: float) -> None:
+    def add(self, name: str, psnr: float, ssim: float, seconds: float, bicubic: float) -> None:
         """A row, unless there is one."""
         if name not in self.rows:
-            self.rows[name] = (psnr, ssim, seconds)
+            self.rows[name] = (psnr, ssim, seconds, bicubic)
             with self.file.open("a", encoding="utf-8", newline="") as file:
                 file.write(_line((name, *self.rows[name], self.conditions)))
 
@@ -343,7 +348,7 @@ def _rows(test: Benchmark, logs: Mapping[str, Log], precision: str) -> list[Row]
     rows = []
     for name, of_images in values.items():
         psnr, ssim = (float(value) for value in of_images[:, :2].mean(axis=0))
-        gain = float((of_images - values[BASELINE])[:, 0].mean())
+        gain = float((of_images[:, 0] - of_images[:, 3]).mean())
         seconds = of_images[:, 2]
         paper = reported(name, test.name, test.pairs.scale) if test.whole else None
         survey = SURVEY.get((name, test.name)) if test.whole else None
@@ -372,8 +377,8 @@ def _by_image(
     for name, log in logs.items():
         weights = f"sha256:{hashes[name][:8]}" if hashes[name] else ""
         for image in test.pairs.names:
-            psnr, ssim, seconds = log.rows[image]
-            gain = psnr - logs[BASELINE].rows[image][0]
+            psnr, ssim, seconds, bicubic = log.rows[image]
+            gain = psnr - bicubic
             yield test.title, test.pairs.lr, image, name, weights, psnr, ssim, gain, seconds
 
 

@@ -32,6 +32,24 @@ def test_set14_with_its_gray_file_as_rgb_is_higher(needs_data):
     assert expanded - kept == pytest.approx(1.3219 / 14, abs=0.002)
 
 
+def test_gray_images_are_rgb_for_networks_and_kept_for_interpolation(pairs):
+    gray = [Pair(name, lr[..., 0], hr[..., 0]) for name, lr, hr in pairs[:1]]
+    bicubic, network = models.create("bicubic"), models.create("rcan-nano").eval()
+
+    def score(model, way):
+        seen = []
+        table = protocol.evaluate(model, gray, on_image=lambda _, sr: seen.append(sr), gray=way)
+        return table.psnr[0], seen[0].ndim
+
+    assert score(bicubic, "auto") == score(bicubic, "keep")
+    assert score(network, "auto") == score(network, "rgb") and score(network, "auto")[1] == 3
+    # the same errors weigh less in luma, whose range is 219 of 255 levels
+    difference = score(bicubic, "rgb")[0] - score(bicubic, "keep")[0]
+    assert difference == pytest.approx(20 * np.log10(255 / 219), abs=1e-6)
+    with pytest.raises(HatlibError, match="gray"):
+        score(bicubic, "grey")
+
+
 @pytest.fixture
 def pairs():
     images = {name: builtin.builtin_image(name)[:96, :120] for name in ("cat", "coffee")}

@@ -299,6 +299,19 @@ def test_what_determines_the_numbers(photos: Path) -> None:
     assert len({usual, *others.values()}) == 5, others
 
 
+def test_the_gain_on_a_gray_image_is_over_bicubic_in_rgb(tmp_path: Path) -> None:
+    """Bicubic's own row keeps the gray file, as its reported value has it."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    gray = builtin.builtin_image("camera")[100:148, 100:164, 0]
+    io.save_image(photos / "gray.png", gray)
+    baseline, nano = reproduction.run(["rcan-nano-x4"], [str(photos)], tmp_path / "out")
+    difference = 20 * np.log10(255 / 219)
+    assert nano.gain == pytest.approx(nano.psnr - baseline.psnr - difference, abs=1e-6)
+    again = reproduction.run(["rcan-nano-x4"], [str(photos)], tmp_path / "out")
+    assert again[1].gain == nano.gain
+
+
 def test_strips_are_drawn_once_and_again_when_they_are_gone(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     reproduction.run(["bicubic"], [str(photos)], out, draw=plotting.comparison)

@@ -166,7 +166,7 @@ def test_antialias_stretches_the_kernel_or_does_not(scale, antialias):
 def test_without_antialiasing_fine_detail_becomes_coarse_and_upsampling_stays_the_same():
     stripes = np.tile(np.array([0, 0, 255, 255, 255], np.uint8), 12)[None].repeat(8, axis=0)
     smooth, aliased = (imresize(stripes, 1 / 4, antialias=on).astype(float) for on in (True, False))
-    assert np.ptp(aliased) > 4 * np.ptp(smooth)
+    assert np.ptp(aliased) > 4 * np.ptp(smooth[:, 2:-2])  # away from the borders
     np.testing.assert_array_equal(imresize(stripes, 2, antialias=False), imresize(stripes, 2))
 
 
