@@ -179,7 +179,7 @@ def run(
     variables = kernel.environment(store)
     profile = variables.get("HATLIB_PROFILE") or machine.profile()
     timeout = timeout or (QUICK_CELL_TIMEOUT if profile == "quick" else None)
-    folder = Path(out).expanduser()
+    folder = paths.expanded(out)
     make_folder(folder)
     restore_earlier(results.values(), folder)
     for path in available:
