@@ -35,6 +35,9 @@ STYLE: dict[str, Any] = {
     "image.interpolation": "nearest",  # pixels are the subject here: never let matplotlib blur them
     "legend.frameon": False,
 }
+# of an attribution map's maximum: what is fainter leaves the picture as it is
+FAINTEST = 0.003
+MARKERS = ("o", "^", "s", "D", "v", "P")  # beside the colours, for readers who cannot tell those
 # for a picture that is larger than its place in the figure
 SMALL: dict[str, Any] = {"interpolation": "antialiased"}
 
@@ -245,17 +248,19 @@ def scatter(
     """
     figure, axes = new_figure(1, 1, width, height)
     ax = axes[0, 0]
-    for colour, (label, (across, up)) in zip(COLOURS, groups.items(), strict=False):
-        ax.scatter(across, up, s=16, color=colour, alpha=0.6, linewidths=0, label=label)
+    styles = zip(COLOURS, MARKERS, strict=True)
+    for (colour, marker), (label, (across, up)) in zip(styles, groups.items(), strict=False):
+        look: dict[str, Any] = {"color": colour, "marker": marker}
+        ax.scatter(across, up, s=16, alpha=0.6, linewidths=0, label=label, **look)
         if middles:
             ax.scatter(
                 np.mean(across),
                 np.mean(up),
                 s=90,
-                color=colour,
                 edgecolors="black",
                 linewidths=1,
                 zorder=3,
+                **look,
             )
     ax.axhline(0, color="#777777", linewidth=0.8)
     ax.set_xlabel(x)
@@ -334,19 +339,86 @@ def mosaic(maps: np.ndarray, columns: int = 8, width: float = 9.0) -> Figure:
 
 
 def overlay(image: np.ndarray, strength: np.ndarray) -> np.ndarray:
-    """An image in pale gray, and in blue where a map has values: the root of `strength` is how
-    opaque the blue is.
+    """An image in dark gray, and in bright colours where a map has values.
+
+    The scale is logarithmic, from `FAINTEST` (violet, nearly transparent) to 1 (almost white): most
+    pixels of an attribution map are near 0, and on a linear scale only its peaks would show.
 
     Args:
         image: uint8 (H, W, 3) or (H, W).
-        strength: (H, W), 0 to 1. The root makes small values visible: most pixels of an attribution
-            map are near 0.
+        strength: (H, W), 0 to 1.
     Returns:
         uint8 (H, W, 3).
     """
-    pale = 255 - (255 - luma(image, full_range=True)) * 0.6
-    opaque = np.sqrt(np.clip(strength, 0, 1))[..., None]
-    return round_to_uint8(pale[..., None] * (1 - opaque) + np.array([0, 70, 200]) * opaque)
+    dark = 0.4 * luma(image, full_range=True)
+    level = np.clip(1 - np.log(np.maximum(strength, 1e-12)) / np.log(FAINTEST), 0, 1)  # (H, W)
+    colour = 255 * strength_colours()(level)[..., :3]
+    # a little more than the level, so that faint places are seen on bright walls, too
+    opaque = np.minimum(1.4 * level, 1)[..., None]
+    return round_to_uint8(dark[..., None] * (1 - opaque) + colour * opaque)
+
+
+def strength_colours() -> Any:
+    """The colours of an attribution map: matplotlib's magma without its black end."""
+    import matplotlib as mpl
+    from matplotlib.colors import ListedColormap
+
+    return ListedColormap(mpl.colormaps["magma"](np.linspace(0.25, 1, 256)))
+
+
+def attribution_rows(
+    rows: Mapping[str, tuple[np.ndarray, Mapping[str, Attribution]]],
+    captions: Mapping[str, Mapping[str, str]] | None = None,
+    width: float = 10.0,
+) -> Figure:
+    """Attribution maps as the survey shows them: one row per window, LR with the window marked,
+    then the map of each network with its diffusion index below.
+
+    Args:
+        rows: title → (LR, uint8 (h, w, 3); name of a network → what `attribution.lam` gave for it).
+        captions: title → name of a network, or "LR" → a second line below, such as "29.10 dB".
+        width: of the figure, in inches; its height follows from the images.
+    """
+    if not rows:
+        raise HatlibError("attribution_rows needs at least one row")
+    names = list(dict.fromkeys(name for _, results in rows.values() for name in results))
+    columns = 1 + len(names)
+    tallest = max(lr.shape[0] / lr.shape[1] for lr, _ in rows.values())
+    height = len(rows) * (width / columns * tallest + 0.5) + 0.5
+    figure, axes = new_figure(len(rows), columns, width, height)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for line, (title, (lr, results)) in zip(axes, rows.items(), strict=True):
+        second = (captions or {}).get(title, {})
+        top, left, side = next(iter(results.values())).window
+        scale = next(iter(results.values())).sr.shape[0] // lr.shape[0]
+        cells = -(-side // scale)
+        show_image(line[0], lr, box=(top // scale, left // scale, cells, cells))
+        _below(line[0], f"LR, {title}", second.get("LR", ""))
+        for name, result in results.items():
+            ax = line[1 + names.index(name)]
+            show_image(ax, overlay(lr, result.map))
+            _below(ax, f"DI {result.diffusion_index:.2f}", second.get(name, ""))
+    for ax, name in zip(axes[0, 1:], names, strict=True):
+        ax.set_title(name)
+    _strength_bar(figure, axes)
+    return figure
+
+
+def _below(axes: Axes, *lines: str) -> None:
+    """Lines of text under an image without axes."""
+    text = "\n".join(filter(None, lines))
+    axes.text(0.5, -0.03, text, ha="center", va="top", fontsize=9, transform=axes.transAxes)
+
+
+def _strength_bar(figure: Figure, axes: np.ndarray) -> None:
+    """The scale of `overlay`, beside all axes."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import LogNorm
+
+    scale = ScalarMappable(LogNorm(FAINTEST, 1), strength_colours())
+    bar = figure.colorbar(scale, ax=axes, shrink=0.6, aspect=30, pad=0.01)
+    bar.set_label("attribution, share of the map's maximum")
 
 
 def attributions(

@@ -66,13 +66,33 @@ def test_a_mosaic_gives_each_map_its_own_scale():
     assert sheet[0, 0] == 1 and sheet[0, 4] == -1
 
 
-def test_an_overlay_is_pale_gray_and_blue_where_the_map_is_high():
+def test_an_overlay_is_dark_gray_and_bright_where_the_map_is_high():
     strength = np.zeros(CAT.shape[:2])
-    strength[10, 20], strength[30, 40] = 1, 0.25
+    strength[10, 20], strength[30, 40], strength[50, 60] = 1, 0.05, plotting.FAINTEST / 2
     image = plotting.overlay(CAT, strength).astype(int)
-    assert image[10, 20].tolist() == [0, 70, 200]
-    assert image[0, 0, 0] == image[0, 0, 1] == image[0, 0, 2] >= 102
-    assert image[30, 40, 2] > image[30, 40, 1] > image[30, 40, 0]
+    assert image[10, 20].min() > 180  # the bright end
+    assert image[0, 0, 0] == image[0, 0, 1] == image[0, 0, 2] <= 102
+    assert image[30, 40, 0] > image[30, 40, 1] + 40  # in between, coloured
+    gray = image[50, 60]
+    assert gray[0] == gray[1] == gray[2]  # too faint to show
+
+
+def test_rows_of_attributions_show_di_and_captions_below_each_map():
+    lr = CAT[:24, :30]
+    result = attribution.lam(models.create("bicubic", 4), lr, (40, 60, 16), steps=2)
+    rows = {"cat": (lr, {"bicubic": result}), "again": (lr, {"bicubic": result, "other": result})}
+    figure = plotting.attribution_rows(rows, {"again": {"other": "29.10 dB"}})
+    axes = figure.axes[:6]
+    assert [ax.get_title() for ax in axes] == ["", "bicubic", "other", "", "", ""]
+    index = f"DI {result.diffusion_index:.2f}"
+    below = [[text.get_text() for text in ax.texts] for ax in axes]
+    assert below == [["LR, cat"], [index], [], ["LR, again"], [index], [f"{index}\n29.10 dB"]]
+    box = axes[3].patches[0]
+    assert (box.get_x(), box.get_y(), box.get_width(), box.get_height()) == (14.5, 9.5, 4, 4)
+    assert figure.axes[6].get_ylim() == pytest.approx((plotting.FAINTEST, 1))  # the scale
+    drawn(figure)
+    with pytest.raises(HatlibError, match="at least one row"):
+        plotting.attribution_rows({})
 
 
 def test_attributions_show_the_window_of_each_network():
