@@ -40,6 +40,7 @@ LAM = "HAT: visualizing pixel activation using LAM"
 BLOCK = "HAT: implementation of the HAB"
 # top, left, side in SR pixels, on façade 6 (rows 96 to 352, columns 200 to 456)
 WINDOW = (120, 136, 16)
+TRAINED = ": the index belongs to a trained network, not to a kind of layer"
 # HAT's windows, few channels
 SMALL = HATConfig(embed_dim=12, num_heads=3, compress_ratio=3, squeeze_factor=3)
 
@@ -68,10 +69,8 @@ def swinir_activates() -> Numbers:
     later = NO_DAT_LIGHT
     if len(dat):
         later = (
-            f"DAT-light, a window transformer with released weights, has {dat.mean():.2f} in "
-            f"{len(dat)} windows: how a network was trained matters more than which layers it has"
-            if dat.mean() > max(swinir.mean(), rcan.mean())
-            else f"DAT-light, a window transformer with released weights, has {dat.mean():.2f}"
+            f"DAT-light, a later window transformer with released weights, has {dat.mean():.2f} "
+            f"in {len(dat)} windows{TRAINED if dat.mean() > rcan.mean() else ''}"
         )
     return {
         "swinir": swinir.mean(),
