@@ -384,7 +384,8 @@ def attribution_rows(
     names = list(dict.fromkeys(name for _, results in rows.values() for name in results))
     columns = 1 + len(names)
     tallest = max(lr.shape[0] / lr.shape[1] for lr, _ in rows.values())
-    height = len(rows) * (width / columns * tallest + 0.5) + 0.5
+    # the scale needs about an inch of the width, the lines below each map half an inch
+    height = len(rows) * ((width - 1) / columns * tallest + 0.45) + 0.2
     figure, axes = new_figure(len(rows), columns, width, height)
     for ax in axes.flat:
         ax.set_axis_off()
@@ -477,3 +478,81 @@ def _around(shape: tuple[int, ...], row: int, column: int, extent: int | None) -
         for middle, side, whole in zip((row, column), sides, shape, strict=False)
     )
     return top, left, sides[0], sides[1]
+
+
+# --- drawings of architectures --------------------------------------------------------------------
+
+# what a part of a drawing is, by its colour: pale enough for dark text, and told apart by all
+# readers, as no two differ in red against green alone
+FILLS = {
+    "map": "#ffffff",
+    "attention": "#cfe3f5",
+    "convolution": "#fbe3b5",
+    "linear": "#e7e7ec",
+    "weight": "#f3d3dd",
+}
+
+# name → x, y, text, and which of FILLS it is; names that start with "×" or "+" are small circles
+Parts = Mapping[str, tuple[float, float, str, str]]
+# from, to, and if wanted a text beside the arrow and how far the arrow is bent
+Arrow = tuple[str, str] | tuple[str, str, str] | tuple[str, str, str, float]
+
+
+def diagram(
+    panels: Mapping[str, tuple[Parts, Sequence[Arrow]]], width: float = 10.0, height: float = 2.6
+) -> Figure:
+    """Drawings of blocks, one above the other: parts in boxes, arrows with the shapes at them.
+
+    Args:
+        panels: title → (the parts, the arrows between them). A unit of x is a tenth of the figure's
+            width, a unit of y a quarter of the panel's height, from −2 to 2.
+        width: of the figure, in inches.
+        height: of each panel, in inches.
+    """
+    if not panels:
+        raise HatlibError("diagram needs at least one panel")
+    figure, axes = new_figure(len(panels), 1, width, height * len(panels))
+    for ax, (title, (parts, arrows)) in zip(axes[:, 0], panels.items(), strict=True):
+        ax.set_axis_off()
+        ax.set(xlim=(-0.5, 9.5), ylim=(-2, 2))
+        ax.set_title(title, loc="left", fontsize=10, fontweight="bold")
+        boxes = {name: _part(ax, name, *part) for name, part in parts.items()}
+        for arrow in arrows:
+            missing = [name for name in arrow[:2] if name not in boxes]
+            if missing:
+                raise HatlibError(f"an arrow leads to '{missing[0]}', which is no part of {title}")
+            _arrow(ax, parts, boxes, *arrow)
+    return figure
+
+
+def _part(ax: Axes, name: str, x: float, y: float, text: str, kind: str) -> Any:
+    """The box around a part's text, or a circle around its sign."""
+    shape = "circle,pad=0.15" if name[0] in "×+" else "round,pad=0.35"
+    style = {"boxstyle": shape, "facecolor": FILLS[kind], "edgecolor": "#444444", "linewidth": 1}
+    drawn = ax.text(x, y, text, ha="center", va="center", fontsize=8, bbox=style, zorder=2)
+    return drawn.get_bbox_patch()
+
+
+def _arrow(
+    ax: Axes,
+    parts: Parts,
+    boxes: Mapping[str, Any],
+    start: str,
+    end: str,
+    text: str = "",
+    bend: float = 0.0,
+) -> None:
+    """An arrow from box to box, and the text above its middle."""
+    look = {
+        "arrowstyle": "-|>",
+        "color": "#444444",
+        "linewidth": 1,
+        "patchA": boxes[start],
+        "patchB": boxes[end],
+        "connectionstyle": f"arc3,rad={bend}",
+    }
+    (x0, y0), (x1, y1) = parts[start][:2], parts[end][:2]
+    ax.annotate("", (x1, y1), (x0, y0), arrowprops=look, zorder=3)
+    if text:
+        across = ((x0 + x1) / 2, (y0 + y1) / 2 + 0.12)
+        ax.text(*across, text, ha="center", va="bottom", fontsize=7, color="#555555")

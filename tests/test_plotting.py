@@ -160,3 +160,23 @@ def test_intervals_have_a_line_a_label_and_a_colour_a_series():
     assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first label is on top
     with pytest.raises(HatlibError, match="at least one value"):
         plotting.intervals({"HAT": {}}, "gain, dB")
+
+
+def test_a_diagram_draws_each_part_and_its_arrows():
+    parts = {
+        "in": (0, 0, "x", "map"),
+        "conv": (3, 1, "3×3", "convolution"),
+        "+": (6, 0, "+", "map"),
+    }
+    arrows = [("in", "conv", "C"), ("conv", "+"), ("in", "+", "", -0.3)]
+    figure = plotting.diagram({"a block": (parts, arrows), "again": (parts, [])})
+    first, second = figure.axes
+    assert first.get_title(loc="left") == "a block"
+    texts = [text.get_text() for text in first.texts]
+    assert texts == ["x", "3×3", "+", "", "C", "", ""]  # the parts, then the arrows
+    assert len(second.texts) == 3
+    assert (drawn(figure)[20:-20, 20:-20] < 128).any()
+    with pytest.raises(HatlibError, match="an arrow leads to 'out', which is no part of a block"):
+        plotting.diagram({"a block": (parts, [("in", "out")])})
+    with pytest.raises(HatlibError, match="at least one panel"):
+        plotting.diagram({})
