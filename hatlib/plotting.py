@@ -401,7 +401,7 @@ def attribution_rows(
             show_image(ax, overlay(lr, result.map))
             _below(ax, f"DI {result.diffusion_index:.2f}", second.get(name, ""))
     for ax, name in zip(axes[0, 1:], names, strict=True):
-        ax.set_title(name)
+        ax.set_title(name, fontsize=9)
     _strength_bar(figure, axes)
     return figure
 

@@ -21,8 +21,10 @@ PAGES = [
 ]
 # the term, in bold where the course introduces it, and the notebook that does
 INTRODUCED = {
+    "AIM": "08",
     "confidence interval": "07",
     "data augmentation": "03",
+    "depthwise convolution": "08",
     "downsample": "00",
     "exponential moving average (EMA)": "03",
     "ground truth": "00",
@@ -30,6 +32,7 @@ INTRODUCED = {
     "mixed precision": "09",
     "receptive field": "03",
     "residual": "04",
+    "SGFN": "08",
     "upsample": "00",
     "vanishing gradient": "04",
 }
