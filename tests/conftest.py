@@ -43,7 +43,8 @@ def no_windows(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def no_downloads(monkeypatch: pytest.MonkeyPatch, empty_mirror: Path) -> None:
     """Keeps every test off the network. A test of downloading deletes `HATLIB_MIRROR` and serves
-    the files itself."""
+    the files itself; a test of pip has a package index of its own."""
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
     if not os.environ.get("HATLIB_MIRROR"):
         monkeypatch.setenv("HATLIB_MIRROR", str(empty_mirror))
 
@@ -72,6 +73,19 @@ def needs_data(no_downloads: None, empty_mirror: Path) -> Callable[..., None]:
                 pytest.skip(f"data set {name} is {where}; `hatlib fetch {name}` gets it")
 
     return fetch
+
+
+@pytest.fixture
+def needs_weights(no_downloads: None) -> Callable[[str], None]:
+    """`needs_weights("dat-light-x4")` skips the test unless these released weights are here."""
+
+    def look(name: str) -> None:
+        from hatlib.weights import catalogue
+
+        if name not in catalogue.present(catalogue.info(name).scale):
+            pytest.skip(f"the weights {name} are not here; `hatlib fetch {name}` gets them")
+
+    return look
 
 
 @pytest.fixture
