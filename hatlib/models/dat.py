@@ -176,7 +176,7 @@ class WindowBranch(nn.Module):
         down, right = self.shift
         rows = qkv.shape[1] // height
         columns = qkv.shape[2] // width
-        shifted = torch.roll(qkv, (-down, -right), dims=(1, 2))
+        shifted = torch.roll(qkv, (-down, -right), dims=(1, 2)) if down else qkv
 
         # (N, H, W, 3, C/2) → (3, N, rows, columns, h/2, T, d): windows, then heads
         grid = shifted.unflatten(1, (rows, height)).unflatten(3, (columns, width))
@@ -191,12 +191,12 @@ class WindowBranch(nn.Module):
                 mask = shift_mask(self.window, self.shift, last_row, last_column, qkv.device)
                 here = grid[:, :, down_part, right_part]
                 line.append(self.attend(here, bias + mask.to(bias)))
-            lines.append(torch.cat(line, 2))
-        attended = torch.cat(lines, 1)  # (N, rows, columns, h/2, T, d)
+            lines.append(join(line, 2))
+        attended = join(lines, 1)  # (N, rows, columns, h/2, T, d)
 
         attended = attended.unflatten(4, self.window).permute(0, 1, 4, 2, 5, 3, 6)
         attended = attended.reshape(*qkv.shape[:3], -1)  # (N, H, W, C/2)
-        return torch.roll(attended, self.shift, dims=(1, 2))
+        return torch.roll(attended, self.shift, dims=(1, 2)) if down else attended
 
     def attend(self, grid: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         """(3, N, rows, columns, h/2, T, d), bias (1, h/2, T, T) → (N, rows, columns, h/2, T, d)."""
@@ -211,6 +211,11 @@ class WindowBranch(nn.Module):
         biases = self.pos(offsets)  # (offsets, h/2)
         index = offset_index(self.window, weight.device)
         return biases[index].permute(2, 0, 1)[None].contiguous()
+
+
+def join(parts: list[torch.Tensor], dim: int) -> torch.Tensor:
+    """The parts one after another; a single one as it is, which torch would copy."""
+    return torch.cat(parts, dim) if len(parts) > 1 else parts[0]
 
 
 def kinds(windows: int, shift: int) -> list[tuple[slice, bool]]:
@@ -290,7 +295,8 @@ class SpatialAttention(AdaptiveInteraction):
         value = qkv[..., 2 * channels :]
 
         below, beside = -rows % self.multiple, -columns % self.multiple
-        padded = F.pad(qkv, (0, 0, 0, beside, 0, below)).unflatten(-1, (3, 2, -1))
+        padded = F.pad(qkv, (0, 0, 0, beside, 0, below)) if below or beside else qkv
+        padded = padded.unflatten(-1, (3, 2, -1))
         halves = [branch(padded[..., i, :]) for i, branch in enumerate(self.attns)]
         attended = torch.cat(halves, -1)[:, :rows, :columns]  # (N, H, W, C)
 

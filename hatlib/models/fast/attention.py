@@ -27,6 +27,12 @@ def fused_attention(
     on_cpu = q.device.type == "cpu"
     if on_cpu and (q.dtype == torch.bfloat16 or needs_grad(q, k, v, bias)):
         return chunked_attention(q, k, v, bias)
+    head_dim = q.shape[-1]
+    if on_cpu and head_dim < LANES:
+        # The lightweight networks' heads of 10 channels fill no register: padded, a third faster.
+        q, k, v = (pad_head_dim(x) for x in (q, k, v))
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=head_dim**-0.5)
+        return out[..., :head_dim]
     return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
 
 
