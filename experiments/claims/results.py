@@ -704,7 +704,12 @@ def a_year_after() -> Numbers:
     "best DAT is {dat:+.2f} dB from HAT, DAT-light, with {share:.0%} of its parameters, "
     "{light:+.2f} dB{measured}",
     judge=lambda n: graded(min(n.drct, n.hma) > 0, max(n.drct, n.hma) > 0),
-    shown=["11 What came after HAT", "04 Dense connections", "10 Do the reported digits come out?"],
+    shown=[
+        "11 What came after HAT",
+        "08 A successor: DAT",
+        "04 Dense connections",
+        "10 Do the reported digits come out?",
+    ],
 )
 def outperform() -> Numbers:
     best = values("HAT-L†", PRETRAINED, scale=4)
