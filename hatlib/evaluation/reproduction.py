@@ -99,7 +99,7 @@ class Row:
 
 
 def run(
-    models: Sequence[str],
+    models: Sequence[str] | Mapping[str, Network],
     data: Sequence[str] = ("urban100",),
     out: str | os.PathLike[str] = "build/reproduce",
     limit: int | None = None,
@@ -118,7 +118,8 @@ def run(
     means.
 
     Args:
-        models: names of `hatlib.weights.files.names()` or files; bicubic is measured in any case.
+        models: names of `hatlib.weights.files.names()` or files, or networks by name, such as those
+            of `hatlib.adapt`; bicubic is measured in any case.
         data: sets by name or folders; "ucla" is the folder `ucla` of the data folder, or else a
             stand-in.
         limit: only the first so many images of each set.
@@ -165,11 +166,12 @@ def run(
     return rows
 
 
-def _networks(models: Sequence[str], scale: int) -> dict[str, Network]:
+def _networks(models: Sequence[str] | Mapping[str, Network], scale: int) -> dict[str, Network]:
     """Name → network on this machine's device, bicubic first."""
+    given = models if isinstance(models, Mapping) else {}
     networks = {}
     for name in dict.fromkeys([BASELINE, *models]):
-        network = files.load(name, scale)
+        network = given.get(name) or files.load(name, scale)
         if network.scale != scale:
             raise HatlibError(f"{name} upscales ×{network.scale}, and ×{scale} is measured")
         networks[name] = network.to(devices.device())

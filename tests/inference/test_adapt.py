@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import nn
 import hatlib
 from hatlib import HatlibError, models
 from hatlib.data.datasets import Pair
+from hatlib.evaluation import reproduction
 from hatlib.inference.adapt import adapt
 from tests.helpers import ROOT, reference
 
@@ -99,6 +101,15 @@ def test_it_is_measured_and_attributed_like_our_own() -> None:
     assert table.psnr[0] == pytest.approx(hatlib.psnr(sr, hr, shave=4))
     result = hatlib.lam(model, IMAGE, (40, 40, 8), steps=4)
     assert result.map.shape == IMAGE.shape[:2] and result.map.max() > 0
+
+
+def test_it_stands_in_the_table_of_a_reproduction(tmp_path: Path) -> None:
+    hatlib.save_image(tmp_path / "a.png", np.kron(IMAGE, np.ones((2, 2, 1), np.uint8)))
+    models = {"a stranger": adapt(Shuffle())}
+    _, row = reproduction.run(models, [str(tmp_path)], tmp_path / "out")
+    pairs = hatlib.load_dataset(tmp_path, scale=4)
+    table = hatlib.evaluate(models["a stranger"], pairs)
+    assert (row.model, row.psnr) == ("a stranger", pytest.approx(table.psnr[0]))
 
 
 def test_windows_are_found_and_the_image_is_padded_for_them() -> None:
