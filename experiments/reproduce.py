@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from experiments import command, tables
-from hatlib.evaluation import reproduction, results
+from hatlib.evaluation import reproduction
 from hatlib.imaging import degradation
 from hatlib.weights import catalogue, files
 
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 models, chosen, asked.folder, progress=announced, every=every, lr=way
             )
             # "" is what networks without weights have as their fingerprint, not a missing value
-            old = results.with_todays_words(tables.read(asked.out, keep_default_na=False))
+            old = tables.read(asked.out, keep_default_na=False)
             new = tables.read(asked.folder / "reproduce.csv", keep_default_na=False)
             tables.write(asked.out, merged(old, new))
             for row in rows:

@@ -1,12 +1,11 @@
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
 from hatlib import HatlibError, models
 from hatlib.data import builtin, datasets
 from hatlib.data.datasets import Pair
-from hatlib.evaluation import protocol, reported, results
+from hatlib.evaluation import protocol, reported
 from hatlib.imaging import metrics
 from hatlib.imaging.resize import imresize
 
@@ -106,12 +105,3 @@ def test_evaluation_leaves_no_gradients(pairs):
     protocol.evaluate(model.eval(), pairs[:1])
     assert all(parameter.grad is None for parameter in model.parameters())
     assert torch.is_grad_enabled() and np.isfinite(protocol.evaluate(model, pairs[:1]).psnr).all()
-
-
-def test_recorded_tables_are_read_in_todays_words():
-    table = results.table("reproduction")
-    assert "original" in set(table.lr) and "published" not in set(table.lr)
-    recorded = pd.DataFrame({"lr": ["published", "pil"], "model": ["published", "b"]})
-    assert results.with_todays_words(recorded).lr.tolist() == ["original", "pil"]
-    assert results.with_todays_words(recorded).model.tolist() == ["published", "b"]
-    assert results.with_todays_words(pd.DataFrame()).empty

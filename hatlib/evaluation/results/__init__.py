@@ -14,9 +14,6 @@ from hatlib.errors import HatlibError
 if TYPE_CHECKING:
     import pandas as pd
 
-# words that recorded tables still have, by column, and what they are called now
-FORMER_WORDS = {"lr": {"published": "original"}}
-
 
 def names() -> list[str]:
     """The tables that are recorded."""
@@ -37,9 +34,4 @@ def table(name: str) -> pd.DataFrame:
         raise HatlibError(f"no results of '{name}' are recorded; recorded: {known}")
     path = resources.files("hatlib.evaluation.results").joinpath(f"{name}.csv")
     with path.open(encoding="utf-8") as file:
-        return with_todays_words(pd.read_csv(file))
-
-
-def with_todays_words(recorded: pd.DataFrame) -> pd.DataFrame:
-    """The table with the words of `FORMER_WORDS` replaced."""
-    return recorded.replace(FORMER_WORDS) if set(FORMER_WORDS) <= set(recorded) else recorded
+        return pd.read_csv(file)
