@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 OUT = tables.RESULTS / "lam-study.csv"
+OUT_48 = tables.RESULTS / "lam-study-48.csv"  # with fewer pixels around the same windows
 FIGURE = Path(__file__).with_name("lam-study.png")
 NANO = ("rcan-nano-x4", "swinir-nano-x4", "hat-nano-x4")
 SCALE = 4
@@ -229,7 +230,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     asked = parser.parse_args(arguments)
     if asked.side != SIDE and asked.out == OUT:
-        asked.out = OUT.with_stem(f"{OUT.stem}-{asked.side}")
+        asked.out = OUT_48
     pairs = datasets.load(asked.data, SCALE, gray="rgb", limit=asked.images)
     table = run(
         networks(asked.models, asked.untrained), pairs, asked.steps, asked.out, side=asked.side
