@@ -20,18 +20,8 @@ from torch import nn
 from hatlib.errors import HatlibError, unknown
 from hatlib.models import fast
 from hatlib.models.initialisation import init_as_bilinear, init_linear
-from hatlib.models.layers import (
-    RGB_MEAN,
-    ColourConv,
-    ColourNetwork,
-    DropPath,
-    channels_first,
-    conv3x3,
-    image_layout,
-    token_layout,
-    upsampler,
-)
-from hatlib.models.swinir import drop_path_rates
+from hatlib.models.layers import ColourConv, DropPath, channels_first, conv3x3, upsampler
+from hatlib.models.swinir import TransformerFrame, drop_path_rates
 from hatlib.models.window_attention import MASKED, attention, constant
 
 FEATURES = 64  # channels between the body and the RGB image, in the networks that are not light
@@ -426,11 +416,10 @@ def residual_convolution(config: DATConfig) -> nn.Module:
     )
 
 
-class DAT(ColourNetwork):
+class DAT(TransformerFrame):
     """DAT. LR (N, 3, h, w) in [0, 1] → SR (N, 3, s·h, s·w)."""
 
     halo = HALO
-    fused = True  # whether the reconstruction goes through strips: see `hatlib.models.set_fused`
 
     def __init__(self, scale: int = 4, config: DATConfig = PRESETS["dat"]):
         super().__init__()
@@ -456,23 +445,6 @@ class DAT(ColourNetwork):
             last = [m for m in self.conv_after_body.modules() if isinstance(m, nn.Conv2d)][-1]
             init_as_bilinear(self.conv_first, last, self.upsample[0], scale)
 
-    def upscale_rgb(self, rgb: torch.Tensor) -> torch.Tensor:
-        """(N, 3, H, W) → (N, 3, s·H, s·W)."""
-        mean = rgb.new_tensor(RGB_MEAN)[:, None, None]
-        centred = (rgb - mean).contiguous(memory_format=torch.channels_last)
-        shallow = self.conv_first(centred)  # (N, C, H, W)
-        # tokens from here on: (N, H, W, C)
-        x = self.before_RG(token_layout(shallow))
-        for layer in self.layers:
-            x = layer(x)
-        deep = self.conv_after_body(image_layout(self.norm(x)))  # (N, C, H, W)
-        features = deep + shallow
-        if self.fused:
-            return fast.upsample_by_rows(self.reconstruct, features, self.scale) + mean
-        return self.reconstruct(features) + mean
-
-    def reconstruct(self, features: torch.Tensor) -> torch.Tensor:
-        """(N, C, H, W) → RGB less its mean (N, 3, s·H, s·W)."""
-        if self.direct:
-            return self.upsample(features)
-        return self.conv_last(self.upsample(self.conv_before_upsample(features)))
+    def embed(self, tokens: torch.Tensor) -> torch.Tensor:
+        """The norm between the shallow features and the groups: (N, H, W, C) → the same shape."""
+        return self.before_RG(tokens)

@@ -148,7 +148,47 @@ class ResidualGroup(nn.Module):
         return x + channels_first(self.conv, self.residual_group(x))
 
 
-class WindowNetwork(ColourNetwork):
+class TransformerFrame(ColourNetwork):
+    """The way of an image through SwinIR, HAT, DRCT and DAT (SwinIR §3.1); a subclass makes the
+    layers."""
+
+    conv_first: nn.Conv2d
+    layers: nn.ModuleList
+    norm: nn.LayerNorm
+    conv_after_body: nn.Module
+    upsample: nn.Sequential
+    direct: bool  # RGB in one step, without the two layers that follow
+    conv_before_upsample: nn.Sequential
+    conv_last: nn.Conv2d
+    fused = True  # whether the reconstruction goes through strips: see `hatlib.models.set_fused`
+
+    def embed(self, tokens: torch.Tensor) -> torch.Tensor:
+        """The norm between the shallow features and the groups: (N, H, W, C) → the same shape."""
+        raise NotImplementedError
+
+    def upscale_rgb(self, rgb: torch.Tensor) -> torch.Tensor:
+        """(N, 3, H, W), multiples of the padding's → (N, 3, s·H, s·W)."""
+        mean = rgb.new_tensor(RGB_MEAN)[:, None, None]
+        centred = (rgb - mean).contiguous(memory_format=torch.channels_last)
+        shallow = self.conv_first(centred)  # (N, C, H, W)
+        # tokens from here on: (N, H, W, C)
+        x = self.embed(token_layout(shallow))
+        for layer in self.layers:
+            x = layer(x)
+        deep = self.conv_after_body(image_layout(self.norm(x)))  # (N, C, H, W)
+        features = deep + shallow
+        if self.fused:
+            return fast.upsample_by_rows(self.reconstruct, features, self.scale) + mean
+        return self.reconstruct(features) + mean
+
+    def reconstruct(self, features: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) → RGB less its mean (N, 3, s·H, s·W)."""
+        if self.direct:
+            return self.upsample(features)
+        return self.conv_last(self.upsample(self.conv_before_upsample(features)))
+
+
+class WindowNetwork(TransformerFrame):
     """The frame of SwinIR, HAT and DRCT: shallow features, groups of blocks, reconstruction (SwinIR
     §3.1).
 
@@ -158,8 +198,6 @@ class WindowNetwork(ColourNetwork):
         scale: of the upsampling, s.
         config: of the subclass's kind.
     """
-
-    fused = True  # whether the reconstruction goes through strips: see `hatlib.models.set_fused`
 
     def __init__(self, scale: int, config: SwinIRConfig):
         super().__init__()
@@ -188,26 +226,9 @@ class WindowNetwork(ColourNetwork):
         depth."""
         raise NotImplementedError
 
-    def upscale_rgb(self, rgb: torch.Tensor) -> torch.Tensor:
-        """(N, 3, H, W), multiples of the window → (N, 3, s·H, s·W)."""
-        mean = rgb.new_tensor(RGB_MEAN)[:, None, None]
-        centred = (rgb - mean).contiguous(memory_format=torch.channels_last)
-        shallow = self.conv_first(centred)  # (N, C, H, W)
-        # tokens from here on: (N, H, W, C)
-        x = self.patch_embed["norm"](token_layout(shallow))
-        for layer in self.layers:
-            x = layer(x)
-        deep = self.conv_after_body(image_layout(self.norm(x)))  # (N, C, H, W)
-        features = deep + shallow
-        if self.fused:
-            return fast.upsample_by_rows(self.reconstruct, features, self.scale) + mean
-        return self.reconstruct(features) + mean
-
-    def reconstruct(self, features: torch.Tensor) -> torch.Tensor:
-        """(N, C, H, W) → RGB less its mean (N, 3, s·H, s·W)."""
-        if self.direct:
-            return self.upsample(features)
-        return self.conv_last(self.upsample(self.conv_before_upsample(features)))
+    def embed(self, tokens: torch.Tensor) -> torch.Tensor:
+        """The norm between the shallow features and the groups: (N, H, W, C) → the same shape."""
+        return self.patch_embed["norm"](tokens)
 
 
 def drop_path_rates(depths: Sequence[int], last: float) -> list[list[float]]:
