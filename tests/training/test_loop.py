@@ -326,7 +326,7 @@ def test_two_processes_with_half_the_batch_follow_one_with_all_of_it(tmp_path: P
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM ends a process there")
 def test_two_processes_stop_after_the_same_step_and_resume(tmp_path: Path) -> None:
     folder = tmp_path / "two"
-    process = launch(folder, 0.05, launcher=two_processes(), steps=40, every=1000.0)
+    process = launch(folder, 0.5, launcher=two_processes(), steps=40, every=1000.0)
     assert process.stdout is not None
     for line in process.stdout:
         if line.strip() == "3":
