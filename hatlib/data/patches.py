@@ -15,17 +15,23 @@ from typing import IO
 import numpy as np
 import torch
 
-from hatlib.errors import HatlibError
+from hatlib.errors import HatlibError, unknown
 from hatlib.imaging.convert import check_image, crop_to_multiple
+from hatlib.imaging.real_world import real_world
 from hatlib.imaging.resize import imresize
 from hatlib.system import devices
+
+# How many LR images are made of each HR image. Real ones are made by random chains: sixteen, which
+# at ×4 fill as many bytes as the image itself.
+DEGRADATIONS = {"bicubic": 1, "real-world": 16}
 
 
 class PatchSampler:
     """Random LR/HR patches, one batch at a time: `lr, hr = next(sampler)`.
 
     Every position in every image is equally likely, and so is each of the eight flips and quarter
-    turns (data augmentation). LR is made once, bit-exactly, from the whole images. The random
+    turns (data augmentation). LR is made once, from the whole images: bit-exactly by bicubic
+    downsampling, or several times by random chains, of which each patch takes one. The random
     numbers are drawn on the CPU, so a seed gives the same patches on every device.
 
     Args:
@@ -41,13 +47,14 @@ class PatchSampler:
             the whole batch.
         memory: bytes that images may take; what exceeds them is kept in a temporary file and read
             as it is needed. By default half of what is free.
+        degradation: how LR is made: "bicubic", or "real-world" (`hatlib.imaging.real_world`).
     Attributes:
         sides: (images, 2) rows and columns of each LR image.
         sha256: of the HR images in their order; the same images give the same patches.
         rng: numpy's generator; its state is what a checkpoint keeps.
     Raises:
-        HatlibError: no images, images smaller than a patch, or a batch that cannot be shared
-            evenly.
+        HatlibError: no images, images smaller than a patch, a batch that cannot be shared evenly,
+            or an unknown degradation.
     """
 
     def __init__(
@@ -60,7 +67,10 @@ class PatchSampler:
         device: torch.device | str = "cpu",
         share: tuple[int, int] = (0, 1),
         memory: int | None = None,
+        degradation: str = "bicubic",
     ) -> None:
+        if degradation not in DEGRADATIONS:
+            raise unknown("degradation", degradation, DEGRADATIONS)
         if min(scale, patch_size, batch_size) < 1:
             raise HatlibError(
                 f"scale, patch_size and batch_size are at least 1, got {scale}, {patch_size} and "
@@ -76,9 +86,13 @@ class PatchSampler:
         self.share = slice(process, None, processes)
         self.rng = np.random.default_rng(seed)
 
-        pixels = _stored(images, scale, patch_size, self.device, memory)
+        self.lr_per_hr = DEGRADATIONS[degradation]
+
+        pairs = _pairs(images, scale, patch_size, degradation, seed)
+        lr_share = self.lr_per_hr / (self.lr_per_hr + scale**2)  # of all bytes
+        pixels = _stored(pairs, self.device, memory, lr_share)
         self.hr, self.lr, self.sides, self.sha256 = pixels
-        # LR pixels that lie before each image
+        # LR pixels that lie before each image, one LR image counted
         self.offsets = np.concatenate([[0], np.cumsum(self.sides.prod(axis=1))])
         # an image is drawn as often as it has positions for a patch
         positions = (self.sides - patch_size + 1).prod(axis=1)
@@ -94,14 +108,21 @@ class PatchSampler:
         corner = self.rng.integers(0, self.sides[image] - self.patch_size + 1)  # row, column in LR
         # upside down, left to right, transposed
         flips = self.rng.integers(0, 2, size=(self.batch_size, 3), dtype=bool)
+        # no number is drawn where there is no choice: the patches of bicubic LR stay the same
+        chain = np.zeros(self.batch_size, dtype=int)
+        if self.lr_per_hr > 1:
+            chain = self.rng.integers(0, self.lr_per_hr, size=self.batch_size)
         image = image[self.share]
         corner = corner[self.share]
         flips = flips[self.share]
+        chain = chain[self.share]
 
         s = self.scale
         sides = self.sides[image]
         offset = 3 * self.offsets[image]  # in bytes: an image is (3, H, W)
-        lr = _cut(self.lr, offset, sides, corner, self.patch_size, flips)
+        # the LR images of one HR image lie one after another
+        lr_offset = offset * self.lr_per_hr + 3 * chain * sides.prod(axis=1)
+        lr = _cut(self.lr, lr_offset, sides, corner, self.patch_size, flips)
         hr = _cut(self.hr, offset * s * s, sides * s, corner * s, self.patch_size * s, flips)
         return lr.to(self.device), hr.to(self.device)
 
@@ -150,21 +171,12 @@ def _cut(
     return flat[index].float().div_(255)  # (N, 3, size, size)
 
 
-def _stored(
-    images: Iterable[np.ndarray],
-    scale: int,
-    patch_size: int,
-    device: torch.device,
-    memory: int | None,
-) -> tuple[torch.Tensor, torch.Tensor, np.ndarray, str]:
-    """All pixels of HR and of LR, uint8, image after image; (rows, columns) of each LR image; and
-    a hash of what there is of HR."""
-    limit = devices.free_memory(torch.device("cpu")) // 2 if memory is None else memory
-    lr_limit = limit // 16  # at ×4 the one is 16 times the other
-    hr_bytes = Bytes(max(1, limit - lr_limit))
-    lr_bytes = Bytes(max(1, lr_limit))
-    digest = hashlib.sha256()
-    sides: list[tuple[int, int]] = []
+def _pairs(
+    images: Iterable[np.ndarray], scale: int, patch_size: int, degradation: str, seed: int
+) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+    """HR images, cropped to multiples of the scale, and the LR images of each."""
+    # A generator of its own, so that a resumed run makes the same LR images again.
+    rng = np.random.default_rng((seed, 1))
     shortest: list[int] = []
     for image in images:
         check_image(image)
@@ -173,14 +185,36 @@ def _stored(
         shortest.append(min(image.shape[:2]))
         if shortest[-1] >= patch_size * scale:
             hr = crop_to_multiple(_three_channels(image), scale)
-            lr = imresize(hr, 1 / scale)
-            sides.append(lr.shape[:2])
-            planes = hr.transpose(2, 0, 1).tobytes()  # (H, W, 3) → (3, H, W)
-            digest.update(f"{hr.shape} ".encode())
-            digest.update(planes)
-            hr_bytes.add(planes)
-            lr_bytes.add(lr.transpose(2, 0, 1).tobytes())
+            if degradation == "bicubic":
+                yield hr, [imresize(hr, 1 / scale)]
+            else:
+                chains = range(DEGRADATIONS[degradation])
+                yield hr, [real_world(hr, scale, rng)[0] for _ in chains]
     _check_sizes(shortest, scale, patch_size)
+
+
+def _stored(
+    pairs: Iterable[tuple[np.ndarray, list[np.ndarray]]],
+    device: torch.device,
+    memory: int | None,
+    lr_share: float,
+) -> tuple[torch.Tensor, torch.Tensor, np.ndarray, str]:
+    """All pixels of HR and of LR, uint8, image after image; (rows, columns) of each LR image; and
+    a hash of what there is of HR."""
+    limit = devices.free_memory(torch.device("cpu")) // 2 if memory is None else memory
+    lr_limit = int(limit * lr_share)
+    hr_bytes = Bytes(max(1, limit - lr_limit))
+    lr_bytes = Bytes(max(1, lr_limit))
+    digest = hashlib.sha256()
+    sides: list[tuple[int, ...]] = []
+    for hr, lr_images in pairs:
+        sides.append(lr_images[0].shape[:2])
+        planes = hr.transpose(2, 0, 1).tobytes()  # (H, W, 3) → (3, H, W)
+        digest.update(f"{hr.shape} ".encode())
+        digest.update(planes)
+        hr_bytes.add(planes)
+        for lr in lr_images:
+            lr_bytes.add(lr.transpose(2, 0, 1).tobytes())
     hr_pixels = hr_bytes.tensor()
     lr_pixels = lr_bytes.tensor()
     if device.type != "cpu" and len(hr_pixels) + len(lr_pixels) < devices.free_memory(device) // 2:

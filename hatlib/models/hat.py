@@ -64,6 +64,15 @@ PRESETS = {
     # instead of 20.8 M
     "hat-s": HATConfig(embed_dim=144, compress_ratio=24, squeeze_factor=24),
     "hat-l": HATConfig(depths=(6,) * 12),
+    # the paper's windows and ratios at swinir-light's multiply-adds
+    "hat-light": HATConfig(
+        embed_dim=64,
+        depths=(4,) * 2,
+        num_heads=4,
+        squeeze_factor=16,
+        upsampler="pixelshuffledirect",
+        drop_path_rate=0.0,
+    ),
     # for lessons: see swinir-nano; windows of 8 fit patches of 16
     "hat-nano": HATConfig(
         embed_dim=48,

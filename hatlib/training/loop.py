@@ -135,6 +135,7 @@ def _start(
         recipe.seed,
         accelerator.device,
         (accelerator.process_index, accelerator.num_processes),
+        degradation=recipe.degradation,
     )
     run = Run(recipe, model.to(accelerator.device), sampler)
     if saved:

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 
 from hatlib import models
 from hatlib.data import datasets
+from hatlib.data.patches import DEGRADATIONS
 from hatlib.errors import HatlibError, unknown
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class Recipe:
     scale: int = 4
     # names of data sets, or folders; neither of these two holds a test image
     data: tuple[str, ...] = ("bsds500", "t91")
+    # of the LR images: "bicubic", or "real-world": random chains of blur, noise, JPEG and the like
+    degradation: str = "bicubic"
     patch_size: int = 12  # side of an LR patch, pixels
     batch_size: int = 16  # patches per step, over all processes
     steps: int = 1000
@@ -86,7 +89,12 @@ class Recipe:
     def _check_names(self) -> None:
         if self.schedule == "halving":
             raise HatlibError("unknown schedule 'halving'; did you mean 'multistep'?")
-        for name, known in (("loss", LOSSES), ("schedule", SCHEDULES), ("precision", PRECISIONS)):
+        for name, known in (
+            ("degradation", DEGRADATIONS),
+            ("loss", LOSSES),
+            ("schedule", SCHEDULES),
+            ("precision", PRECISIONS),
+        ):
             if getattr(self, name) not in known:
                 raise unknown(name, getattr(self, name), known)
         if self.model not in models.names():
@@ -192,6 +200,13 @@ RECIPES: dict[str, Recipe] = {
     **{
         f"{name}-x4": dataclasses.replace(NANO, model=name)
         for name in ("rcan-nano", "swinir-nano", "hat-nano")
+    },
+    # for photos as cameras and web sites leave them
+    "hat-nano-real-x4": dataclasses.replace(NANO, model="hat-nano", degradation="real-world"),
+    # Windows of 16, and a network without them at about the same multiply-adds.
+    **{
+        f"{name}-x4": dataclasses.replace(NANO, model=name, patch_size=48, learning_rate=1e-3)
+        for name in ("swinir-light", "hat-light")
     },
     "swinir-light-x2": dataclasses.replace(AS_PUBLISHED, model="swinir-light", batch_size=64),
     "hat-x2": dataclasses.replace(AS_PUBLISHED, model="hat", batch_size=32),

@@ -11,6 +11,7 @@ import torch
 
 from hatlib import HatlibError
 from hatlib.data.patches import PatchSampler
+from hatlib.imaging.real_world import real_world
 from hatlib.imaging.resize import imresize
 
 
@@ -158,3 +159,39 @@ def test_processes_share_a_batch() -> None:
     assert all(torch.equal(part, whole[i::3]) for i, part in enumerate(parts))
     with pytest.raises(HatlibError, match="a batch of 4 can't be shared by 3 processes"):
         PatchSampler(pool, 2, 8, 4, share=(0, 3))
+
+
+# --- LR from random chains ------------------------------------------------------------------------
+
+
+def test_real_world_lr_comes_from_the_chains_and_repeats() -> None:
+    pool = images((40, 52), (37, 61), (64, 48))
+    first, second = (PatchSampler(pool, 2, 8, 64, 3, degradation="real-world") for _ in range(2))
+    lr, hr = next(first)
+    again, _ = next(second)
+    assert torch.equal(lr, again), "a resumed run makes the same LR images again"
+    # the k-th LR image of image 1, at its place among all bytes
+    rng = np.random.default_rng((3, 1))
+    chains = [
+        [real_world(image[: h - h % 2, : w - w % 2], 2, rng)[0] for _ in range(16)]
+        for image in pool
+        for h, w in [image.shape[:2]]
+    ]
+    for low in lr:
+        pixels = (low * 255).round().byte().permute(1, 2, 0).numpy()
+        assert any(
+            (window == turn).all((-3, -2, -1)).any()
+            for image in chains
+            for chain in image
+            for turn in turns(pixels)
+            for window in [np.lib.stride_tricks.sliding_window_view(chain, (8, 8, 3))]
+        )
+    # each patch is of the same place: the two correlate, as noise of another place would not
+    small = torch.nn.functional.avg_pool2d(hr, 2)
+    a, b = (x.flatten(1) - x.flatten(1).mean(1, keepdim=True) for x in (lr, small))
+    assert (torch.cosine_similarity(a, b) > 0.2).float().mean() > 0.9
+
+
+def test_an_unknown_degradation_is_named() -> None:
+    with pytest.raises(HatlibError, match="unknown degradation 'real'"):
+        PatchSampler(images((40, 52)), 2, 8, 4, degradation="real")
