@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hatlib.course.exercises import close, exercise, expect
+from hatlib.course.exercises.probes import close, expect
+from hatlib.course.exercises.registry import exercise
 from hatlib.imaging.degradation import degrade, gaussian_kernel, jpeg
 from hatlib.imaging.resize import imresize
 

@@ -23,7 +23,8 @@ from unittest import mock
 import torch
 from torch import nn
 
-from hatlib.course.exercises import Wrong, can_print, close, expect
+from hatlib.course.exercises.console import show
+from hatlib.course.exercises.probes import Wrong, close, expect
 from hatlib.models.window_attention import (
     attention_mask,
     partition,
@@ -361,5 +362,4 @@ def hab_checks(make: Block) -> None:
     lines.append(
         f"{sum(not mistake for mistake in findings.values())} of {len(findings)} checks passed"
     )
-    text = "\n".join(lines)
-    print(text if can_print(text) else text.encode("ascii", "replace").decode())
+    show("\n".join(lines))

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
-from hatlib.course.exercises import close, exercise, expect, recognise
 from hatlib.course.exercises.hab import hab_checks, hab_findings
+from hatlib.course.exercises.probes import close, expect, recognise
+from hatlib.course.exercises.registry import exercise
 from hatlib.models.hat import CAB
 from hatlib.models.window_attention import overlapping_partition, overlapping_position_index
 

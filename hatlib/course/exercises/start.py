@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from hatlib.course.exercises import close, exercise, expect
+from hatlib.course.exercises.probes import close, expect
+from hatlib.course.exercises.registry import exercise
 from hatlib.imaging.convert import to_image, to_tensor
 
 

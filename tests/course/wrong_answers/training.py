@@ -101,7 +101,7 @@ WRONG = {
         (lambda a, w, step, d: d * a + (1 - d) * w, "no warm-up"),
         (lambda a, w, step, d: follow(a, w, step + 1, d), "a tenth of the average"),
         (lambda a, w, step, d: follow(a, w, step, (1 + step) / (10 + step)), "whatever the step"),
-        (_in_place, "return a new tensor"),
+        (_in_place, "in place"),
         (
             lambda a, w, step, d: follow(a, w, step, 0.9 if step < 100 else d),
             "the smaller of the two",
