@@ -25,7 +25,7 @@ from hatlib.errors import HatlibError, unknown
 from hatlib.imaging.convert import to_image, to_tensor
 from hatlib.imaging.resize import border_indices
 from hatlib.inference.memory import out_of_memory
-from hatlib.system import devices
+from hatlib.system import devices, torch_settings
 
 Window = tuple[int, int, int]  # top, left, side: in SR pixels
 
@@ -96,7 +96,8 @@ def lam(
     """The local attribution map of a window (arXiv 2011.11036).
 
     The network is used as it is in evaluation (no dropout, no stochastic depth), in float32 or
-    whatever its weights are, on the device where it is; it is left as it was, without gradients.
+    whatever its weights are, never in TF32, on the device where it is; it is left as it was,
+    without gradients.
 
     Args:
         model: RGB (N, 3, h, w) in [0, 1] → (N, 3, s·h, s·w).
@@ -117,7 +118,12 @@ def lam(
     """
     _check(steps, sigma, rule, batch)
     devices.prepare_cpu()
-    with torch.inference_mode(False), torch.enable_grad(), _as_in_evaluation(model):
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch_settings.tf32(False),
+        _as_in_evaluation(model),
+    ):
         path = _Path(_as_tensor(lr), sigma, next(model.parameters(), torch.zeros(())))
         with torch.no_grad():
             sr, blurred = (_run(model, path.at([t]), window) for t in (1, 0))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hatlib.cli.batch import Batch, check_sides
+from hatlib.cli.batch import Batch
 from hatlib.cli.options import (
     In,
     Model,
@@ -21,6 +21,9 @@ from hatlib.cli.options import (
 )
 from hatlib.errors import HatlibError
 from hatlib.system import console
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def degrade(
@@ -44,9 +47,12 @@ def degrade(
     ] = False,
     overwrite: OverwriteFolder = False,
 ) -> int:
-    """Downsample images: y = (x ⊗ k)↓s + n, by MATLAB's bicubic unless a blur is given."""
-    from hatlib.imaging import degradation
-    from hatlib.imaging.io import load_image, save_image
+    """Downsample images: y = (x ⊗ k)↓s + n, by MATLAB's bicubic unless a blur is given.
+
+    Transparency, 16 bits and colour profile are kept.
+    """
+    from hatlib.imaging import degradation, user_files
+    from hatlib.imaging.convert import in_floats
     from hatlib.imaging.real_world import real_world as random_chain
 
     if real_world and (blur_sigma is not None or noise_sigma):
@@ -54,6 +60,17 @@ def degrade(
             "--real-world chooses blur and noise itself: leave out --blur-sigma and --noise-sigma"
         )
     kernel = None if blur_sigma is None else degradation.gaussian_kernel(blur_sigma)
+
+    @in_floats
+    def colours(hr: np.ndarray) -> np.ndarray:
+        if real_world:
+            return random_chain(hr, scale, seed)[0]
+        return degradation.degrade(hr, kernel, scale, noise_sigma, seed)
+
+    @in_floats
+    def mask(alpha: np.ndarray) -> np.ndarray:
+        return degradation.degrade(alpha, kernel, scale)
+
     images = Batch(source, target, overwrite)
     images.made_by(
         "degrade",
@@ -65,14 +82,11 @@ def degrade(
     )
     for path, result in images:
         with images.writing(path, result) as file:
-            hr = load_image(path, gray="keep")
-            check_sides(result, hr.shape[0] // scale, hr.shape[1] // scale)
-            if real_world:
-                lr = random_chain(hr, scale, seed)[0]
-            else:
-                lr = degradation.degrade(hr, kernel, scale, noise_sigma, seed)
-            save_image(file, lr)
-            images.note(hr, lr)
+            hr = user_files.read_picture(path)
+            user_files.check_format(result, hr, 1 / scale)
+            lr = user_files.changed(hr, colours, mask)
+            user_files.write_picture(file, lr)
+            images.note(hr.pixels, lr.pixels)
     return images.finish()
 
 
@@ -107,12 +121,13 @@ def upscale(
 
     images = Batch(source, target, overwrite)
     network = load_model(model, scale)
-    dtype = arithmetic(network, precision, devices.device())  # unsuitable ones are refused here
+    # unsuitable ones are refused here
+    precision = arithmetic(network, precision, devices.device())
     images.made_by(
         "upscale",
         weights=weights_of(model, network),
         scale=network.scale,
-        precision=str(dtype),
+        precision=precision,
         tile=tile,
         ensemble=ensemble,
     )
@@ -121,9 +136,7 @@ def upscale(
         for path, result in images:
             with images.writing(path, result) as file:
                 picture = user_files.read_picture(path)
-                height, width = picture.pixels.shape[:2]
-                user_files.check_format(result, picture)
-                check_sides(result, height * network.scale, width * network.scale)
+                user_files.check_format(result, picture, network.scale)
                 upscaled = upscale_picture(
                     network,
                     picture,

@@ -27,7 +27,7 @@ Scale = Annotated[int, typer.Option(min=1, help="HR side / LR side.")]
 ModelScale = Annotated[
     int | None, typer.Option(help="2, 3 or 4 (default); a file of weights knows its own.")
 ]
-Precision = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")]
+Precision = Annotated[str, typer.Option(help="auto, fp32, tf32, bf16 or fp16.")]
 Lr = Annotated[str, typer.Option(help=LR_HELP)]
 Json = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Also write the table to FILE.")

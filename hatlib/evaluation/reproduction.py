@@ -32,8 +32,9 @@ from hatlib.errors import HatlibError
 from hatlib.evaluation import protocol
 from hatlib.evaluation.reported import Reported, reported
 from hatlib.imaging.io import list_images
+from hatlib.inference.precision import arithmetic
 from hatlib.models import Network
-from hatlib.system import atomic, devices, paths
+from hatlib.system import atomic, devices, machine, paths
 from hatlib.weights import catalogue, files
 
 if TYPE_CHECKING:
@@ -112,10 +113,10 @@ def run(
 ) -> list[Row]:
     """Measures networks on sets by the protocol of the papers, and writes the results to a folder.
 
-    A row of an earlier run counts if everything that determines its numbers is the same:
-    `conditions` lists it. Written are SET-MODEL.csv, one row per image; reproduce.csv, all of them
-    together; SET-IMAGE.png, strips of the middle; reproduce.json and reproduce.md, the table of
-    means.
+    A row of an earlier run counts if everything that determines its numbers is the same, the device
+    and its precision included: `conditions` lists it. Written are SET-MODEL.csv, one row per image;
+    reproduce.csv, all of them together; SET-IMAGE.png, strips of the middle; reproduce.json and
+    reproduce.md, the table of means.
 
     Args:
         models: names of `hatlib.weights.files.names()` or files, or networks by name, such as those
@@ -143,15 +144,16 @@ def run(
             f"cannot write to the folder {folder}: {error.strerror or error}"
         ) from None
     hashes = {name: files.fingerprint(model) for name, model in networks.items()}
+    computed = {name: how_computed(model, precision) for name, model in networks.items()}
     rows: list[Row] = []
     images: list[tuple[object, ...]] = []
     for test in benchmarks:
         logs = {
-            name: Log(_log_file(folder, test, name), conditions(test, hashes[name], precision))
+            name: Log(_log_file(folder, test, name), conditions(test, hashes[name], computed[name]))
             for name in networks
         }
         _measure(test, networks, logs, folder, precision, progress, draw)
-        rows += _rows(test, logs, precision)
+        rows += _rows(test, logs, computed)
         images += _by_image(test, logs, hashes)
     atomic.write_text(folder / "reproduce.csv", "".join(map(_line, [ALL_FIELDS, *images])))
     record = {
@@ -261,16 +263,30 @@ def _score(
     return images[0], (float(table.psnr[0]), float(table.ssim[0]), float(table.seconds[0]))
 
 
-def conditions(test: Benchmark, weights: str, precision: str) -> str:
+def how_computed(model: Network, precision: str) -> str:
+    """The precision that a network is computed in on this machine's device, and the device's name
+    where it is not the CPU: "fp32", "bf16 on Tesla T4". GPUs round in another order, each kind in
+    its own.
+
+    Raises:
+        HatlibError: as `hatlib.inference.precision.arithmetic`.
+    """
+    device = devices.device()
+    precision = arithmetic(model, precision, device)
+    return precision if device.type == "cpu" else f"{precision} on {machine.hardware()}"
+
+
+def conditions(test: Benchmark, weights: str, computed: str) -> str:
     """What determines the numbers of a network on a set, as a few characters: the weights, the
-    protocol and the precision, the files of a folder, the version of our numeric code
+    protocol, the precision and the device, the files of a folder, the version of our numeric code
     (`protocol.NUMERICS`) and that of torch, as far as it changes arithmetic.
 
     Args:
         weights: their fingerprint.
+        computed: what `how_computed` says of the network.
     """
     torch_version = torch.__version__.split(".")[:2]  # major and minor
-    state = [weights, _protocol(test, precision), test.state, protocol.NUMERICS, torch_version]
+    state = [weights, _protocol(test, computed), test.state, protocol.NUMERICS, torch_version]
     return hashlib.sha256(json.dumps(state).encode()).hexdigest()[:12]
 
 
@@ -336,14 +352,14 @@ def _strip_file(folder: Path, test: Benchmark, name: str) -> Path:
     return folder / f"{_stem(test)}-{_slug(name)}.png"
 
 
-def _protocol(test: Benchmark, precision: str) -> str:
-    return f"{protocol.protocol(test.pairs.scale, test.pairs.lr)}; {precision}"
+def _protocol(test: Benchmark, computed: str) -> str:
+    return f"{protocol.protocol(test.pairs.scale, test.pairs.lr)}; {computed}"
 
 
 # ---- the table -----------------------------------------------------------------------------------
 
 
-def _rows(test: Benchmark, logs: Mapping[str, Log], precision: str) -> list[Row]:
+def _rows(test: Benchmark, logs: Mapping[str, Log], computed: Mapping[str, str]) -> list[Row]:
     """One row per network."""
     names = test.pairs.names
     values = {name: np.array([log.rows[image] for image in names]) for name, log in logs.items()}
@@ -364,7 +380,7 @@ def _rows(test: Benchmark, logs: Mapping[str, Log], precision: str) -> list[Row]
             gain=gain,
             seconds=float(np.median(seconds)),
             minutes=float(seconds.sum() / 60),
-            protocol=_protocol(test, precision),
+            protocol=_protocol(test, computed[name]),
             reported=paper,
             survey=survey,
         )

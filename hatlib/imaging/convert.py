@@ -6,12 +6,14 @@ An image is a numpy array (H, W, 3) of RGB, or (H, W) with one channel: uint8 in
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from hatlib.errors import HatlibError
+from hatlib.system.constants import constant
 
 # ITU-R BT.601: luma of R, G, B in [0, 1], before the studio range 16–235 is applied
 LUMA = (0.299, 0.587, 0.114)
@@ -99,11 +101,24 @@ def quantised(planes: torch.Tensor, dtype: np.dtype[Any] | type[np.generic]) -> 
     if dtype == np.uint8:
         values = round_to_uint8(planes * 255)
     elif dtype == np.uint16:
-        # in double precision: a float32 has no bits left for the half that rounding adds
-        values = torch.floor(planes.double().clamp(0, 1) * 65535 + 0.5)
+        # in double precision: a float32 has no bits left for the half that rounding adds; on the
+        # CPU, as Apple's GPUs have no double precision
+        values = torch.floor(planes.cpu().double().clamp(0, 1) * 65535 + 0.5)
     else:
         values = planes
     return from_planes(values.cpu().numpy()).astype(dtype, copy=False)
+
+
+def in_floats(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    """A function of images of 8 bits or floats that takes 16 bits too, by way of floats."""
+
+    def changed(image: np.ndarray) -> np.ndarray:
+        if image.dtype != np.uint16:
+            return change(image)
+        values = change(image / 65535)
+        return np.floor(np.clip(values, 0, 1) * 65535 + 0.5).astype(np.uint16)
+
+    return changed
 
 
 def round_to_uint8(values: Values) -> Values:
@@ -139,7 +154,15 @@ def luma_of_tensor(rgb: torch.Tensor) -> torch.Tensor:
     H, W) is taken as it is. Differentiable."""
     if rgb.shape[1] == 1:
         return rgb
-    return (rgb * rgb.new_tensor(LUMA)[:, None, None]).sum(dim=1, keepdim=True)
+    return (rgb * of_channels(LUMA, rgb.dtype, rgb.device)).sum(dim=1, keepdim=True)
+
+
+@constant
+def of_channels(
+    values: tuple[float, ...], dtype: torch.dtype, device: torch.device
+) -> torch.Tensor:
+    """Numbers that belong to the channels of an image, such as a mean colour: (C, 1, 1)."""
+    return torch.tensor(values, dtype=dtype, device=device)[:, None, None]
 
 
 def crop_to_multiple(image: np.ndarray, scale: int) -> np.ndarray:

@@ -18,42 +18,68 @@ LARGE = 512 * 512
 # side of a tile below which nothing is gained: the halo is most of the work
 SMALLEST = 16
 
-# Bytes per LR pixel, measured at ×4 in float32 and rounded up. DRCT needs most, HAT two thirds of
-# it. On a CPU the networks work in strips, on a GPU they do not.
-BYTES_PER_PIXEL = {"cpu": 16_000, "elsewhere": 48_000}
+# Bytes per LR pixel, measured at ×4 and rounded up. DRCT needs most, HAT two thirds of it. On a CPU
+# the networks work in strips. On a GPU they do not, but the fused attention keeps no scores; where
+# they are kept ("elsewhere": the readable arithmetic, other devices, networks from elsewhere), they
+# are most of it.
+BYTES_PER_PIXEL = {"cpu": 16_000, "cuda": 16_000, "cuda half": 10_000, "elsewhere": 48_000}
 
 # SRCNN, and interpolation all the more, need less
 BYTES_PER_PIXEL_LOCAL = 16_000
 
-# parts of messages that mean it: of CUDA and MPS, the CPU's allocator, the system, cuBLAS
+# parts of messages that mean it: of CUDA and MPS, the CPU's allocator, the system, cuBLAS, cuDNN
 OUT_OF_MEMORY = (
     "out of memory",
     "not enough memory",
     "can't allocate memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "HOST_ALLOCATION_FAILED",  # CUDNN_STATUS_INTERNAL_ERROR_… of cuDNN 9
+    "DEVICE_ALLOCATION_FAILED",
+    # torch tries all of cuDNN's ways, and says this when there was no workspace for any
+    "unable to find an engine",
 )
 
 log = logging.getLogger(__name__)
 
 
-def first_side(model: Network, image: np.ndarray, tile: int | None, device: torch.device) -> int:
+def first_side(
+    model: Network,
+    image: np.ndarray,
+    tile: int | None,
+    device: torch.device,
+    precision: str = "fp32",
+) -> int:
     """Side of the tiles to begin with, in LR pixels, a multiple of the network's windows.
 
     Args:
         image: (H, W, …).
         tile: the side that is wanted; 0 for the whole image, None for what memory allows.
+        precision: fp32, tf32, bf16 or fp16.
     """
     if tile is None:
-        return whole_windows(model, tile_side(model, image, device))
+        return whole_windows(model, tile_side(model, image, device, precision))
     return whole_windows(model, tile or max(image.shape[:2]))
 
 
-def tile_side(model: Network, image: np.ndarray, device: torch.device) -> int:
+def bytes_per_pixel(model: Network, device: torch.device, precision: str = "fp32") -> int:
+    """Bytes that a network needs per LR pixel, roughly."""
+    if model.local:
+        return BYTES_PER_PIXEL_LOCAL
+    if device.type == "cpu":
+        return BYTES_PER_PIXEL["cpu"]
+    fused = [module.fused for module in model.modules() if hasattr(module, "fused")]
+    if device.type != "cuda" or not fused or not all(fused):
+        return BYTES_PER_PIXEL["elsewhere"]
+    return BYTES_PER_PIXEL["cuda half" if precision in ("bf16", "fp16") else "cuda"]
+
+
+def tile_side(
+    model: Network, image: np.ndarray, device: torch.device, precision: str = "fp32"
+) -> int:
     """Side of the tiles in LR pixels: the image's longer side where it fits whole, else as the
     memory at hand allows."""
-    each = BYTES_PER_PIXEL.get(device.type, BYTES_PER_PIXEL["elsewhere"])
-    if model.local:
-        each = BYTES_PER_PIXEL_LOCAL
+    each = bytes_per_pixel(model, device, precision)
     # half of the free memory: others want some, and bytes per pixel are a rough measure
     pixels = min(LARGE, devices.free_memory(device) // 2 // each)
     height, width = image.shape[:2]

@@ -7,7 +7,6 @@ from the image as it is, and written into the result as they are finished.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -15,12 +14,12 @@ import torch
 
 from hatlib.errors import HatlibError
 from hatlib.imaging.convert import check_image
-from hatlib.imaging.user_files import Picture
+from hatlib.imaging.user_files import Picture, changed
 from hatlib.inference import memory, tiles
 from hatlib.inference.precision import arithmetic, autocast
 from hatlib.models import Network
-from hatlib.models.interpolation import Bicubic
-from hatlib.system import devices
+from hatlib.models.interpolation import Bicubic, Nearest
+from hatlib.system import devices, torch_settings
 
 # LR (1, C, h, w) → SR (1, C, s·h, s·w)
 Run = Callable[[torch.Tensor], torch.Tensor]
@@ -46,8 +45,9 @@ def upscale(
         image: (H, W, 3) or (H, W), any size from 1×1: uint8, uint16, or float in [0, 1].
         tile: side of the tiles in LR pixels, rounded up to whole windows; 0 takes the image whole,
             None decides by its size and the memory at hand. Out of memory, half of it is tried.
-        precision: "fp32", "bf16", "fp16" (not for networks with attention) or "auto": bfloat16
-            where the device is faster at it, but float32 for SRCNN and interpolation.
+        precision: "fp32", which is never TF32; "tf32" and "bf16", on GPUs from Ampere on, the
+            second on CPUs too; "fp16", not for networks with attention; or "auto": what suits
+            network and device (`hatlib.inference.precision.arithmetic`).
         ensemble: the mean over eight flips and transposes: a little better, eight times slower.
         progress: called as progress(done, total) after each tile, if there are more than a few.
     Returns:
@@ -62,13 +62,14 @@ def upscale(
         raise HatlibError(f"tile is {tile}; it is a number of LR pixels, or 0 for no tiles")
     devices.prepare_cpu()
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    dtype = arithmetic(model, precision, device)
+    precision = arithmetic(model, precision, device)
     run = ensemble_of(model) if ensemble else padded(model)
-    side = memory.first_side(model, image, tile, device)
+    side = memory.first_side(model, image, tile, device, precision)
     result = tiles.empty_result(model, image)
     while True:
         try:
-            with autocast(device, dtype):
+            # images and tiles have many shapes, for each of which cuDNN's attention makes a plan
+            with torch_settings.cudnn_attention(False), autocast(device, precision):
                 tiles.fill(result, model, run, image, side, device, progress)
             return result
         except (RuntimeError, MemoryError) as error:
@@ -86,10 +87,13 @@ def upscale_picture(model: Network, picture: Picture, **options: object) -> Pict
     Args:
         options: passed to `upscale`.
     """
-    pixels = upscale(model, picture.pixels, **options)  # type: ignore[arg-type]
     # networks have learned photographs; alpha is a mask, whose edges bicubic keeps where they are
-    alpha = None if picture.alpha is None else upscale(Bicubic(model.scale), picture.alpha)
-    return dataclasses.replace(picture, pixels=pixels, alpha=alpha)
+    masks = model if isinstance(model, Nearest) else Bicubic(model.scale)
+    return changed(
+        picture,
+        lambda pixels: upscale(model, pixels, **options),  # type: ignore[arg-type]
+        lambda alpha: upscale(masks, alpha),
+    )
 
 
 # --- what the network is given --------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Where we run: the device, its memory and precision, and what a CPU needs to be fast."""
+"""Where we run: the device, what it is fast at, its memory, and what a CPU needs to be fast."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import contextlib
 import ctypes
 import functools
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from hatlib.errors import HatlibError
 
 if TYPE_CHECKING:
     import torch
@@ -24,31 +27,99 @@ THREADS = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "4000"}
 # variables by which somebody tells GNU's C library what to do with freed memory
 ALLOCATOR = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
 
+# what `HATLIB_DEVICE` may be
+DEVICE_NAMES = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+# --- the device -----------------------------------------------------------------------------------
+
 
 def device() -> torch.device:
-    """The best device at hand: CUDA, then Apple's MPS, then the CPU."""
-    import torch
+    """The device to compute on: what `HATLIB_DEVICE` names (cpu, cuda, cuda:1, mps), or else a CUDA
+    GPU that works, or else the CPU.
 
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    Apple's MPS is taken only where it is named: no result of this package has been checked there,
+    and it is slow for small windows.
 
-
-def fast_bfloat16(on: torch.device | str | None = None) -> bool:
-    """Whether bfloat16 arithmetic is faster than float32 on a device: on a CPU with AMX tiles or
-    AVX-512's bfloat16 products, on a CUDA GPU from Ampere on. `benchmarks/speed.py` and
-    `benchmarks/throughput.py` print by how much.
-
-    Args:
-        on: the device; by default the best at hand.
+    Raises:
+        HatlibError: `HATLIB_DEVICE` names something else, or a device that cannot compute.
     """
     import torch
 
-    kind = torch.device(on or device()).type
-    if kind == "cuda":
-        return torch.cuda.get_device_capability() >= (8, 0)
+    name = os.environ.get("HATLIB_DEVICE") or "auto"
+    if not DEVICE_NAMES.fullmatch(name):
+        raise HatlibError(
+            f"HATLIB_DEVICE is '{name}'; it can be cpu, cuda, cuda:1 (the second GPU), mps or auto"
+        )
+    if name == "auto":
+        works = torch.cuda.is_available() and not fault("cuda")
+        return torch.device("cuda" if works else "cpu")
+    if reason := fault(name):
+        raise HatlibError(f"HATLIB_DEVICE is '{name}', which cannot compute here: {reason}")
+    return torch.device(name)
+
+
+@functools.cache
+def fault(name: str) -> str:
+    """Why a device cannot compute, or "" where it can.
+
+    An operation is tried, because torch also lists GPUs for which it has no kernels: those of older
+    generations than its wheels were built for.
+    """
+    import torch
+
+    try:
+        total = float(torch.ones(8, device=name).sum())
+    except (RuntimeError, AssertionError) as error:  # the second from a torch without CUDA
+        return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return "" if total == 8 else f"the sum of eight ones is {total}"
+
+
+def remark() -> str:
+    """What there is to say about the choice of the device; "" where there is nothing."""
+    import torch
+
+    chosen = device().type
+    if chosen == "mps":
+        return "Apple's MPS is used as asked: no result has been checked on it"
+    if chosen == "cuda" or os.environ.get("HATLIB_DEVICE") == "cpu":
+        return ""
+    if torch.cuda.is_available():
+        return f"the GPU is not used, because torch cannot compute on it: {fault('cuda')}"
+    if torch.backends.mps.is_available():
+        return "Apple's GPU is not used; HATLIB_DEVICE=mps takes it, slow and unchecked"
+    return ""
+
+
+# --- what it is fast at ---------------------------------------------------------------------------
+
+
+def fast_bfloat16(on: torch.device | str | None = None) -> bool:
+    """Whether a device has arithmetic of its own for bfloat16: a CPU with AMX tiles or AVX-512's
+    bfloat16 products, a CUDA GPU from Ampere on. `benchmarks/speed.py`, `benchmarks/throughput.py`
+    and `benchmarks/gpu.py` print by how much it is faster.
+
+    Args:
+        on: the device; by default the one of `device`.
+    """
+    import torch
+
+    chosen = torch.device(on or device())
+    if chosen.type == "cuda":
+        return has_tf32(chosen)
     tests = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-    return kind == "cpu" and any(getattr(torch.cpu, test, lambda: False)() for test in tests)
+    return chosen.type == "cpu" and any(getattr(torch.cpu, test, lambda: False)() for test in tests)
+
+
+def has_tf32(on: torch.device) -> bool:
+    """Whether a device can compute in TF32, and in bfloat16 without emulation: a CUDA GPU from
+    Ampere on (compute capability 8.0)."""
+    import torch
+
+    return on.type == "cuda" and torch.cuda.get_device_capability(on) >= (8, 0)
+
+
+# --- what a CPU needs, and memory -----------------------------------------------------------------
 
 
 @functools.cache

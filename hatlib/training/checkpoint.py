@@ -1,10 +1,11 @@
 """What a training run leaves on disk: its checkpoint, and in the end the weights.
 
 A checkpoint is one safetensors file. Its tensors are the weights, their average, the optimiser's
-state and torch's random state; what is small is JSON in its header. A run that is resumed from it
-ends with the same weights, bit for bit, as one that was never interrupted. The file is written
-whole or not at all, so whatever ends a run (a dead kernel, a full disk, Ctrl-C twice) leaves the
-last good one. Nothing is unpickled.
+state and the states of torch's random generators; what is small is JSON in its header. A run that
+is resumed from it ends with the same weights, bit for bit, as one that was never interrupted: on a
+CPU always, on a GPU with `deterministic=True`, as its fastest ways add up in any order. The file is
+written whole or not at all, so whatever ends a run (a dead kernel, a full disk, Ctrl-C twice)
+leaves the last good one. Nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from safetensors.torch import save as to_bytes
 
 from hatlib.data.patches import PatchSampler
 from hatlib.errors import HatlibError
-from hatlib.system import machine
+from hatlib.system import machine, torch_settings
 from hatlib.system.atomic import atomic_path
 from hatlib.training import recipes
 from hatlib.training.recipes import Recipe
@@ -43,7 +44,7 @@ def save(run: Run, path: Path) -> None:
         HatlibError: the file cannot be written, as when the disk is full; the one before is left.
     """
     tensors = {
-        "random": torch.get_rng_state(),
+        **torch_settings.random_states(_device(run)),
         **flatten("model", run.model.state_dict()),
         **flatten("ema_model", run.ema_model.state_dict()),
         **flatten("optimiser", optimiser_tensors(run.optimiser)),
@@ -69,7 +70,7 @@ class Checkpoint:
 
     Attributes:
         path: of the file.
-        tensors: "model.…", "ema_model.…", "optimiser.…" and "random".
+        tensors: "model.…", "ema_model.…", "optimiser.…", "random", and from a GPU "random_cuda".
         facts: recipe, step, losses and the like.
     """
 
@@ -132,7 +133,7 @@ class Checkpoint:
         run.ema_model.load_state_dict(part("ema_model", self.tensors))
         restore_optimiser(run.optimiser, part("optimiser", self.tensors))
         # torch's random numbers are those of stochastic depth; the sampler's choose the patches
-        torch.set_rng_state(self.tensors["random"])
+        torch_settings.restore_random_states(_device(run), self.tensors)
         run.sampler.rng.bit_generator.state = self.facts["sampler"]
         run.step = self.facts["step"]
         run.losses = list(self.facts["losses"])
@@ -143,6 +144,10 @@ class Checkpoint:
             name: [(step, value) for step, value in curve]
             for name, curve in self.facts["curves"].items()
         }
+
+
+def _device(run: Run) -> torch.device:
+    return next(run.model.parameters()).device
 
 
 def _images(sampler: PatchSampler) -> dict[str, Any]:
@@ -168,6 +173,7 @@ def export(run: Run, path: Path) -> str:
         "skipped": run.skipped,
         "minutes": round(run.seconds / 60, 1),
         "hardware": machine.hardware(),
+        "precision": run.precision,
         "torch": torch.__version__,
         "losses": [float(f"{loss:.5g}") for loss in curve],
     }

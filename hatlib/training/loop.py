@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import os
 import signal
 import threading
 import time
@@ -22,8 +23,9 @@ import torch
 
 from hatlib import models
 from hatlib.data.patches import PatchSampler
+from hatlib.inference.precision import arithmetic, autocast
 from hatlib.models import Network
-from hatlib.system import console, devices
+from hatlib.system import console, devices, torch_settings
 from hatlib.training import checkpoint
 from hatlib.training.callbacks import Callback, Checkpointing, Progress
 from hatlib.training.recipes import LOSSES, Recipe
@@ -53,6 +55,7 @@ def fit(
     callbacks: Sequence[Callback] = (),
     progress: bool = True,
     folder: str | Path | None = None,
+    deterministic: bool = False,
 ) -> Run:
     """Trains a network on random patches; the result is the `ema_model` of the run.
 
@@ -64,8 +67,12 @@ def fit(
         callbacks: called with the run after each step, such as a `Validation`.
         progress: show a bar, or lines on stderr where there is no terminal.
         folder: where a checkpoint is kept; a run that is there already is resumed.
+        deterministic: on a GPU too, the same bits each time on the same device and versions, slower
+            there; torch raises RuntimeError where it has no such way. On a CPU the bits are the
+            same in any case, as long as the number of threads is.
     Raises:
-        HatlibError: images too small, gradients that stay infinite, a checkpoint of another run.
+        HatlibError: a precision that the device does not have, images too small, gradients that
+            stay infinite, a checkpoint of another run.
         Stopped: Ctrl-C, SIGTERM or SIGHUP came; the step and the checkpoint were finished first.
     """
     accelerator = _accelerator()
@@ -73,14 +80,19 @@ def fit(
     network = accelerator.prepare_model(run.model)  # itself, or what several processes share
     bar = Progress(run, progress and accelerator.is_main_process)
     attached: list[Callback] = [*callbacks, checkpointing, bar]  # what is measured is saved
-    with contextlib.closing(bar), _stop_signals(run):
+    with (
+        torch_settings.deterministic(deterministic),
+        torch_settings.tf32(run.precision == "tf32"),  # also where gradients are computed
+        contextlib.closing(bar),
+        _stop_signals(run),
+    ):
         while run.step < recipe.steps and not _stopping(run, accelerator):
             began = time.perf_counter()
             lr, hr = next(run.sampler)  # (N, 3, p, p) and (N, 3, s·p, s·p), in [0, 1]
             loaded = time.perf_counter()
 
             run.optimiser.zero_grad(set_to_none=True)
-            with _autocast(accelerator.device, recipe.precision):
+            with autocast(accelerator.device, run.precision):
                 loss = LOSSES[recipe.loss](network(lr).float(), hr)  # in float32 in any case
             accelerator.backward(loss)
             finite = run.update()
@@ -101,7 +113,10 @@ def _accelerator() -> Accelerator:
     from accelerate import Accelerator  # here, as importing it takes a second
 
     devices.prepare_cpu()
-    return Accelerator(cpu=devices.device().type == "cpu")
+    device = devices.device()
+    if device.index is not None:  # the second GPU: accelerate would take the first
+        os.environ["ACCELERATE_TORCH_DEVICE"] = str(device)
+    return Accelerator(cpu=device.type == "cpu")
 
 
 def _start(
@@ -127,6 +142,7 @@ def _start(
         model = models.create(recipe.model, recipe.scale, **recipe.options)
     else:
         model = copy.deepcopy(model)
+    precision = arithmetic(model, recipe.precision, accelerator.device, training=True)
     sampler = PatchSampler(
         images,
         recipe.scale,
@@ -137,7 +153,7 @@ def _start(
         (accelerator.process_index, accelerator.num_processes),
         degradation=recipe.degradation,
     )
-    run = Run(recipe, model.to(accelerator.device), sampler)
+    run = Run(recipe, model.to(accelerator.device), sampler, precision)
     if saved:
         saved.restore(run)
     # several processes have the same state; one writes it
@@ -145,13 +161,6 @@ def _start(
 
 
 # --- inside the loop ------------------------------------------------------------------------------
-
-
-def _autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[object]:
-    """bfloat16 arithmetic where asked for, or where it is fast and the recipe leaves it open."""
-    if precision == "bf16" or (precision == "auto" and devices.fast_bfloat16(device)):
-        return torch.autocast(device.type, torch.bfloat16)
-    return contextlib.nullcontext()
 
 
 @contextlib.contextmanager

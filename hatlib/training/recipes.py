@@ -30,7 +30,7 @@ LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "l1": F.l1_loss,
 }
 SCHEDULES = ("cosine", "trapezoid", "multistep")
-PRECISIONS = ("auto", "fp32", "bf16")
+PRECISIONS = ("auto", "fp32", "tf32", "bf16")
 
 # What hatlib 0.1 called the fields: in its checkpoints, and in the memory of those who used it.
 RENAMED = {
@@ -74,7 +74,8 @@ class Recipe:
     # a smaller decay in the first steps, so that the average soon forgets the random initialisation
     ema_warmup: bool = True
     max_grad_norm: float | None = None  # longer gradients are scaled down to this; None: never
-    precision: str = "auto"  # "bf16" autocast where the hardware is fast at it, else "fp32"
+    # "fp32", "tf32" and "bf16" as in `hatlib.inference.precision`, which says what "auto" means
+    precision: str = "auto"
     seed: int = 0
 
     def __post_init__(self) -> None:

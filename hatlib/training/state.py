@@ -27,6 +27,7 @@ class Run:
         ema_model: the network to use: it holds the exponential moving average (EMA) of the weights,
             and is in eval mode.
         sampler: gives the next batch of patches.
+        precision: what the model computes in while it is trained: "fp32", "tf32" or "bf16".
         step: the steps done.
         losses: one per step; NaN for a step that was skipped because its gradient was not finite.
         skipped: how many steps were skipped.
@@ -36,8 +37,11 @@ class Run:
         stop_signal: the signal that asked the run to stop after its step; None: it goes on.
     """
 
-    def __init__(self, recipe: Recipe, model: Network, sampler: PatchSampler):
+    def __init__(
+        self, recipe: Recipe, model: Network, sampler: PatchSampler, precision: str = "fp32"
+    ):
         self.recipe = recipe
+        self.precision = precision
         self.model = model.train()
         self.ema_model = copy.deepcopy(model).eval()
         self.sampler = sampler
