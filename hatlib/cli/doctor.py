@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -37,7 +38,9 @@ def doctor(json_file: Json = None, overwrite: Overwrite = False) -> int:
     for finding in findings:
         table.add_row(f"[dim]{finding.name}", console.plain(finding.value))
     console.console().print(table)
-    problems = [f"{finding.name}: {finding.problem}" for finding in findings if finding.problem]
+    # the same problem may show in several lines: the first one names it
+    first = {finding.problem: finding.name for finding in reversed(findings) if finding.problem}
+    problems = [f"{name}: {problem}" for problem, name in reversed(first.items())]
     verdict = f"to put right: {'; '.join(problems)}" if problems else "all is well"
     console.say(verdict)
     file.write({"verdict": verdict, **{finding.name: finding.value for finding in findings}})
@@ -47,7 +50,8 @@ def doctor(json_file: Json = None, overwrite: Overwrite = False) -> int:
 def examine() -> list[Finding]:
     """The whole report. What is wrong is a finding too, never an exception."""
     return [
-        *(Finding(name, value) for name, value in machine.facts().items()),
+        _guarded("device", _device),
+        *(Finding(name, value) for name, value in _facts().items()),
         _packages(),
         _guarded("precision", _precision),
         _guarded("profile", lambda: Finding("profile", machine.profile())),
@@ -59,6 +63,23 @@ def examine() -> list[Finding]:
         _guarded("data sets", _data_sets),
         _notebooks(),
     ]
+
+
+def _device() -> Finding:
+    """What networks run on, and why not on the GPU, if that is to be put right."""
+    chosen = devices.device()
+    how = "HATLIB_DEVICE" if os.environ.get("HATLIB_DEVICE") else "chosen automatically"
+    remark = devices.remark()
+    if chosen.type == "cpu" and devices.has_faulty_gpu():
+        return Finding("device", f"{chosen} ({how})", remark)
+    return Finding("device", f"{chosen} ({how})" + (f"; {remark}" if remark else ""))
+
+
+def _facts() -> dict[str, str]:
+    try:
+        return {**machine.facts(), **machine.gpu_facts()}
+    except HatlibError:  # of HATLIB_DEVICE, which the line above reports
+        return {}
 
 
 def _packages() -> Finding:
@@ -75,8 +96,9 @@ def _guarded(name: str, look: Callable[[], Finding]) -> Finding:
 
 def _precision() -> Finding:
     fast = devices.fast_bfloat16()
+    tf32 = ", tf32" if devices.has_tf32(devices.device()) else ""
     return Finding(
-        "precision", f"float32; bfloat16 {'is faster here' if fast else 'gains nothing here'}"
+        "precision", f"fp32{tf32}; bf16 {'is faster here' if fast else 'gains nothing here'}"
     )
 
 

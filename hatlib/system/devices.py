@@ -52,7 +52,7 @@ def device() -> torch.device:
             f"HATLIB_DEVICE is '{name}'; it can be cpu, cuda, cuda:1 (the second GPU), mps or auto"
         )
     if name == "auto":
-        works = torch.cuda.is_available() and not fault("cuda")
+        works = torch.cuda.is_available() and not has_faulty_gpu()
         return torch.device("cuda" if works else "cpu")
     if reason := fault(name):
         raise HatlibError(f"HATLIB_DEVICE is '{name}', which cannot compute here: {reason}")
@@ -75,6 +75,13 @@ def fault(name: str) -> str:
     return "" if total == 8 else f"the sum of eight ones is {total}"
 
 
+def has_faulty_gpu() -> bool:
+    """Whether there is a CUDA GPU that cannot compute."""
+    import torch
+
+    return torch.cuda.is_available() and bool(fault("cuda"))
+
+
 def remark() -> str:
     """What there is to say about the choice of the device; "" where there is nothing."""
     import torch
@@ -84,7 +91,7 @@ def remark() -> str:
         return "Apple's MPS is used as asked: no result has been checked on it"
     if chosen == "cuda" or os.environ.get("HATLIB_DEVICE") == "cpu":
         return ""
-    if torch.cuda.is_available():
+    if has_faulty_gpu():
         return f"the GPU is not used, because torch cannot compute on it: {fault('cuda')}"
     if torch.backends.mps.is_available():
         return "Apple's GPU is not used; HATLIB_DEVICE=mps takes it, slow and unchecked"

@@ -7,10 +7,11 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import sys
 from pathlib import Path
 
 from hatlib.errors import HatlibError
-from hatlib.system import devices
+from hatlib.system import devices, torch_settings
 from hatlib.system.devices import device
 from hatlib.version import __version__
 
@@ -34,7 +35,7 @@ def hardware() -> str:
 
     kind = device().type
     if kind == "cuda":
-        return torch.cuda.get_device_name()
+        return torch.cuda.get_device_name(device())
     return f"{kind}, {_threads(torch.get_num_threads())}"
 
 
@@ -45,15 +46,31 @@ def _threads(count: int) -> str:
 def hello() -> None:
     """Prints one line: version, device and profile. The first cell of every notebook ends with it.
 
-    A second line follows where another project called hatlib is installed beside this one. The CPU
-    is prepared (`devices.prepare_cpu`), as torch is not imported yet.
+    More lines follow where something is to be known: why a GPU is not used, how to get one on
+    Colab, that another project called hatlib is installed beside this one. The CPU is prepared
+    (`devices.prepare_cpu`), as torch is not imported yet, and TF32 is forbidden
+    (`torch_settings.allow_tf32`), so that what a cell computes in float32 by hand is float32 on
+    every GPU.
     """
     devices.prepare_cpu()
     import torch
 
+    torch_settings.allow_tf32(False)
     print(f"hatlib {__version__}, torch {torch.__version__}, {hardware()}, profile {profile()}")
-    if warning := stranger():
-        print(warning)
+    for line in (devices.remark(), _colab_without_gpu(), stranger()):
+        if line:
+            print(line)
+
+
+def _colab_without_gpu() -> str:
+    """How to get Colab's GPU, and what it costs to go on without; "" elsewhere."""
+    if "google.colab" not in sys.modules or devices.device().type != "cpu":
+        return ""
+    return (
+        "Colab runs this without a GPU. To get one: Runtime > Change runtime type > T4 GPU; then\n"
+        "run this cell again. Everything runs without, but trainings are short (profile quick),\n"
+        "so their results are worse, and large networks are slow."
+    )
 
 
 def stranger() -> str:
@@ -94,7 +111,35 @@ def facts() -> dict[str, str]:
         "numpy": numpy.__version__,
         "system": f"{platform.system()} {platform.machine()}",
         "CPU": f"{processor()}, {os.cpu_count()} logical cores, {_threads(threads)}",
-        "GPU": gpu or torch.cuda.get_device_name(),
+        "GPU": gpu or torch.cuda.get_device_name(device()),
+    }
+
+
+def gpu_facts() -> dict[str, str]:
+    """What decides how fast a CUDA GPU is with this torch: memory, the generations that torch was
+    built for, TF32, and the ways that it may take for attention. Empty where no GPU is used."""
+    import torch
+
+    chosen = devices.device()
+    if chosen.type != "cuda":
+        return {}
+    free, total = torch.cuda.mem_get_info(chosen)
+    major, minor = torch.cuda.get_device_capability(chosen)
+    built_for = " ".join(torch.cuda.get_arch_list()) or "unknown ones"
+    settings = torch.backends.cuda
+    attention = {
+        "flash": settings.flash_sdp_enabled(),
+        "memory-efficient": settings.mem_efficient_sdp_enabled(),
+        "cuDNN": settings.cudnn_sdp_enabled(),
+        "math": settings.math_sdp_enabled(),
+    }
+    has_tf32 = devices.has_tf32(chosen)
+    return {
+        "GPU memory": f"{total / 2**30:.1f} GiB, {free / 2**30:.1f} free",
+        "GPU architecture": f"sm_{major}{minor}; torch has kernels for {built_for}",
+        "CUDA": f"{torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}",
+        "TF32": "in precision tf32 only, never in fp32" if has_tf32 else "not on this GPU",
+        "attention": ", ".join(name for name, enabled in attention.items() if enabled),
     }
 
 
