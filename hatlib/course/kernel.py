@@ -27,6 +27,8 @@ LANGUAGE = {
     "name": "python",
     "pygments_lexer": "ipython3",
 }
+# what Colab is asked for: it opens a notebook that says nothing on a machine without a GPU
+COLAB = {"accelerator": "GPU", "colab": {"gpuType": "T4"}}
 KEPT_CELL_METADATA = ("tags", "jupyter")
 
 
@@ -168,7 +170,9 @@ def clean(notebook: NotebookNode) -> NotebookNode:
     """
     tidy = copy.deepcopy(notebook)
     state = widget_images.widget_state(notebook)
-    tidy.metadata = type(tidy.metadata)(kernelspec=dict(KERNELSPEC), language_info=dict(LANGUAGE))
+    tidy.metadata = type(tidy.metadata)(
+        **copy.deepcopy(COLAB), kernelspec=dict(KERNELSPEC), language_info=dict(LANGUAGE)
+    )
     for cell in tidy.cells:
         cell.metadata = type(cell.metadata)(
             {k: v for k, v in cell.metadata.items() if k in KEPT_CELL_METADATA}
