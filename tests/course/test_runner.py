@@ -320,7 +320,11 @@ def test_store_writes_outputs_back(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     stored = json.loads((tmp_path / "00_a.ipynb").read_text(encoding="utf-8"))
     assert json.loads(printed(stored["cells"][-1]))[3] == "quick"  # whatever the environment says
     assert stored["cells"][-1]["metadata"] == {"tags": ["keep"]}
-    assert stored["metadata"] == {"kernelspec": kernel.KERNELSPEC, "language_info": kernel.LANGUAGE}
+    assert stored["metadata"] == {
+        **kernel.COLAB,
+        "kernelspec": kernel.KERNELSPEC,
+        "language_info": kernel.LANGUAGE,
+    }
     assert [cell.get("execution_count") for cell in stored["cells"]] == [None, 1, 2]
     texts = [path.read_bytes() for path in sorted(tmp_path.glob("*.ipynb"))]
     assert app.main(command) == 0
