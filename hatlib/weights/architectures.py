@@ -7,9 +7,10 @@ of HAT) stays as in the papers.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from hatlib.models.dat import DAT, DATConfig, offset_index, shift_mask, window_o
 from hatlib.models.drct import DRCT, DRCTConfig
 from hatlib.models.hat import HAT, HATConfig
 from hatlib.models.layers import Network
-from hatlib.models.rcan import RCAN, RCANConfig
+from hatlib.models.rcan import RCAN, MeanShift, RCANConfig
 from hatlib.models.swinir import SwinIR, SwinIRConfig
 from hatlib.models.window_attention import (
     attention_mask,
@@ -40,6 +41,53 @@ BUFFERS = (
     "attn_mask_1",
     "rpe_biases",
 )
+
+
+# The deepest released network, RCAN, has 200.
+MAX_BLOCKS = 1000
+
+# BasicSR's words for the parts of an RCAN, in the order of its layers; what a number of groups or
+# blocks stands for is filled in.
+BASICSR_RCAN = (
+    (r"conv_first\.", "head.0."),
+    (r"conv_after_body\.", "body.{groups}."),
+    (r"body\.(\d+)\.conv\.", r"body.\1.body.{blocks}."),
+    (
+        r"(body\.\d+)\.residual_group\.(\d+)\.rcab\.3\.attention\.1\.",
+        r"\1.body.\2.body.3.conv_du.0.",
+    ),
+    (
+        r"(body\.\d+)\.residual_group\.(\d+)\.rcab\.3\.attention\.3\.",
+        r"\1.body.\2.body.3.conv_du.2.",
+    ),
+    (r"(body\.\d+)\.residual_group\.(\d+)\.rcab\.", r"\1.body.\2.body."),
+    (r"upsample\.", "tail.0."),
+    (r"conv_last\.", "tail.1."),
+)
+
+
+def released_names(tensors: Tensors) -> dict[str, torch.Tensor]:
+    """A state dict with the names that the networks' authors use.
+
+    BasicSR has an RCAN of its own, which computes the same under other names and keeps the mean
+    colour in its code.
+    """
+    if not any(".rcab." in key for key in tensors):
+        return dict(tensors)
+    numbers = {
+        "groups": count(tensors, r"body\.(\d+)\."),
+        "blocks": count(tensors, r"body\.0\.residual_group\.(\d+)\."),
+    }
+    renamed = {}
+    for key, value in tensors.items():
+        for pattern, ours in BASICSR_RCAN:
+            new, changed = re.subn(f"^{pattern}", ours.format(**numbers), key)
+            if changed:
+                break
+        renamed[new] = value
+    for name, sign in (("sub_mean", -1), ("add_mean", 1)):
+        renamed |= {f"{name}.{key}": value for key, value in MeanShift(sign).state_dict().items()}
+    return renamed
 
 
 def split_buffers(tensors: Tensors) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
@@ -63,7 +111,16 @@ def recognise(tensors: Tensors) -> tuple[type[Network], int, Any]:
     ]
     for pattern, network, read in kinds:
         if any(re.search(pattern, key) for key in tensors):
+            if "conv_last.weight" in tensors and not any(
+                key.startswith("upsample") for key in tensors
+            ):
+                refuse_variants(tensors)
+                raise HatlibError(
+                    "it restores images at their own size (denoising, JPEG artefacts); hatlib's "
+                    "networks upscale"
+                )
             config = read(tensors)
+            check_blocks(dataclasses.asdict(config))
             if (scale := scale_of(tensors, config.upsampler)) not in (2, 3, 4):
                 raise HatlibError(f"it upscales ×{scale}; hatlib's networks know 2, 3, 4")
             return network, scale, config
@@ -84,11 +141,52 @@ def shape(tensors: Tensors, key: str) -> list[int]:
 
 
 def count(tensors: Tensors, pattern: str) -> int:
-    """How many modules a list of them has: one more than the largest number that the pattern's
-    group finds."""
-    return 1 + max(
-        (int(found[1]) for key in tensors if (found := re.match(pattern, key))), default=-1
+    """How many modules a list of them has, whose numbers are the pattern's group.
+
+    Raises:
+        HatlibError: a number is left out, so that the names ask for more than the file holds.
+    """
+    return complete(
+        pattern, {int(found[1]) for key in tensors if (found := re.match(pattern, key))}
     )
+
+
+def complete(what: str, numbers: set[int]) -> int:
+    """How many numbers there are, from 0 without a gap."""
+    if missing := next((i for i in range(len(numbers)) if i not in numbers), None):
+        name = what.replace("\\.", ".").replace(r"(\d+)", "{}").removesuffix(".")
+        raise HatlibError(
+            f"it has {name.format(max(numbers))} and lacks {name.format(missing)}, so parts of it "
+            "are missing"
+        )
+    return len(numbers)
+
+
+def check_options(options: Mapping[str, Any], tensors: Tensors) -> None:
+    """Raises HatlibError for a card that asks for a network far larger than the file's tensors."""
+    check_blocks(options)
+    largest = max((side for tensor in tensors.values() for side in tensor.shape), default=0)
+    for name, value in options.items():
+        if name in ("depths", "groups", "blocks"):
+            continue
+        for number in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(number, int | float) and number > max(largest, 1):
+                raise HatlibError(
+                    f"it asks for {name}={number:,}, and the longest side of a tensor is {largest}"
+                )
+
+
+def check_blocks(options: Mapping[str, Any]) -> None:
+    """Raises HatlibError for a network that would take for ever to build."""
+    counts = [options[name] for name in ("groups", "blocks") if name in options]
+    depths = options.get("depths", ())
+    blocks = 0  # values that are no numbers are refused with all others, where a network is built
+    if all(isinstance(number, int) for number in counts):
+        blocks = math.prod(counts)
+    if isinstance(depths, list | tuple) and all(isinstance(number, int) for number in depths):
+        blocks = max(blocks, sum(depths), len(depths))
+    if blocks > MAX_BLOCKS:
+        raise HatlibError(f"it asks for {blocks:,} blocks; hatlib reads up to {MAX_BLOCKS:,}")
 
 
 def transformer_sizes(tensors: Tensors, block: str) -> dict[str, Any]:
@@ -120,7 +218,10 @@ def refuse_variants(tensors: Tensors) -> None:
     for key, what in variants.items():
         if key in tensors:
             raise HatlibError(f"it holds a network that {what}, which hatlib does not have ({key})")
-    if (colours := shape(tensors, "conv_first.weight")[1]) != 3:
+    first = shape(tensors, "conv_first.weight")
+    if len(first) != 6:  # four sides, and the two that `shape` adds
+        raise HatlibError(f"its conv_first.weight {tuple(first[:-2])} is not a convolution's")
+    if (colours := first[1]) != 3:
         raise HatlibError(
             f"it holds a network for images of {colours} channels; hatlib's are for RGB"
         )
@@ -133,12 +234,30 @@ def shifted(tensors: Tensors) -> bool:
     return "relative_position_index" not in last or "attn_mask" in last
 
 
-def depths(tensors: Tensors) -> tuple[int, ...]:
+def assumed(model: Network, given: Collection[str]) -> str:
+    """What no tensor of a network's file tells, and is taken as in the paper; "" if there is
+    nothing.
+
+    Args:
+        given: the options that the user chose.
+    """
+    if not isinstance(model, HAT):
+        return ""
+    unknown = {"shifted": "trained with img_size ≤ window_size: False", "conv_scale": "HAT's α"}
+    left = [name for name in unknown if name not in given]
+    values = ", ".join(f"{name}={getattr(model.config, name)} ({unknown[name]})" for name in left)
+    return f"no tensor of HAT tells {values}; taken as in the paper" if left else ""
+
+
+def depths(tensors: Tensors, blocks: str = r"\.residual_group\.blocks\.") -> tuple[int, ...]:
     """How many blocks each group has."""
-    groups = count(tensors, r"layers\.(\d+)\.")
-    return tuple(
-        count(tensors, rf"layers\.{i}\.residual_group\.blocks\.(\d+)\.") for i in range(groups)
-    )
+    groups: dict[int, set[int]] = {}
+    for key in tensors:
+        if found := re.match(rf"layers\.(\d+){blocks}(\d+)\.", key):
+            groups.setdefault(int(found[1]), set()).add(int(found[2]))
+    for i in range(complete(r"layers\.(\d+)\.", set(groups))):
+        complete(rf"layers\.{i}{blocks}(\d+)\.", groups[i])
+    return tuple(len(groups[i]) for i in range(len(groups)))
 
 
 def swinir_config(tensors: Tensors) -> SwinIRConfig:
@@ -171,15 +290,20 @@ def drct_config(tensors: Tensors) -> DRCTConfig:
 
 def dat_config(tensors: Tensors) -> DATConfig:
     channels = shape(tensors, "conv_first.weight")[0]
-    groups = count(tensors, r"layers\.(\d+)\.")
     # no weight tells the sides of the windows; a table beside the weights begins with (1 − height,
     # 1 − width)
     table = "layers.0.blocks.0.attn.attns.0.rpe_biases"
-    shape(tensors, table)
-    height, width = (1 - int(offset) for offset in tensors[table][0])
+    rows, columns = shape(tensors, table)[:2]
+    height = width = 0
+    if columns == 2 and tensors[table].is_floating_point():
+        height, width = (1 - int(offset) for offset in tensors[table][0].nan_to_num())
+    if height < 1 or (2 * height - 1) * (2 * width - 1) != rows:
+        raise HatlibError(
+            f"its {table} {tuple(tensors[table].shape)} is not a table of the offsets in a window"
+        )
     return DATConfig(
         embed_dim=channels,
-        depths=tuple(count(tensors, rf"layers\.{i}\.blocks\.(\d+)\.") for i in range(groups)),
+        depths=depths(tensors, r"\.blocks\."),
         num_heads=shape(tensors, "layers.0.blocks.1.attn.temperature")[0],
         split_size=(height, width),
         expansion_factor=shape(tensors, "layers.0.blocks.0.ffn.fc1.weight")[0] / channels,
@@ -207,8 +331,9 @@ def scale_of(tensors: Tensors, upsampler: str) -> int:
     made, features = shape(tensors, f"{prefix}.0.weight")[:2]
     if upsampler == "pixelshuffledirect":
         return math.isqrt(made // 3)
-    steps = count(tensors, rf"{prefix}\.(\d+)\.") // 2 + 1
-    return math.isqrt(made // features) ** steps
+    # a convolution and a pixel shuffle by turns; the shuffles have no weights
+    steps = sum(key.startswith(f"{prefix}.") and key.endswith(".weight") for key in tensors)
+    return math.isqrt(made // features) ** min(steps, 3)
 
 
 # --- checking -------------------------------------------------------------------------------------
@@ -225,14 +350,34 @@ def check_weights(model: Network, weights: Tensors) -> None:
         if key in weights and tuple(weights[key].shape) != size
     ]
     extra = [key for key in weights if key not in own]
+    kinds = [
+        f"{key} is {str(weights[key].dtype).removeprefix('torch.')} and should be {kind(value)}"
+        for key, value in model.state_dict().items()
+        if key in weights and kind(weights[key]) != kind(value)
+    ]
     for found, what in (
         (missing, "it lacks"),
         (other, "its"),
+        (kinds, "its"),
         (extra, "it has a tensor that the network has not:"),
     ):
         if found:
             more = f" and {len(found) - 1} more like it" if len(found) > 1 else ""
             raise HatlibError(f"{what} {found[0]}{more}")
+
+
+def kind(tensor: torch.Tensor) -> str:
+    """What sort of numbers a tensor holds."""
+    if tensor.is_floating_point():
+        return "floating-point"
+    return "complex or bool" if tensor.is_complex() or tensor.dtype == torch.bool else "integer"
+
+
+def check_finite(weights: Tensors) -> None:
+    """Raises HatlibError where a weight is NaN or infinite: every picture would be."""
+    for key, value in weights.items():
+        if not value.isfinite().all():
+            raise HatlibError(f"its {key} holds numbers that are not finite (NaN or infinite)")
 
 
 def check_buffers(config: Any, buffers: Tensors) -> None:
@@ -243,8 +388,12 @@ def check_buffers(config: Any, buffers: Tensors) -> None:
         return
     for key, stored in buffers.items():
         window, name = config.window_size, key.rpartition(".")[2]
-        if name == "attn_mask":
-            good = any(torch.equal(stored.float(), mask) for mask in masks(len(stored), window))
+        if kind(stored) == "complex or bool":
+            good = False
+        elif name == "attn_mask":
+            good = stored.shape[1:] == (window**2, window**2) and any(
+                torch.equal(stored.float(), mask) for mask in masks(len(stored), window)
+            )
         else:
             overlapping = name.endswith("OCA")
             own = (

@@ -11,38 +11,27 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
 import json
 import os
-import pickletools
-import re
-import warnings
-import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from hatlib import models
 from hatlib.errors import HatlibError, unknown
+from hatlib.system import console
 from hatlib.system.atomic import atomic_path
-from hatlib.weights import architectures, catalogue
+from hatlib.weights import architectures, catalogue, reading
 
 # of the JSON text in the file's metadata
 _KEY = "hatlib"
 
-# BasicSR's; the averaged weights are those that the papers evaluate
-WRAPPERS = ("params_ema", "params")
-
 # the course's own weights
 TRAINED = Path(__file__).parent / "trained"
 SUFFIXES = (".safetensors", ".pth", ".pt")
-
-# what a pickle of tensors alone has to call
-HARMLESS = re.compile(r"torch\._utils\._rebuild_\w+|torch\.\w+Storage|collections\.OrderedDict")
 
 
 def save(
@@ -99,7 +88,7 @@ def card(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
     path = _own(os.fspath(name_or_path)) or Path(name_or_path)
     if not path.is_file():
         raise unknown("trained weights (or file)", os.fspath(name_or_path), trained())
-    content = _read_safetensors(path)[1]
+    content = _card(path, reading.read(path)[1])
     if content is None:
         raise HatlibError(f"{path} has no card: it was not written by hatlib")
     return content
@@ -128,7 +117,7 @@ def load(name_or_path: str | os.PathLike[str], scale: int = 4, **options: Any) -
             does not fit any network; in one line.
     """
     path, name = Path(name_or_path), os.fspath(name_or_path)
-    if path.suffix in SUFFIXES or path.is_file():
+    if path.suffix in SUFFIXES or path.exists():
         return _load_file(path, options)
     if own := _own(name):
         return _load_file(own, options)
@@ -150,7 +139,7 @@ def _load_released(entry: catalogue.Weights, options: dict[str, Any]) -> models.
     """The network of an entry of the catalogue; a file that could not be checked might hold another
     one."""
     path = catalogue.fetch(entry.name)
-    model = _load_file(path, options)
+    model = _load_file(path, options, released=True)
     try:
         architectures.check_weights(
             _empty(models.create, entry.model, entry.scale), model.state_dict()
@@ -162,18 +151,18 @@ def _load_released(entry: catalogue.Weights, options: dict[str, Any]) -> models.
     return model
 
 
-def _load_file(path: Path, options: dict[str, Any]) -> models.Network:
-    if not path.is_file():
-        raise HatlibError(f"no such file: {path}")
-    card: dict[str, Any] | None = None
-    if path.suffix == ".safetensors":
-        tensors, card = _read_safetensors(path)
-    else:
-        tensors = _read_pickle(path)
+def _load_file(path: Path, options: dict[str, Any], released: bool = False) -> models.Network:
+    """The network of a file. What no tensor tells of it is said on stderr, unless the authors
+    released the file."""
+    tensors, text = reading.read(path)
+    card = _card(path, text)
+    tensors = architectures.released_names(tensors)
+    given = set(options)
     try:
         state, buffers = architectures.split_buffers(tensors)
         if card is not None:
             options = {**card["options"], **options}
+            architectures.check_options(options, state)
             model = _empty(models.create, card["model"], card["scale"], **options)
         else:
             network, scale, config = architectures.recognise(tensors)
@@ -182,12 +171,41 @@ def _load_file(path: Path, options: dict[str, Any]) -> models.Network:
             model = _empty(network, scale, config)
             architectures.check_buffers(config, buffers)
         architectures.check_weights(model, state)
+        # copied into memory of torch's own: results depend in the last bit on where in memory a
+        # matrix begins
+        copies = {key: own_copy(value) for key, value in state.items()}
+        architectures.check_finite(copies)
     except HatlibError as error:
         raise HatlibError(f"{path} does not fit: {error}") from None
-    # copied into memory of torch's own: results depend in the last bit on where in memory a matrix
-    # begins
-    model.load_state_dict({key: own_copy(value) for key, value in state.items()}, assign=True)
+    model.load_state_dict(copies, assign=True)
+    if card is None and not released and (assumed := architectures.assumed(model, given)):
+        console.note(f"{path}: {assumed}")
     return model.eval()
+
+
+def _card(path: Path, text: str | None) -> dict[str, Any] | None:
+    """What one of our files says of itself; None for a file of others.
+
+    Raises:
+        HatlibError: the text is not a card.
+    """
+    if text is None:
+        return None
+    try:
+        card = json.loads(text)
+    except (ValueError, RecursionError):
+        card = None
+    if (
+        not isinstance(card, dict)
+        or not isinstance(card.get("model"), str)
+        or type(card.get("scale")) is not int
+        or not isinstance(card.get("options"), dict)
+        or not all(option.isidentifier() for option in card["options"])
+    ):
+        raise HatlibError(
+            f"{path} does not say rightly which network it belongs to: {reading.shown(text)}"
+        )
+    return card
 
 
 def own_copy(value: torch.Tensor) -> torch.Tensor:
@@ -211,84 +229,3 @@ def fingerprint(model: models.Network) -> str:
         digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)} ".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest() if state else ""
-
-
-# --- reading files --------------------------------------------------------------------------------
-
-
-def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any] | None]:
-    """The tensors and, in our own files, the card."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            card = json.loads((file.metadata() or {}).get(_KEY, "null"))
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (not a dict)
-    except (SafetensorError, OSError) as error:
-        raise HatlibError(f"{path} is not a safetensors file, or a damaged one: {error}") from None
-    except json.JSONDecodeError:
-        card = {}
-    if card is not None and not {"model", "scale", "options"} <= set(card):
-        raise HatlibError(f"{path} does not say rightly which network it belongs to: {card}")
-    return tensors, card
-
-
-def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a file that torch.save wrote, without the wrapping that some repositories put
-    around them."""
-    try:
-        with warnings.catch_warnings():
-            # torch's advice on pickles, which we refuse anyway
-            warnings.simplefilter("ignore", UserWarning)
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle can fail in any way
-        if code := _code_in(path):
-            raise HatlibError(
-                f"{path} is refused: it holds code ({code}), and weights need none"
-            ) from None
-        reason = str(error).partition(". ")[0].splitlines()
-        said = f": {reason[0]}" if isinstance(error, RuntimeError) and reason else ""
-        raise HatlibError(
-            f"{path} is not a file of weights that torch can read, or a damaged one{said}"
-        ) from None
-    for wrapper in WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
-    if not isinstance(content, Mapping) or not content:
-        raise HatlibError(f"{path} holds no tensors by name, but {type(content).__name__}")
-    for key, value in content.items():
-        if not isinstance(value, torch.Tensor):
-            raise HatlibError(
-                f"{path} holds something else than tensors: '{key}' is {type(value).__name__}"
-            )
-    return dict(content)
-
-
-def _code_in(path: Path) -> str | None:
-    """The first function or class that a pickle asks for and tensors do not need; the pickle is
-    read, not run."""
-    strings: list[str] = []
-    try:
-        for name, argument in _operations(path):
-            asked = str(argument).replace(" ", ".") if name == "GLOBAL" else ".".join(strings[-2:])
-            if name in ("GLOBAL", "STACK_GLOBAL") and not HARMLESS.fullmatch(asked):
-                return asked
-            if isinstance(argument, str):
-                strings.append(argument)
-    except Exception:  # no pickle, or no longer one: torch has said about the file what there is
-        return None
-    return None
-
-
-def _operations(path: Path) -> Iterator[tuple[str, object]]:
-    """(name, argument) of each operation of the pickles in a file of torch's, in its new form (a
-    zip) or the old."""
-    data = path.read_bytes()
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            data = archive.read(
-                next(name for name in archive.namelist() if name.endswith("data.pkl"))
-            )
-    stream = io.BytesIO(data)
-    while stream.tell() < len(data):  # the old form is several pickles one after the other
-        yield from (
-            (operation.name, argument) for operation, argument, _ in pickletools.genops(stream)
-        )
