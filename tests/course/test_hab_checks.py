@@ -57,6 +57,12 @@ MISTAKES: dict[int, list[list[tuple[str, str]]]] = {
             ("x.permute(0, 3, 1, 2)", "x.reshape(b, c, h, w)"),
             ("conv_x.permute(0, 2, 3, 1)", "conv_x"),
         ],
+        [
+            (
+                "self.conv_block(x.permute(0, 3, 1, 2))",
+                "self.conv_block(x.roll((-shift, -shift), (1, 2)).permute(0, 3, 1, 2))",
+            )
+        ],
     ],
     4: [
         [("        x = self.norm1(x)  # 4\n", "")],
@@ -72,6 +78,11 @@ MISTAKES: dict[int, list[list[tuple[str, str]]]] = {
                 "        x = self.norm1(x)\n        shortcut = x\n",
             )
         ],
+        [("self.mlp(self.norm2(x))", "self.mlp(x)")],
+        [("self.mlp(self.norm2(x))", "self.norm2(self.mlp(x))")],
+        [("return x + self.drop_path", "x = self.norm2(x)\n        return x + self.drop_path")],
+        [("x = shortcut + self.drop_path(attn_x)", "x = self.drop_path(attn_x)")],
+        [("return x + self.drop_path", "return self.drop_path")],
     ],
     5: [
         [
@@ -107,6 +118,13 @@ MISTAKES: dict[int, list[list[tuple[str, str]]]] = {
     10: [
         [("mlp_ratio=2", "mlp_ratio=4")],
         [("window_size=16", "window_size=7")],
+        [("conv_scale=0.01", "conv_scale=0.1")],
+        [
+            (
+                "self.conv_scale = conv_scale",
+                "self.conv_scale = nn.Parameter(torch.tensor(float(conv_scale)))",
+            )
+        ],
         [("CAB(dim, compress_ratio, squeeze_factor)", "CAB(dim)")],
         [
             ("        compress_ratio=3,\n        squeeze_factor=30,\n", ""),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hatlib.course.exercises.probes import close, expect
+from hatlib.course.exercises.probes import close, expect, unlike
 from hatlib.course.exercises.registry import exercise
 from hatlib.imaging.degradation import degrade, gaussian_kernel, jpeg
 from hatlib.imaging.resize import imresize
@@ -27,7 +27,18 @@ def rotated_gaussian(along: float, across: float, angle: float, size: int) -> np
     return kernel / kernel.sum()
 
 
-@exercise("01.1", "A rotated Gaussian", difficulty=2, minutes=12, solution=rotated_gaussian)
+@exercise(
+    "01.1",
+    "A rotated Gaussian",
+    difficulty=2,
+    minutes=12,
+    solution=rotated_gaussian,
+    cases=lambda draw: {
+        "the angle 135° and 11 taps": (2.5, 0.8, 135, 11),
+        "the angle 90°": (1.5, 1.0, 90, 5),
+        "a negative angle": (3.0, 1.1, -20, 7),
+    },
+)
 def _rotated_gaussian(attempt: Callable[..., np.ndarray]) -> None:
     got, want = np.asarray(attempt(2.0, 1.2, 30, 9)), rotated_gaussian(2.0, 1.2, 30, 9)
     expect(got.shape == (9, 9), f"a kernel of size 9 has the shape (9, 9), not {got.shape}")
@@ -86,7 +97,19 @@ def matrix(taps: np.ndarray, n: int, scale: int, phase: int) -> np.ndarray:
     return rows
 
 
-@exercise("01.2", "The degradation as a matrix", difficulty=3, minutes=20, solution=matrix)
+@exercise(
+    "01.2",
+    "The degradation as a matrix",
+    difficulty=3,
+    minutes=20,
+    solution=matrix,
+    cases=lambda draw: {
+        "random taps at ×3": (draw.array(5), 21, 3, 2),
+        "an even number of taps": (draw.array(6), 16, 4, 1),
+        "a single tap": (draw.array(1), 6, 2, 1),
+        "scale 1": (draw.array(3), 5, 1, 0),
+    },
+)
 def _matrix(attempt: Callable[..., np.ndarray]) -> None:
     taps = np.array([0.4, 0.25, 0.15, 0.1, 0.06, 0.03, 0.01])
     got, want = np.asarray(attempt(taps.copy(), 24, 3, 1)), matrix(taps, 24, 3, 1)
@@ -141,7 +164,14 @@ def position(j: int, scale: int) -> float:
     return (j + 0.5) * scale - 0.5
 
 
-@exercise("01.3", "The half pixel", difficulty=2, minutes=8, solution=position)
+@exercise(
+    "01.3",
+    "The half pixel",
+    difficulty=2,
+    minutes=8,
+    solution=position,
+    cases=lambda draw: {"j = 5 at ×3": (5, 3), "j = 2 at ×8": (2, 8), "×1": (4, 1)},
+)
 def _position(attempt: Callable[..., float]) -> None:
     got = {(j, s): attempt(j, s) for j in (0, 1, 7) for s in (2, 3, 4)}
 
@@ -188,7 +218,18 @@ def add_noise(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.n
     return np.clip(np.floor(noisy + 0.5), 0, 255).astype(np.uint8)
 
 
-@exercise("01.4", "Noise in the right units", difficulty=2, minutes=10, solution=add_noise)
+@exercise(
+    "01.4",
+    "Noise in the right units",
+    difficulty=2,
+    minutes=10,
+    solution=add_noise,
+    cases=lambda draw: {
+        "a small image": (draw.image(5, 3), 3.0, draw.rng),
+        "one channel": (draw.image(8, 6)[..., 0], 20.0, draw.rng),
+    },
+    compare=unlike,
+)
 def _add_noise(attempt: Callable[..., np.ndarray]) -> None:
     flat = np.full((256, 256, 3), 120, np.uint8)
     got = np.asarray(attempt(flat.copy(), 9.0, np.random.default_rng(0)))
@@ -227,6 +268,19 @@ def _add_noise(attempt: Callable[..., np.ndarray]) -> None:
     expect(abs(mean - 120) < 0.15, f"the mean moved from 120 to {mean:.2f}")
     kurtosis = float(((got - mean) ** 4).mean() / deviation**4)
     expect(abs(kurtosis - 3) < 0.15, "the noise has the right sigma but is not Gaussian")
+    flat = flat[:9, :7]
+    again, same, other = (
+        attempt(flat.copy(), 9.0, np.random.default_rng(seed)) for seed in (3, 3, 4)
+    )
+    expect(
+        np.array_equal(again, same),
+        "two calls with generators of one seed give two images: draw from the generator that is "
+        "passed in",
+    )
+    expect(
+        not np.array_equal(again, other),
+        "the noise is the same whatever the generator: draw from the one that is passed in",
+    )
     black = np.asarray(attempt(np.zeros((64, 64, 3), np.uint8), 9.0, np.random.default_rng(1)))
     expect(
         black.max() < 128,
@@ -245,7 +299,17 @@ def same_lr(image: np.ndarray, detail: np.ndarray, scale: int) -> np.ndarray:
     return image + detail - means
 
 
-@exercise("01.5", "Two images, one LR", difficulty=2, minutes=12, solution=same_lr)
+@exercise(
+    "01.5",
+    "Two images, one LR",
+    difficulty=2,
+    minutes=12,
+    solution=same_lr,
+    cases=lambda draw: {
+        "×2": (draw.array(6, 8), draw.array(6, 8), 2),
+        "×3": (draw.array(9, 3), 5 * draw.array(9, 3), 3),
+    },
+)
 def _same_lr(attempt: Callable[..., np.ndarray]) -> None:
     rng = np.random.default_rng(0)
     image, detail = rng.random((24, 16)), rng.random((24, 16))
@@ -286,7 +350,18 @@ def two_orders(hr: np.ndarray, scale: int, quality: int) -> tuple[np.ndarray, np
     return first, second
 
 
-@exercise("01.6", "The order matters", difficulty=1, minutes=6, solution=two_orders)
+@exercise(
+    "01.6",
+    "The order matters",
+    difficulty=1,
+    minutes=6,
+    solution=two_orders,
+    cases=lambda draw: {
+        "×2 with quality 60": (draw.image(24, 32), 2, 60),
+        "×3 with quality 95": (draw.image(48, 24), 3, 95),
+    },
+    returns="two images, first and second,",
+)
 def _two_orders(attempt: Callable[..., tuple[np.ndarray, np.ndarray]]) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (96, 64, 3), dtype=np.uint8)
     hr = degrade(noise, gaussian_kernel(1.5), 1)

@@ -34,6 +34,7 @@ from hatlib.models.window_attention import (
 
 N, H, W, C, HEADS, WINDOW, SHIFT, ALPHA = 2, 12, 8, 60, 3, 4, 2, 0.5
 T = WINDOW * WINDOW
+LAYERS = ("norm1", "attn", "conv_block", "norm2", "mlp")  # those that hold parameters
 Block = Callable[..., Any]  # the class HAB
 Layer = Callable[[torch.Tensor], torch.Tensor]
 
@@ -206,6 +207,8 @@ def cab_gets_an_image(make: Block) -> None:
         got.shape == wanted.shape,
         f"the CAB gets {shape(got)}; a convolution takes (B, C, H, W), {shape(wanted)}",
     )
+    rolled = trial.x.view(N, H, W, C).roll((-SHIFT, -SHIFT), (1, 2)).permute(0, 3, 1, 2)
+    expect(not close(got, rolled), "the CAB gets the rolled map; it takes the map before the shift")
     expect(
         close(got, wanted),
         "the CAB gets the right shape but scrambled values: view does not permute",
@@ -224,6 +227,26 @@ def norm_comes_first(make: Block) -> None:
         bool((trial.end() < 50).all()),
         "the shortcut is taken after norm1; it is the block's input x",
     )
+    expect(
+        not close(trial.end(), torch.zeros_like(trial.end())),
+        "the block's input is lost: both residual sums have to pass it on",
+    )
+    # the MLP's norm, in a block whose attention and CAB add nothing
+    second = run(
+        make, {"attn": torch.zeros_like, "norm2": lambda x: x + 100, "mlp": torch.zeros_like}
+    )
+    expect(bool(second.layers["norm2"].given), "norm2 is created but never used")
+    into_mlp, into_norm2 = second.given("mlp")[0], second.given("norm2")[0]
+    expect(
+        bool((second.end() < 50).all()) or into_mlp.min() > 50,
+        "norm2 comes before the MLP, not after it",
+    )
+    expect(bool(into_mlp.min() > 50), "the MLP gets the map before norm2; it takes it after")
+    expect(
+        bool((second.end() < 50).all()),
+        "the MLP's shortcut is taken after norm2; it is what norm2 was given",
+    )
+    expect(into_norm2.min() < 50, "norm2 gets another map than the sum of the branches")
 
 
 def windows_are_sequences(make: Block) -> None:
@@ -271,8 +294,10 @@ def opposite_borders_are_masked(make: Block) -> None:
 
 def map_is_rolled_back(make: Block) -> None:
     trial = run(make)
+    # the attention returns its input: with the shortcut twice x, and x where that is missing
+    end = trial.end().reshape(trial.x.shape)
     expect(
-        close(trial.end().reshape(trial.x.shape), 2 * trial.x, 1e-5),
+        close(end, 2 * trial.x, 1e-5) or close(end, trial.x, 1e-5) or not bool(end.any()),
         f"not rolled back: the attention's result for a token is added to the one {SHIFT} up and "
         "left",
     )
@@ -283,6 +308,9 @@ def depth_is_stochastic(make: Block) -> None:
         "drop_path" in inspect.signature(make).parameters,
         "no drop_path: no branch is ever dropped in training",
     )
+    nothing: dict[str, Layer] = dict.fromkeys(("attn", "conv_block", "mlp"), torch.zeros_like)
+    if not bool(run(make, nothing).end().any()):
+        return  # a residual sum is missing, which another check says, and nothing can be told here
     ones: dict[str, Layer] = dict.fromkeys(("attn", "conv_block", "mlp"), torch.ones_like)
     trial, rest = (run(make, ones, train=train, drop_path=1 - 1e-9) for train in (True, False))
     left, whole = ((t.end().reshape(t.x.shape) - t.x).mean().item() for t in (trial, rest))
@@ -308,6 +336,12 @@ def sizes_are_hats(make: Block) -> None:
         )
         if hidden != 2 * C:
             mistakes.append(f"the MLP has {hidden / C:g}·C inside (HAT: 2·C)")
+        own = [name for name, _ in block.named_parameters() if name.split(".")[0] not in LAYERS]
+        if own:
+            mistakes.append(f"{own[0]} is learned (HAT: α is a constant)")
+        if "conv_scale" in parameters and parameters["conv_scale"].default != 0.01:
+            given = parameters["conv_scale"].default
+            mistakes.append(f"α is {given} by default (HAT: 0.01)")
         if parameters["window_size"].default != 16:
             mistakes.append(f"windows of {parameters['window_size'].default} (HAT: 16)")
         if not {"compress_ratio", "squeeze_factor"} <= set(parameters):
@@ -328,7 +362,7 @@ CHECKS: dict[str, Callable[[Block], None]] = {
     "keeps its window size": window_size_is_kept,
     "turns its tokens into a map": tokens_become_a_map,
     "gives the CAB an image": cab_gets_an_image,
-    "applies norm1 first": norm_comes_first,
+    "applies the norms first": norm_comes_first,
     "gives attention sequences": windows_are_sequences,
     "knows positions": positions_are_known,
     "masks tokens from opposite borders": opposite_borders_are_masked,

@@ -32,7 +32,18 @@ def _twisted(x: np.ndarray) -> np.ndarray:
     return np.array([3 * x[0] ** 2 + x[1] ** 2, 3 + 2 * x[0] * x[1]])
 
 
-@exercise("07.1", "Integrated gradients", difficulty=2, minutes=10, solution=integrated_gradients)
+@exercise(
+    "07.1",
+    "Integrated gradients",
+    difficulty=2,
+    minutes=10,
+    solution=integrated_gradients,
+    cases=lambda draw: {
+        "7 steps": (_twisted, draw.array(2), draw.array(2, low=-3), 7),
+        "3 numbers": (np.sin, draw.array(3), draw.array(3, high=4), 5),
+        "a single step": (_twisted, draw.array(2), draw.array(2, high=2), 1),
+    },
+)
 def _integrated_gradients(attempt: Callable[..., np.ndarray]) -> None:
     start, end = np.array([1.0, -1.0]), np.array([3.0, 1.0])
     steps = 4
@@ -115,7 +126,19 @@ def detail(sr: torch.Tensor, top: int, left: int, side: int) -> torch.Tensor:
     return (down**2 + right**2 + 1e-8).sqrt().sum()
 
 
-@exercise("07.2", "How much detail?", difficulty=3, minutes=15, solution=detail)
+@exercise(
+    "07.2",
+    "How much detail?",
+    difficulty=3,
+    minutes=15,
+    solution=detail,
+    cases=lambda draw: {
+        "one channel": (draw.tensor(1, 1, 9, 12).sigmoid(), 2, 5, 3),
+        "a window of one pixel": (draw.tensor(1, 3, 6, 5).sigmoid(), 0, 1, 1),
+        "a window of 7": (draw.tensor(1, 2, 12, 10).sigmoid().double(), 3, 1, 7),
+    },
+    tolerance=1e-5,
+)
 def _detail(attempt: Callable[..., torch.Tensor]) -> None:
     sr = torch.rand(1, 3, 20, 24, generator=torch.Generator().manual_seed(0))
     got, want = attempt(sr, 4, 9, 6), detail(sr, 4, 9, 6)
@@ -188,7 +211,20 @@ def path_point(image: torch.Tensor, t: float, sigma: float = 1.2) -> torch.Tenso
     return F.conv2d(padded, kernel.expand(channels, 1, 9, 9), groups=channels)
 
 
-@exercise("07.3", "A point of the path", difficulty=3, minutes=15, solution=path_point)
+@exercise(
+    "07.3",
+    "A point of the path",
+    difficulty=3,
+    minutes=15,
+    solution=path_point,
+    cases=lambda draw: {
+        "one channel, t = 0.6": (draw.tensor(1, 1, 9, 12), 0.6),
+        "four channels in float64, σ = 2": (draw.tensor(1, 4, 11, 9).double(), 0.1, 2.0),
+        "t = 1": (draw.tensor(1, 3, 6, 7), 1.0),
+        "t = 0": (draw.tensor(1, 2, 10, 8), 0.0, 0.7),
+    },
+    tolerance=1e-5,
+)
 def _path_point(attempt: Callable[..., torch.Tensor]) -> None:
     image = torch.rand(
         1, 3, 14, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64
@@ -248,7 +284,20 @@ def attributed(slopes: np.ndarray, points: np.ndarray) -> np.ndarray:
     return (slopes * (points[1:] - points[:-1])).sum(axis=0)
 
 
-@exercise("07.4", "The survey's formula, repaired", difficulty=2, minutes=10, solution=attributed)
+@exercise(
+    "07.4",
+    "The survey's formula, repaired",
+    difficulty=2,
+    minutes=10,
+    solution=attributed,
+    cases=lambda draw: {
+        "maps of three channels": (
+            draw.rng.standard_normal((4, 3, 2, 5)),
+            draw.rng.standard_normal((5, 3, 2, 5)),
+        ),
+        "a single step": (draw.array(1, 4, low=-1), draw.array(2, 4)),
+    },
+)
 def _attributed(attempt: Callable[..., np.ndarray]) -> None:
     rng = np.random.default_rng(0)
     slopes, points = rng.random((5, 3, 4)), rng.random((6, 3, 4))
@@ -298,7 +347,18 @@ def diffusion_index(values: np.ndarray) -> float:
     return float(100 * (1 - ((2 * rank - n - 1) * x).sum() / (n * x.sum())))
 
 
-@exercise("07.5", "The diffusion index", difficulty=2, minutes=10, solution=diffusion_index)
+@exercise(
+    "07.5",
+    "The diffusion index",
+    difficulty=2,
+    minutes=10,
+    solution=diffusion_index,
+    cases=lambda draw: {
+        "8×5 random numbers": (draw.array(8, 5),),
+        "a line with zeros": (np.maximum(draw.array(30, low=-1), 0),),
+        "one hot pixel": (np.eye(1, 12).reshape(3, 4),),
+    },
+)
 def _diffusion_index(attempt: Callable[..., float]) -> None:
     values = np.array([[0.1, 0.7, 0.2], [0.4, 1.0, 0.0]])
     got, want = attempt(values.copy()), diffusion_index(values)

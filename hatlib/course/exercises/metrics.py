@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from hatlib.course.exercises.probes import close, expect
+from hatlib.course.exercises.probes import Draw, close, described, expect
 from hatlib.course.exercises.registry import exercise
 from hatlib.imaging import convert, metrics
 
@@ -18,7 +19,18 @@ def psnr_of_integers(a: np.ndarray, b: np.ndarray) -> float:
     return float(10 * np.log10(peak**2 / mse)) if mse > 0 else float("inf")
 
 
-@exercise("02.1", "PSNR for any bit depth", difficulty=1, minutes=8, solution=psnr_of_integers)
+@exercise(
+    "02.1",
+    "PSNR for any bit depth",
+    difficulty=1,
+    minutes=8,
+    solution=psnr_of_integers,
+    cases=lambda draw: {
+        "another pair of uint8": (draw.image(5, 7), draw.image(5, 7)),
+        "one channel with 16 bits": tuple(draw.rng.integers(0, 65536, (2, 6, 4), dtype=np.uint16)),
+        "equal images": (draw.image(3, 3) // 255, np.zeros((3, 3, 3), np.uint8)),
+    },
+)
 def _psnr_of_integers(attempt: Callable[..., float]) -> None:
     rng = np.random.default_rng(0)
     a, b = (rng.integers(20, 200, (8, 9, 3), dtype=np.uint8) for _ in range(2))
@@ -69,7 +81,19 @@ def studio_luma(image: np.ndarray) -> np.ndarray:
     return image.astype(np.float64) / 255 @ weights + 16
 
 
-@exercise("02.2", "The Y of the tables", difficulty=1, minutes=6, solution=studio_luma)
+@exercise(
+    "02.2",
+    "The Y of the tables",
+    difficulty=1,
+    minutes=6,
+    solution=studio_luma,
+    cases=lambda draw: {
+        "a 7×4 image": (draw.image(7, 4),),
+        "black": (np.zeros((2, 3, 3), np.uint8),),
+        "white": (np.full((3, 2, 3), 255, np.uint8),),
+    },
+    tolerance=1e-5,
+)
 def _studio_luma(attempt: Callable[..., np.ndarray]) -> None:
     image = np.random.default_rng(1).integers(0, 256, (5, 6, 3), dtype=np.uint8)
     got, want = np.asarray(attempt(image.copy()), dtype=np.float64), convert.luma(image)
@@ -111,7 +135,14 @@ def studio_from_full(psnr_full: float) -> float:
     return psnr_full + 20 * np.log10(255 / (235 - 16))
 
 
-@exercise("02.3", "Two papers, two ranges", difficulty=2, minutes=6, solution=studio_from_full)
+@exercise(
+    "02.3",
+    "Two papers, two ranges",
+    difficulty=2,
+    minutes=6,
+    solution=studio_from_full,
+    cases=lambda draw: {"25.5 dB": (25.5,), "41 dB": (41.0,)},
+)
 def _studio_from_full(attempt: Callable[..., float]) -> None:
     got = attempt(30.0)
     gain = got - 30.0
@@ -146,46 +177,64 @@ def _studio_from_full(attempt: Callable[..., float]) -> None:
     )
 
 
-def two_averages(mses: list[float]) -> tuple[float, float]:
-    """The mean of the PSNRs of the images of a set, and the PSNR of their mean MSE.
+def two_winners(mses: Sequence[float]) -> list[float]:
+    """MSEs of a second network on the same images, by which the two averages disagree.
 
-    mses: of each image, on the 0–255 scale.
+    The second one is better than the first by the mean of the PSNRs, and worse by the PSNR of the
+    mean MSE.
+
+    Args:
+        mses: of the first network, one for each image; at least two, above 0.
     """
-    psnrs = 10 * np.log10(255**2 / np.asarray(mses, dtype=np.float64))
-    return float(psnrs.mean()), float(10 * np.log10(255**2 / np.mean(mses)))
+    other = list(mses)
+    best, worst = int(np.argmin(mses)), int(np.argmax(mses))
+    if best == worst:  # all are equal
+        worst = best + 1
+    other[worst] *= 2  # costs 3 dB in one image, and much MSE
+    other[best] /= 4  # gains 6 dB in another, and little MSE
+    return other
 
 
-@exercise("02.4", "Two averages", difficulty=2, minutes=6, solution=two_averages)
-def _two_averages(attempt: Callable[..., tuple[float, float]]) -> None:
-    mses = [10.0, 40.0, 400.0]
-    got, want = attempt(list(mses)), two_averages(mses)
-    expect(got is not None and len(got) == 2, f"two numbers were expected, not {got}")
-    expect(not close(got, want[::-1], 1e-3), "the two are right, but in the other order")
-    expect(
-        not close(got[0], got[1], 1e-6),
-        "both are the same average; only one of them takes the logarithm first",
-    )
-    expect(
-        not close(got[1], 10 * np.log10(255**2 / np.median(mses)), 1e-3),
-        "use the mean, not the median",
-    )
-    expect(
-        not close(got, [2 * value for value in want], 1e-3),
-        "an MSE is a square already: 10·log₁₀, not 20",
-    )
-    peak = 20 * np.log10(255)
-    expect(
-        not close(got, [value - peak for value in want], 1e-3),
-        "the peak is 255: these errors are not from 0 to 1",
-    )
-    expect(
-        close(got[0], want[0], 1e-3),
-        f"the mean of the PSNRs is {want[0]:.3f} dB, not {got[0]:.3f} dB",
-    )
-    expect(
-        close(got[1], want[1], 1e-3),
-        f"the PSNR of the mean MSE is {want[1]:.3f} dB, not {got[1]:.3f} dB",
-    )
+@exercise("02.4", "Two averages, two winners", difficulty=3, minutes=12, solution=two_winners)
+def _two_winners(attempt: Callable[..., list[float]]) -> None:
+    rng = np.random.default_rng(0)
+    sets = [
+        [10.0, 40.0, 400.0],
+        [90.0, 20.0],
+        [50.0, 50.0],
+        list(rng.uniform(5, 500, 8)),
+        list(rng.uniform(99, 101, 40)),
+    ]
+    for mses in sets:
+        got = attempt(list(mses))
+        expect(
+            np.ndim(got) == 1 and not isinstance(got, str),
+            f"an MSE for each image was expected, in a list, not {described(got)}",
+        )
+        expect(len(got) == len(mses), f"{len(mses)} images have {len(mses)} MSEs, not {len(got)}")
+        other = np.asarray(got, dtype=np.float64)
+        expect(bool((other > 0).all()), "an MSE is above 0; at 0 the PSNR is infinite")
+        first, second = np.asarray(mses), other
+        psnrs = [float((10 * np.log10(255**2 / x)).mean()) for x in (first, second)]
+        pooled = [float(10 * np.log10(255**2 / x.mean())) for x in (first, second)]
+        gain, loss = psnrs[1] - psnrs[0], pooled[0] - pooled[1]
+        expect(not np.allclose(first, second), "those are the first network's MSEs, unchanged")
+        expect(
+            not (gain < 0 and loss < 0),
+            "the two are swapped: the second network has to win by the mean of the PSNRs, and to "
+            "lose by the PSNR of the mean MSE",
+        )
+        words = f"for the MSEs {', '.join(f'{mse:.0f}' for mse in mses[:3])}"
+        expect(
+            gain > 1e-9,
+            f"{words}{' …' if len(mses) > 3 else ''} the second network's mean PSNR is not higher: "
+            f"{gain:+.3f} dB; the logarithm counts ratios, so halve an MSE somewhere",
+        )
+        expect(
+            loss > 1e-9,
+            f"{words}{' …' if len(mses) > 3 else ''} the PSNR of its mean MSE is not lower: "
+            f"{-loss:+.3f} dB; the mean MSE follows the largest ones",
+        )
 
 
 def ssim_uniform(x: np.ndarray, y: np.ndarray, size: int = 7) -> float:
@@ -203,7 +252,26 @@ def ssim_uniform(x: np.ndarray, y: np.ndarray, size: int = 7) -> float:
     return float(np.mean(luminance * (2 * covariance + c2) / (variances + c2)))
 
 
-@exercise("02.5", "The other SSIM", difficulty=3, minutes=20, solution=ssim_uniform)
+@exercise(
+    "02.5",
+    "The other SSIM",
+    difficulty=3,
+    minutes=20,
+    solution=ssim_uniform,
+    cases=lambda draw: {
+        "windows of 5×5": (draw.array(12, 9, high=255), draw.array(12, 9, high=255), 5),
+        "a negative, where the covariance is below 0": (
+            draw.array(10, 11, high=255),
+            255 - Draw().array(10, 11, high=255),
+            7,
+        ),
+        "windows of 9×9": (draw.array(9, 13, high=255), draw.array(9, 13, high=255), 9),
+    },
+    forbids={
+        "structural_similarity": "right, but that is scikit-image's: write it yourself",
+        "ssim": "right, but with a finished SSIM: write it yourself",
+    },
+)
 def _ssim_uniform(attempt: Callable[..., float]) -> None:
     from skimage.metrics import structural_similarity
 
@@ -276,7 +344,36 @@ def find_shift(a: np.ndarray, b: np.ndarray, reach: int = 3) -> tuple[int, int]:
     return min(errors, key=lambda shift: errors[shift])  # the lowest MSE is the highest PSNR
 
 
-@exercise("02.6", "Find the shift", difficulty=3, minutes=15, solution=find_shift)
+def _shifts(draw: Draw) -> Mapping[str, tuple[Any, ...]]:
+    """Noisy pairs: the smaller the part that both show, the smaller a sum of its
+    errors."""
+    scene = 120 + 11 * draw.rng.standard_normal((60, 60))
+
+    def pair(down: int, right: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+        a = scene[10 : 10 + height, 10 : 10 + width]
+        b = scene[10 - down : 10 - down + height, 10 - right : 10 - right + width]
+        first, second = (x + 16 * draw.rng.standard_normal(x.shape) for x in (a, b))
+        return first, second
+
+    a, b = pair(0, 3, 20, 18)
+    ramp = 5.0 * np.arange(18)
+    return {
+        "a noisy pair": (*pair(1, 0, 30, 18), 5),
+        "a noisy pair that was not moved": (*pair(0, 0, 16, 14), 3),
+        "a pair with a ramp of brightness": (a + ramp, b + ramp - 15, 3),
+        "a pair within a reach of 1": (*pair(-1, 1, 20, 30), 1),
+    }
+
+
+@exercise(
+    "02.6",
+    "Find the shift",
+    difficulty=3,
+    minutes=15,
+    solution=find_shift,
+    cases=_shifts,
+    returns="two numbers, (down, right),",
+)
 def _find_shift(attempt: Callable[..., tuple[int, int]]) -> None:
     scene = np.random.default_rng(3).uniform(0, 255, (30, 34))
 
@@ -289,6 +386,9 @@ def _find_shift(attempt: Callable[..., tuple[int, int]]) -> None:
         return tuple(int(v) for v in got)
 
     got = answer(1, -2)
+    expect(
+        got != (1, -2) or answer(1, 0) == (1, 0), "right for a pair that is moved both ways only"
+    )
     expect(got != (-1, 2), "the signs are reversed: that is the shift from b to a")
     expect(got != (-2, 1), "down comes first, then right")
     expect(got != (2, -1), "down comes first, then right; and the signs are reversed")

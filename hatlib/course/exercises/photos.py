@@ -27,7 +27,17 @@ def consistency(sr: np.ndarray, lr: np.ndarray, scale: int) -> float:
     return float(np.sqrt(((again - lr) ** 2).mean()))
 
 
-@exercise("11.1", "A check without the original", difficulty=2, minutes=8, solution=consistency)
+@exercise(
+    "11.1",
+    "A check without the original",
+    difficulty=2,
+    minutes=8,
+    solution=consistency,
+    cases=lambda draw: {
+        "×2": (draw.image(16, 12), draw.image(8, 6), 2),
+        "×3": (draw.image(24, 30), draw.image(8, 10), 3),
+    },
+)
 def _consistency(attempt: Callable[..., float]) -> None:
     hr = _smooth(0)
     lr = imresize(_smooth(1), 1 / 4)
@@ -81,7 +91,27 @@ def twin(
     return hidden + back(downsample(shown) - downsample(hidden))
 
 
-@exercise("11.2", "A picture that the check cannot fault", difficulty=3, minutes=12, solution=twin)
+@exercise(
+    "11.2",
+    "A picture that the check cannot fault",
+    difficulty=3,
+    minutes=12,
+    solution=twin,
+    cases=lambda draw: {
+        "×2, one channel": (
+            draw.array(6, 8),
+            draw.array(6, 8),
+            lambda x: x.reshape(3, 2, 4, 2).mean(axis=(1, 3)),
+            lambda y: y.repeat(2, axis=0).repeat(2, axis=1),
+        ),
+        "every second pixel": (
+            draw.array(4, 6, 3),
+            draw.array(4, 6, 3),
+            lambda x: x[::2, ::2],
+            lambda y: y.repeat(2, axis=0).repeat(2, axis=1),
+        ),
+    },
+)
 def _twin(attempt: Callable[..., np.ndarray]) -> None:
     shown, hidden = (_smooth(seed, (24, 32, 3)) / 255 for seed in (0, 1))
 
@@ -135,7 +165,17 @@ def photographed(
     return jpeg(lr, quality)
 
 
-@exercise("11.3", "A phone in two lines", difficulty=2, minutes=10, solution=photographed)
+@exercise(
+    "11.3",
+    "A phone in two lines",
+    difficulty=2,
+    minutes=10,
+    solution=photographed,
+    cases=lambda draw: {
+        "a wider lens and less noise": (draw.image(48, 64), 3.5, 2.0, 80, draw.rng),
+        "a narrow lens and much noise": (draw.image(32, 40), 0.8, 25.0, 15, draw.rng),
+    },
+)
 def _photographed(attempt: Callable[..., np.ndarray]) -> None:
     hr, sigma, noise, quality = _smooth(2, (96, 128, 3)), 2.0, 9.0, 30
 
@@ -170,7 +210,12 @@ def _photographed(attempt: Callable[..., np.ndarray]) -> None:
     }
     for mistake, wrong in named.items():
         expect(not np.array_equal(got, wrong), mistake)
-    want = photographed(hr, sigma, noise, quality, rng())
+    want, used = photographed(hr, sigma, noise, quality, rng()), rng()
+    attempt(hr.copy(), sigma, noise, quality, used)
+    expect(
+        used.bit_generator.state != rng().bit_generator.state,
+        "draw the noise from the generator that is passed in, rng=rng: it was not used",
+    )
     expect(
         np.array_equal(got, want),
         f"it is {np.abs(got.astype(int) - want).mean():.1f} levels off on average: lens, "
@@ -192,7 +237,23 @@ def self_ensemble(upscale: Callable[[np.ndarray], np.ndarray], image: np.ndarray
     return np.mean(answers, axis=0)
 
 
-@exercise("11.4", "Eight answers", difficulty=3, minutes=15, solution=self_ensemble)
+@exercise(
+    "11.4",
+    "Eight answers",
+    difficulty=3,
+    minutes=15,
+    solution=self_ensemble,
+    cases=lambda draw: {
+        "a network of ×1": (
+            lambda x: x * np.arange(x.shape[0])[:, None, None],
+            draw.array(3, 5, 3),
+        ),
+        "a network of ×2": (
+            lambda x: np.cumsum(x.repeat(2, axis=0).repeat(2, axis=1) ** 2, axis=1),
+            draw.array(4, 3, 3),
+        ),
+    },
+)
 def _self_ensemble(attempt: Callable[..., np.ndarray]) -> None:
     image, weights = _smooth(3, (6, 9, 3)) / 255, np.random.default_rng(4).random((24, 36, 3))
     seen: list[bytes] = []
@@ -216,6 +277,19 @@ def _self_ensemble(attempt: Callable[..., np.ndarray]) -> None:
         asked == 8,
         f"the network ran {len(seen)} times on {asked} different inputs; there are eight flips "
         "and transposes",
+    )
+    answers = [
+        undone
+        for flips in ((), (0,), (1,), (0, 1))
+        for turned in (np.flip(image, flips),)
+        for undone in (
+            np.flip(upscale(turned), flips),
+            np.flip(upscale(turned.swapaxes(0, 1)).swapaxes(0, 1), flips),
+        )
+    ]
+    expect(
+        not close(got, np.median(answers, axis=0), 1e-9),
+        "that is the median of the eight answers; take their mean",
     )
     expect(
         not close(got, _not_turned_back(upscale, image), 1e-9),
@@ -245,7 +319,17 @@ def best_on_both(a: np.ndarray, b: np.ndarray) -> float:
     return float(20 * np.log10(255 / (distance / 2)))
 
 
-@exercise("11.5", "Two truths, one answer", difficulty=3, minutes=12, solution=best_on_both)
+@exercise(
+    "11.5",
+    "Two truths, one answer",
+    difficulty=3,
+    minutes=12,
+    solution=best_on_both,
+    cases=lambda draw: {
+        "two random pictures": (draw.array(6, 7, high=255), draw.array(6, 7, high=255)),
+        "nearly equal pictures": (draw.array(4, 4), draw.array(4, 4) + 0.5),
+    },
+)
 def _best_on_both(attempt: Callable[..., float]) -> None:
     a, b = (_smooth(seed).astype(float) for seed in (0, 1))
     got = attempt(a.copy(), b.copy())

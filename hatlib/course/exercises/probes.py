@@ -179,7 +179,9 @@ def difference(got: Any, want: Any, tolerance: float = 1e-6) -> str:
     Args:
         tolerance: relative to the largest value, and absolute below 1.
     """
-    if want is None or isinstance(want, str | bool):
+    if got is None or want is None:
+        return "" if got is want else f"{described(want)} is right, not {described(got)}"
+    if isinstance(want, str | bool):
         return "" if got == want else f"it is {want}, not {got}"
     if isinstance(want, Mapping):
         if set(got) != set(want):
@@ -291,8 +293,16 @@ class Guard:
 
     def _see(self, frame: FrameType, event: str, argument: Any) -> None:
         """Takes note of a forbidden function that is called, by whatever way."""
-        name = frame.f_code.co_name if event == "call" else getattr(argument, "__name__", "")
-        if event in ("call", "c_call") and name in self.forbidden:
+        if event == "c_call":
+            name = getattr(argument, "__name__", "")
+        elif event == "call":
+            # the learner's function may have the name of what it stands for
+            own = frame.f_code is getattr(self.attempt, "__code__", None)
+            solution = frame.f_globals.get("__name__", "").startswith("hatlib.course")
+            name = "" if own or solution else frame.f_code.co_name
+        else:
+            return
+        if name in self.forbidden:
             self.called.add(name)
 
     def shortcuts(self) -> None:

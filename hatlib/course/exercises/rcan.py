@@ -6,9 +6,12 @@ from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
-from hatlib.course.exercises.probes import close, expect, recognise
+from hatlib.course.exercises.parts import Part
+from hatlib.course.exercises.probes import Draw, close, expect, recognise
 from hatlib.course.exercises.registry import exercise
+from hatlib.models.layers import ChannelAttention, Residual
 
 
 def early_over_late(kernels: Sequence[int], features: Sequence[int], scale: int) -> float:
@@ -27,7 +30,18 @@ def early_over_late(kernels: Sequence[int], features: Sequence[int], scale: int)
     return scale**2 * (first_two + last) / (first_two + scale**2 * last)
 
 
-@exercise("04.1", "What early upsampling costs", difficulty=2, minutes=10, solution=early_over_late)
+@exercise(
+    "04.1",
+    "What early upsampling costs",
+    difficulty=2,
+    minutes=10,
+    solution=early_over_late,
+    cases=lambda draw: {
+        "9-1-5 at ×2": ((9, 1, 5), (64, 32), 2),
+        "5-3-3 with 12 and 7 features at ×3": ((5, 3, 3), (12, 7), 3),
+        "×1": ((9, 5, 5), (64, 32), 1),
+    },
+)
 def _early_over_late(attempt: Callable[..., float]) -> None:
     got, want = attempt((9, 5, 5), (64, 32), 4), early_over_late((9, 5, 5), (64, 32), 4)
 
@@ -71,7 +85,19 @@ def pixel_shuffle(x: torch.Tensor, scale: int) -> torch.Tensor:
     return x.permute(0, 1, 4, 2, 5, 3).reshape(n, -1, height * scale, width * scale)
 
 
-@exercise("04.2", "Pixel shuffle", difficulty=2, minutes=10, solution=pixel_shuffle)
+@exercise(
+    "04.2",
+    "Pixel shuffle",
+    difficulty=2,
+    minutes=10,
+    solution=pixel_shuffle,
+    cases=lambda draw: {
+        "×3": (draw.tensor(1, 18, 3, 2), 3),
+        "×4": (draw.tensor(2, 32, 2, 5), 4),
+        "×1": (draw.tensor(1, 3, 2, 4), 1),
+    },
+    forbids={"pixel_shuffle": "right, but that is torch's: with reshape and permute, please"},
+)
 def _pixel_shuffle(attempt: Callable[..., torch.Tensor]) -> None:
     x = torch.arange(2 * 12 * 3 * 5, dtype=torch.float32).reshape(2, 12, 3, 5)
     got, want = attempt(x.clone(), 2), pixel_shuffle(x, 2)
@@ -102,6 +128,38 @@ def _pixel_shuffle(attempt: Callable[..., torch.Tensor]) -> None:
     expect(close(attempt(x, 3), pixel_shuffle(x, 3)), "right at ×2 only; ×3 has to work as well")
 
 
+def _attention_forward(
+    function: Callable[..., torch.Tensor], layer: ChannelAttention, x: torch.Tensor
+) -> torch.Tensor:
+    """The learner's channel attention with a layer's weights."""
+    pairs = [(c.weight[:, :, 0, 0], c.bias) for c in layer if isinstance(c, nn.Conv2d)]
+    return function(x, *pairs)
+
+
+def is_block(layer: nn.Module) -> bool:
+    """Whether a layer is an RCAB."""
+    return isinstance(layer, Residual) and isinstance(layer.body[1], nn.ReLU)
+
+
+def _block_forward(
+    function: Callable[..., torch.Tensor], layer: Residual, x: torch.Tensor
+) -> torch.Tensor:
+    first, _, second, attention = layer.body
+    return function(x, (first.weight, first.bias), (second.weight, second.bias), attention)
+
+
+def is_group(layer: nn.Module) -> bool:
+    """Whether a layer is a residual group."""
+    return isinstance(layer, Residual) and isinstance(layer.body[0], Residual)
+
+
+def _group_forward(
+    function: Callable[..., torch.Tensor], layer: Residual, x: torch.Tensor
+) -> torch.Tensor:
+    *blocks, convolution = layer.body
+    return function(x, blocks, convolution)
+
+
 def channel_attention(
     x: torch.Tensor,
     squeeze: tuple[torch.Tensor, torch.Tensor],
@@ -118,7 +176,19 @@ def channel_attention(
     return x * gates[:, :, None, None]
 
 
-@exercise("04.3", "Channel attention", difficulty=2, minutes=10, solution=channel_attention)
+@exercise(
+    "04.3",
+    "Channel attention",
+    difficulty=2,
+    minutes=10,
+    solution=channel_attention,
+    cases=lambda draw: {
+        "8 channels": (draw.tensor(2, 8, 4, 6), draw.layer(2, 8), draw.layer(8, 2)),
+        "one image of 3×5": (draw.tensor(1, 6, 3, 5), draw.layer(3, 6), draw.layer(6, 3)),
+    },
+    tolerance=1e-5,
+    part=Part(lambda layer: isinstance(layer, ChannelAttention), {"forward": _attention_forward}),
+)
 def _channel_attention(attempt: Callable[..., torch.Tensor]) -> None:
     generator = torch.Generator().manual_seed(0)
 
@@ -212,7 +282,29 @@ def rcab(
     return x + attention(body)
 
 
-@exercise("04.4", "The residual block of RCAN", difficulty=2, minutes=10, solution=rcab)
+@exercise(
+    "04.4",
+    "The residual block of RCAN",
+    difficulty=2,
+    minutes=10,
+    solution=rcab,
+    cases=lambda draw: {
+        "6 channels": (
+            draw.tensor(2, 6, 5, 4),
+            draw.layer(6, 6, 3, 3),
+            draw.layer(6, 6, 3, 3),
+            torch.tanh,
+        ),
+        "one image of 3×7": (
+            draw.tensor(1, 2, 3, 7),
+            draw.layer(2, 2, 3, 3),
+            draw.layer(2, 2, 3, 3),
+            lambda maps: 0.5 * maps,
+        ),
+    },
+    tolerance=1e-5,
+    part=Part(is_block, {"forward": _block_forward}),
+)
 def _rcab(attempt: Callable[..., torch.Tensor]) -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2, 4, 6, 5, generator=generator)
@@ -269,9 +361,103 @@ def _rcab(attempt: Callable[..., torch.Tensor]) -> None:
             "the attention weighs what the convolutions give, not x": attention(x) + body,
             "the attention comes after both convolutions, not between them": x + between,
             "x is added, not multiplied": x * attention(body),
+            "the attention returns weighed maps already: do not multiply by the body again": x
+            + body * attention(body),
+            "the attention comes last: it weighs what the convolutions give": x
+            + through(first, second, attention(x)),
             "the two convolutions are swapped": x + attention(through(second, first)),
             "no ReLU before the first convolution": x + attention(through(first, second, x.relu())),
             "the convolutions have biases": x + attention(bare),
+        },
+        1e-5,
+    )
+    expect(close(got, want, 1e-5), "the shape is right, but the values are not")
+
+
+Maps = Callable[[torch.Tensor], torch.Tensor]  # (N, C, H, W) → the same shape
+
+
+def residual_group(x: torch.Tensor, blocks: Sequence[Maps], convolution: Maps) -> torch.Tensor:
+    """RCAN's residual group (§3.2): blocks, a convolution, a short skip connection over all of it.
+
+    Args:
+        x: (N, C, H, W).
+        blocks: RCABs, one after another.
+        convolution: 3×3, after the last block.
+    Returns:
+        (N, C, H, W).
+    """
+    body = x
+    for block in blocks:
+        body = block(body)
+    return x + convolution(body)
+
+
+def _blocks(draw: Draw, count: int, channels: int) -> tuple[list[Maps], Maps]:
+    """Blocks with skip connections of their own, and a convolution."""
+    layers = [draw.layer(channels, channels, 3, 3) for _ in range(count + 1)]
+
+    def block(layer: Convolution) -> Maps:
+        return lambda x: x + F.conv2d(x, *layer, padding=1).tanh()
+
+    return [block(layer) for layer in layers[:-1]], lambda x: F.conv2d(x, *layers[-1], padding=1)
+
+
+@exercise(
+    "04.5",
+    "A residual group",
+    difficulty=2,
+    minutes=8,
+    solution=residual_group,
+    cases=lambda draw: {
+        "three blocks": (draw.tensor(2, 4, 5, 6), *_blocks(draw, 3, 4)),
+        "a single block": (draw.tensor(1, 3, 4, 4), *_blocks(draw, 1, 3)),
+        "seven blocks": (draw.tensor(1, 2, 3, 7), *_blocks(draw, 7, 2)),
+    },
+    tolerance=1e-5,
+    part=Part(is_group, {"forward": _group_forward}),
+)
+def _residual_group(attempt: Callable[..., torch.Tensor]) -> None:
+    draw = Draw()
+    x = draw.tensor(2, 4, 5, 6)
+    blocks, convolution = _blocks(draw, 3, 4)
+    got, want = (
+        attempt(x.clone(), list(blocks), convolution),
+        residual_group(x, blocks, convolution),
+    )
+    expect(
+        got.shape == x.shape, f"the group keeps the shape {tuple(x.shape)}, not {tuple(got.shape)}"
+    )
+    first, second, third = blocks
+    body = third(second(first(x)))
+    summed = x + first(x)
+    summed = summed + second(summed)
+    summed = summed + third(summed)
+    recognise(
+        got,
+        {
+            "the skip connection is missing: add the group's input": want - x,
+            "the convolution at the end is missing": x + body,
+            "the skip connection goes around the convolution, too: add x after it": convolution(
+                x + body
+            ),
+            "add the group's input, not the last block's output": body + convolution(body),
+            "only the first block is used": x + convolution(first(x)),
+            "only the last block is used": x + convolution(third(x)),
+            "each block takes the output of the one before; here all of them took x": x
+            + convolution(first(x) + second(x) + third(x)),
+            "apply the blocks in their order": x + convolution(first(second(third(x)))),
+            "the convolution comes after the blocks, not before": x
+            + third(second(first(convolution(x)))),
+            "the convolution stands once at the end, not after each block": x
+            + convolution(third(convolution(second(convolution(first(x)))))),
+            "the blocks have skip connections of their own: add x once, at the end": x
+            + convolution(summed),
+            "the blocks are not used": x + convolution(x),
+            "no ReLU after the sum: it would clip the skip connection": want.relu(),
+            "no ReLU after the convolution": x + convolution(body).relu(),
+            "x is added, not multiplied": x * convolution(body),
+            "x is added, not subtracted": convolution(body) - x,
         },
         1e-5,
     )
@@ -299,7 +485,19 @@ def count_rcan(groups: int, blocks: int, features: int, reduction: int, scale: i
     return ends + groups * group + same + tail
 
 
-@exercise("04.5", "Count the parameters of RCAN", difficulty=3, minutes=20, solution=count_rcan)
+@exercise(
+    "04.6",
+    "Count the parameters of RCAN",
+    difficulty=3,
+    minutes=20,
+    solution=count_rcan,
+    cases=lambda draw: {
+        "RCAN at ×2": (10, 20, 64, 16, 2),
+        "RCAN at ×3": (10, 20, 64, 16, 3),
+        "2 groups of 7 blocks with 32 features": (2, 7, 32, 8, 4),
+        "1 group of 3 blocks with 12 features": (1, 3, 12, 5, 3),
+    },
+)
 def _count_rcan(attempt: Callable[..., int]) -> None:
     size = (10, 20, 64, 16)
     got, want = attempt(*size, 4), count_rcan(*size, 4)
@@ -335,70 +533,4 @@ def _count_rcan(attempt: Callable[..., int]) -> None:
     expect(
         attempt(2, 3, 16, 4, 4) == count_rcan(2, 3, 16, 4, 4),
         "right for the paper's RCAN, but not for other sizes",
-    )
-
-
-def transposed_weights(weight: torch.Tensor, scale: int) -> torch.Tensor:
-    """With these weights a transposed convolution does what a 3×3 one and a pixel shuffle do.
-
-    Args:
-        weight: of the convolution, (C·s², channels in, 3, 3); zeros around the border (padding 1),
-            no bias.
-        scale: s.
-    Returns:
-        (channels in, C, 3·s, 3·s), for F.conv_transpose2d with stride s and padding s.
-    """
-    outputs, inputs = weight.shape[0] // scale**2, weight.shape[1]
-    phases = weight.reshape(outputs, scale, scale, inputs, 3, 3).flip(4, 5)  # (C, i, j, in, y, x)
-    return phases.permute(3, 0, 4, 1, 5, 2).reshape(inputs, outputs, 3 * scale, 3 * scale)
-
-
-@exercise("04.6", "One operation, two names", difficulty=4, minutes=30, solution=transposed_weights)
-def _transposed_weights(attempt: Callable[..., torch.Tensor]) -> None:
-    generator = torch.Generator().manual_seed(0)
-    weight = torch.randn(8, 3, 3, 3, generator=generator)
-    x = torch.randn(1, 3, 4, 5, generator=generator)
-    got, want = attempt(weight.clone(), 2), transposed_weights(weight, 2)
-    expect(isinstance(got, torch.Tensor), f"a tensor was expected, not {type(got).__name__}")
-    expect(
-        got.shape != (want.shape[1], want.shape[0], *want.shape[2:]),
-        "conv_transpose2d wants the input channels first: (channels in, C, 3·s, 3·s)",
-    )
-    expect(
-        got.shape == want.shape,
-        f"the weights have the shape {tuple(want.shape)}, not {tuple(got.shape)}",
-    )
-    phases = weight.reshape(2, 2, 2, 3, 3, 3)  # (C, i, j, in, y, x)
-    unturned = phases.permute(3, 0, 4, 1, 5, 2).reshape(want.shape)
-    expect(
-        not close(got, unturned),
-        "rotate each 3×3 kernel by 180°: a transposed convolution spreads what a convolution "
-        "gathers",
-    )
-    expect(
-        not close(got, want.flip(2, 3)),
-        "rotate each 3×3 kernel by 180°, not the whole 3·s × 3·s kernel: the phases i, j keep "
-        "their order",
-    )
-    swapped = phases.flip(4, 5).permute(3, 0, 4, 2, 5, 1).reshape(want.shape)
-    expect(
-        not close(got, swapped),
-        "i and j are swapped: channel c·s² + 1 is the pixel to the right, not below",
-    )
-    planar = phases.flip(4, 5).permute(3, 0, 1, 4, 2, 5).reshape(want.shape)
-    expect(
-        not close(got, planar),
-        "the phases i, j have to vary fastest: each 3×3 tap becomes an s×s square",
-    )
-    expect(not close(got, want.transpose(2, 3)), "rows and columns of the kernel are swapped")
-    same = F.conv_transpose2d(x, got, stride=2, padding=2)
-    shuffled = F.pixel_shuffle(F.conv2d(x, weight, padding=1), 2)
-    expect(
-        close(same, shuffled, 1e-4),
-        "the shape is right, but the two operations still give different images",
-    )
-    other = torch.randn(36, 2, 3, 3, generator=generator)
-    expect(
-        close(attempt(other, 3), transposed_weights(other, 3)),
-        "right at ×2 only; ×3 has to work as well",
     )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from hatlib.course.exercises.probes import close, expect
+from hatlib.course.exercises.parts import Part
+from hatlib.course.exercises.probes import Draw, close, expect, recognise
 from hatlib.course.exercises.registry import exercise
+from hatlib.models.srcnn import SRCNN
 
 
 def count_weights(kernels: Sequence[int], features: Sequence[int]) -> int:
@@ -19,7 +22,18 @@ def count_weights(kernels: Sequence[int], features: Sequence[int]) -> int:
     return f1 * f1 * n1 + n1 * f2 * f2 * n2 + n2 * f3 * f3
 
 
-@exercise("03.1", "Count the weights", difficulty=1, minutes=5, solution=count_weights)
+@exercise(
+    "03.1",
+    "Count the weights",
+    difficulty=1,
+    minutes=5,
+    solution=count_weights,
+    cases=lambda draw: {
+        "9-3-5 with 64 and 32 features": ((9, 3, 5), (64, 32)),
+        "5-1-3 with 10 and 7 features": ((5, 1, 3), (10, 7)),
+        "3-5-7 with 6 and 20 features": ((3, 5, 7), (6, 20)),
+    },
+)
 def _count_weights(attempt: Callable[..., int]) -> None:
     got = attempt((9, 5, 5), (64, 32))
     expect(got != 57184 + 64 + 32 + 1, "you counted the biases; the paper counts weights only")
@@ -28,6 +42,10 @@ def _count_weights(attempt: Callable[..., int]) -> None:
     expect(got != 3 * 81 * 64 + 51200 + 800, "the network takes one channel, the luma, not three")
     expect(got == 57184, f"9-5-5 with 64 and 32 features has 57,184 weights, not {got}")
     expect(attempt((9, 1, 5), (64, 32)) == 8032, "right for 9-5-5 only; 9-1-5 has 8,032")
+    expect(
+        attempt((9, 5, 5), (48, 24)) != 57184,
+        "right for 64 and 32 features only: n1 and n2 are arguments",
+    )
 
 
 def receptive_field(kernels: Sequence[int]) -> int:
@@ -35,8 +53,25 @@ def receptive_field(kernels: Sequence[int]) -> int:
     return 1 + sum(kernel - 1 for kernel in kernels)
 
 
-@exercise("03.2", "The receptive field", difficulty=1, minutes=5, solution=receptive_field)
+@exercise(
+    "03.2",
+    "The receptive field",
+    difficulty=1,
+    minutes=5,
+    solution=receptive_field,
+    cases=lambda draw: {
+        "5-9-3": ((5, 9, 3),),
+        "a kernel of even size, 4-3": ((4, 3),),
+        "a single layer": ((7,),),
+        "ten layers of 3": ((3,) * 10,),
+    },
+)
 def _receptive_field(attempt: Callable[..., int]) -> None:
+    got = attempt((5, 9, 3))
+    expect(
+        got not in (7, 8),
+        "k // 2 is how far a kernel reaches on one side; a layer adds k − 1, both sides of it",
+    )
     got = attempt((9, 5, 5))
     expect(got != 19, "a second layer adds f − 1, not f: its first tap is the pixel itself")
     expect(got != 16, "the middle pixel itself is missing")
@@ -55,7 +90,23 @@ def convolve_valid(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     return (windows * kernel).sum(axis=(2, 3))
 
 
-@exercise("03.3", "A convolution by hand", difficulty=2, minutes=10, solution=convolve_valid)
+@exercise(
+    "03.3",
+    "A convolution by hand",
+    difficulty=2,
+    minutes=10,
+    solution=convolve_valid,
+    cases=lambda draw: {
+        "a kernel of 5×5": (draw.array(8, 6), draw.array(5, 5)),
+        "a kernel of 1×1": (draw.array(3, 4), draw.array(1, 1)),
+        "a kernel of 2×2 with negative taps": (draw.array(4, 7), draw.array(2, 2, low=-1)),
+        "a kernel as large as the image": (draw.array(4, 4), draw.array(4, 4)),
+    },
+    forbids=dict.fromkeys(
+        ("conv2d", "from_numpy", "as_tensor", "correlate2d", "convolve2d", "correlate", "convolve"),
+        "right, but with a finished convolution: use sums of products",
+    ),
+)
 def _convolve_valid(attempt: Callable[..., np.ndarray]) -> None:
     rng = np.random.default_rng(0)
     image, kernel = rng.random((6, 7)), rng.random((3, 3))
@@ -66,6 +117,11 @@ def _convolve_valid(attempt: Callable[..., np.ndarray]) -> None:
         "you padded the image; without padding each side loses f − 1 pixels",
     )
     expect(got.shape == (4, 5), f"a (6, 7) image and a (3, 3) kernel give (4, 5), not {got.shape}")
+    other = np.ones((4, 4))
+    expect(
+        np.shape(attempt(image.copy(), other)) != (4, 5),
+        "right for kernels of 3×3 only: f is the kernel's side",
+    )
     flipped = convolve_valid(image, kernel[::-1, ::-1])
     expect(
         not close(got, flipped),
@@ -92,7 +148,30 @@ def srcnn_forward(luma: torch.Tensor, layers: Sequence[Layer]) -> torch.Tensor:
     return F.conv2d(x, w3, b3)
 
 
-@exercise("03.4", "The forward pass", difficulty=2, minutes=10, solution=srcnn_forward)
+def _layers(draw: Draw, kernels: Sequence[int], features: Sequence[int]) -> list[Layer]:
+    sizes = zip((*features, 1), (1, *features), kernels, strict=True)
+    return [draw.layer(outputs, inputs, side, side) for outputs, inputs, side in sizes]
+
+
+def _enhance(forward: Callable[..., Any], network: SRCNN, luma: torch.Tensor) -> torch.Tensor:
+    """The learner's layers in the place of `SRCNN.enhance`, which pads for them."""
+    layers = [(c.weight, c.bias) for c in (network.conv1, network.conv2, network.conv3)]
+    return forward(F.pad(luma, [network.margin] * 4, mode="replicate"), layers)
+
+
+@exercise(
+    "03.4",
+    "The forward pass",
+    difficulty=2,
+    minutes=10,
+    solution=srcnn_forward,
+    cases=lambda draw: {
+        "9-1-5": (draw.tensor(1, 1, 20, 17), _layers(draw, (9, 1, 5), (8, 6))),
+        "3-3-1 and two images": (draw.tensor(2, 1, 9, 12), _layers(draw, (3, 3, 1), (2, 5))),
+    },
+    tolerance=1e-5,
+    part=Part(lambda layer: isinstance(layer, SRCNN), {"enhance": _enhance}),
+)
 def _srcnn_forward(attempt: Callable[..., torch.Tensor]) -> None:
     generator = torch.Generator().manual_seed(0)
     shapes = [(6, 1, 5, 5), (4, 6, 3, 3), (1, 4, 3, 3)]
@@ -100,7 +179,7 @@ def _srcnn_forward(attempt: Callable[..., torch.Tensor]) -> None:
         (torch.randn(s, generator=generator) / 3, torch.randn(s[0], generator=generator) / 3)
         for s in shapes
     ]
-    luma = torch.rand(2, 1, 16, 15, generator=generator)
+    luma = torch.randn(2, 1, 16, 15, generator=generator)
     got, want = attempt(luma, layers), srcnn_forward(luma, layers)
     expect(isinstance(got, torch.Tensor), f"a tensor was expected, not {type(got).__name__}")
     expect(
@@ -124,6 +203,28 @@ def _srcnn_forward(attempt: Callable[..., torch.Tensor]) -> None:
     )
     no_bias = [(weight, torch.zeros_like(bias)) for weight, bias in layers]
     expect(not close(got, srcnn_forward(luma, no_bias), 1e-5), "the biases are missing")
+    (w1, b1), (w2, b2), (w3, b3) = layers
+    first = F.conv2d(luma, w1, b1)
+    recognise(
+        got,
+        {
+            "there is no ReLU before the first layer: it takes the image as it is": srcnn_forward(
+                luma.relu(), layers
+            ),
+            "the first ReLU is missing": F.conv2d(F.conv2d(first, w2, b2).relu(), w3, b3),
+            "the second ReLU is missing": F.conv2d(F.conv2d(first.relu(), w2, b2), w3, b3),
+            "a ReLU keeps what is above 0; yours keeps what is below": F.conv2d(
+                -F.relu(-F.conv2d(-F.relu(-first), w2, b2)), w3, b3
+            ),
+            "SRCNN has ReLUs, not sigmoids": F.conv2d(
+                F.conv2d(first.sigmoid(), w2, b2).sigmoid(), w3, b3
+            ),
+            "SRCNN has ReLUs; it is older than GELU": F.conv2d(
+                F.gelu(F.conv2d(F.gelu(first), w2, b2)), w3, b3
+            ),
+        },
+        1e-5,
+    )
     expect(close(got, want, 1e-5), "the shape is right, but the values are not")
 
 
@@ -135,7 +236,14 @@ def loss_to_psnr(mse: float) -> float:
     return float(10 * np.log10(1 / (mse * (219 / 255) ** 2)))
 
 
-@exercise("03.5", "From the loss to decibels", difficulty=2, minutes=10, solution=loss_to_psnr)
+@exercise(
+    "03.5",
+    "From the loss to decibels",
+    difficulty=2,
+    minutes=10,
+    solution=loss_to_psnr,
+    cases=lambda draw: {"a loss of 0.0004": (0.0004,), "a loss of 0.02": (0.02,)},
+)
 def _loss_to_psnr(attempt: Callable[..., float]) -> None:
     got, want = attempt(0.001), loss_to_psnr(0.001)
     expect(

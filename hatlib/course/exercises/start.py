@@ -17,7 +17,19 @@ def nearest(image: np.ndarray, scale: int) -> np.ndarray:
     return image.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
-@exercise("00.1", "Upsample by repeating pixels", difficulty=1, minutes=3, solution=nearest)
+@exercise(
+    "00.1",
+    "Upsample by repeating pixels",
+    difficulty=1,
+    minutes=3,
+    solution=nearest,
+    cases=lambda draw: {
+        "a 3×2 image at ×3": (draw.image(3, 2), 3),
+        "one pixel at ×4": (draw.image(1, 1), 4),
+        "×1": (draw.image(2, 3), 1),
+    },
+    forbids={"loop": "right, but with a loop: np.repeat, or image.repeat, does it along an axis"},
+)
 def _nearest(attempt: Callable[..., np.ndarray]) -> None:
     image = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
     got = np.asarray(attempt(image.copy(), 2))
@@ -42,7 +54,18 @@ def block_mean(image: np.ndarray, scale: int) -> np.ndarray:
     return blocks.mean(axis=(1, 3))
 
 
-@exercise("00.2", "Downsample by averaging", difficulty=2, minutes=8, solution=block_mean)
+@exercise(
+    "00.2",
+    "Downsample by averaging",
+    difficulty=2,
+    minutes=8,
+    solution=block_mean,
+    cases=lambda draw: {
+        "a 6×9 image at ×3": (draw.image(6, 9), 3),
+        "a 4×8 image at ×4": (draw.image(4, 8), 4),
+        "×1": (draw.image(3, 2), 1),
+    },
+)
 def _block_mean(attempt: Callable[..., np.ndarray]) -> None:
     image = np.random.default_rng(0).integers(128, 256, (4, 6, 3), dtype=np.uint8)
     got = np.asarray(attempt(image.copy(), 2))
@@ -68,7 +91,15 @@ def image_to_tensor(image: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
 
 
-@exercise("00.3", "From array to tensor", difficulty=1, minutes=5, solution=image_to_tensor)
+@exercise(
+    "00.3",
+    "From array to tensor",
+    difficulty=1,
+    minutes=5,
+    solution=image_to_tensor,
+    cases=lambda draw: {"a 5×3 image": (draw.image(5, 3),), "one pixel": (draw.image(1, 1),)},
+    forbids={"to_tensor": "right, but that is hatlib's to_tensor: write the four steps yourself"},
+)
 def _image_to_tensor(attempt: Callable[..., torch.Tensor]) -> None:
     image = np.random.default_rng(1).integers(0, 256, (4, 5, 3), dtype=np.uint8)
     got = attempt(image.copy())
@@ -96,7 +127,19 @@ def tensor_to_image(tensor: torch.Tensor) -> np.ndarray:
     return torch.floor(values + 0.5).to(torch.uint8).permute(1, 2, 0).numpy()
 
 
-@exercise("00.4", "From tensor to array", difficulty=2, minutes=8, solution=tensor_to_image)
+@exercise(
+    "00.4",
+    "From tensor to array",
+    difficulty=2,
+    minutes=8,
+    solution=tensor_to_image,
+    cases=lambda draw: {
+        "a 5×3 image": (1.4 * draw.tensor(1, 3, 5, 3).sigmoid() - 0.2,),
+        "one pixel in float64": (draw.tensor(1, 3, 1, 1).sigmoid().double(),),
+        "black and white": ((draw.tensor(1, 3, 4, 2) > 0).float(),),
+    },
+    forbids={"to_image": "right, but that is hatlib's to_image: write the steps yourself"},
+)
 def _tensor_to_image(attempt: Callable[..., np.ndarray]) -> None:
     levels = torch.tensor([-0.2, 0.0, 10.3 / 255, 10.7 / 255, 1.0, 1.3])
     tensor = levels.repeat(1, 3, 2, 1)  # (1, 3, 2, 6)
@@ -111,3 +154,11 @@ def _tensor_to_image(attempt: Callable[..., np.ndarray]) -> None:
     )
     expect(int(row[3]) != 10, "10.7 became 10: the conversion to uint8 truncates; round first")
     expect(close(got, to_image(tensor)), "the values are not the rounded levels")
+    halves = (torch.arange(0, 20) + 0.5) / 255
+    halves = halves[halves.double() * 255 % 1 == 0.5]  # those that float32 holds exactly
+    got = attempt(halves.repeat(1, 3, 1, 1).clone())
+    expect(
+        bool((got == np.ceil(halves.numpy() * 255)[:, None]).all()),
+        "a value halfway between two levels goes up, 2.5 to 3; torch.round and np.round take the "
+        "even one: add ½ and use floor",
+    )

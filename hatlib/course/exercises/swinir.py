@@ -6,79 +6,102 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from hatlib.course.exercises.probes import close, expect, recognise
+from hatlib.course.exercises.parts import Part
+from hatlib.course.exercises.probes import Draw, close, expect, recognise
 from hatlib.course.exercises.registry import exercise
+from hatlib.models.swinir import Blocks, ResidualGroup, SwinBlock
+
+Layer = Callable[[torch.Tensor], torch.Tensor]
 
 
-def stl_parameters(
-    channels: int, heads: int, window: int, mlp_ratio: float = 2.0, tables: bool = True
-) -> int:
-    """Parameters of one Swin transformer layer, biases included.
+def swin_layer(
+    x: torch.Tensor, norm1: Layer, attention: Layer, norm2: Layer, mlp: Layer
+) -> torch.Tensor:
+    """A Swin transformer layer (SwinIR §3.2): attention, then an MLP, each normed before and added.
 
     Args:
-        channels: C.
-        heads: h of the attention.
-        window: w, the side of a window.
-        mlp_ratio: hidden channels of the MLP / C.
-        tables: whether the relative position bias counts; SwinIR's paper leaves it out.
+        x: (N, H, W, C); the four layers keep this shape.
     """
-    norms = 2 * 2 * channels  # a scale and an offset for each channel, twice
-    attention = (channels + 1) * (3 * channels + channels)  # q, k, v; then the projection
-    hidden = round(mlp_ratio * channels)
-    mlp = (channels + 1) * hidden + (hidden + 1) * channels
-    table = (2 * window - 1) ** 2 * heads
-    return norms + attention + mlp + (table if tables else 0)
+    x = x + attention(norm1(x))
+    return x + mlp(norm2(x))
 
 
-@exercise("06.1", "Count a layer both ways", difficulty=2, minutes=10, solution=stl_parameters)
-def _stl_parameters(attempt: Callable[..., int]) -> None:
-    c, h, w = 60, 6, 8  # SwinIR-S
-    got, want, table = attempt(c, h, w, 2.0, False), stl_parameters(c, h, w, 2.0, False), 225 * h
-    expect(got != want + table, "with tables=False the relative position bias has to stay out")
+def _layers(draw: Draw, channels: int) -> list[Layer]:
+    """Stand-ins for norm, attention, norm and MLP, all of them different."""
+    mixed, hidden = draw.tensor(channels, channels) / 2, draw.tensor(channels, channels) / 2
+    return [
+        lambda x: 2 * x + 1,
+        lambda x: (x.roll(1, dims=2) @ mixed).tanh(),
+        lambda x: x - 3,
+        lambda x: (x @ hidden).relu(),
+    ]
+
+
+def _swin_forward(
+    function: Callable[..., torch.Tensor], layer: SwinBlock, x: torch.Tensor
+) -> torch.Tensor:
+    return function(x, layer.norm1, layer.attn, layer.norm2, layer.mlp)
+
+
+@exercise(
+    "06.1",
+    "A Swin transformer layer",
+    difficulty=1,
+    minutes=8,
+    solution=swin_layer,
+    cases=lambda draw: {
+        "two images of 4×6": (draw.tensor(2, 4, 6, 5), *_layers(draw, 5)),
+        "one image of 3×2": (draw.tensor(1, 3, 2, 4), *_layers(draw, 4)),
+    },
+    tolerance=1e-5,
+    part=Part(lambda layer: type(layer) is SwinBlock, {"forward": _swin_forward}),
+)
+def _swin_layer(attempt: Callable[..., torch.Tensor]) -> None:
+    draw = Draw()
+    x = draw.tensor(2, 4, 6, 5)
+    layers = _layers(draw, 5)
+    got, want = attempt(x.clone(), *layers), swin_layer(x, *layers)
     expect(
-        got != want - (3 * c + c + 2 * c + c),
-        "the linear layers have biases: one number for each output",
+        got.shape == x.shape, f"the layer keeps the shape {tuple(x.shape)}, not {tuple(got.shape)}"
     )
-    expect(
-        got != want - 4 * c,
-        "the two LayerNorms are missing: each has a scale and an offset for each channel",
+    norm1, attention, norm2, mlp = layers
+    first = x + attention(norm1(x))
+
+    def second(y: torch.Tensor) -> torch.Tensor:
+        return y + mlp(norm2(y))
+
+    after = norm1(x + attention(x))
+    recognise(
+        got,
+        {
+            "norm1 is missing: the attention takes norm1(x)": second(x + attention(x)),
+            "norm2 is missing: the MLP takes norm2's result": first + mlp(first),
+            "the first residual connection is missing: add x to the attention's result": second(
+                attention(norm1(x))
+            ),
+            "the second residual connection is missing: add the MLP's input": mlp(norm2(first)),
+            "the residual connections are missing": mlp(norm2(attention(norm1(x)))),
+            "the shortcut is x, not norm1(x)": second(norm1(x) + attention(norm1(x))),
+            "the MLP's shortcut is the map before norm2": norm2(first) + mlp(norm2(first)),
+            "the second residual connection starts after the attention, not at the layer's x": x
+            + mlp(norm2(first)),
+            "the MLP comes after the attention, not beside it": first + mlp(norm2(x)),
+            "the norms come before attention and MLP, not after them": after + mlp(after) - 3,
+            "the norm comes before the attention, inside the residual connection": second(after),
+            "the norm comes before the MLP, not after it": first + norm2(mlp(first)),
+            "the norm comes before the attention, not after it": second(x + norm1(attention(x))),
+            "attention first, then the MLP": second(x) + attention(norm1(second(x))),
+            "the MLP takes norm2's result, not norm1's": first + mlp(norm1(first)),
+            "the attention takes norm1's result, not norm2's": second(x + attention(norm2(x))),
+            "the MLP is missing": first,
+            "the attention is missing": second(x),
+        },
+        1e-5,
     )
-    expect(
-        got != want - 2 * c,
-        "a LayerNorm has a scale and an offset for each channel, not one of them",
-    )
-    expect(got != want - (c + 1) * c, "the projection after the attention is missing")
-    expect(got != want - 2 * (c + 1) * c, "q, k and v are three linear maps, not one")
-    expect(
-        got != want - 3 * c,
-        "some biases are missing, 3·C of them: those of q, k and v, or those of the MLP",
-    )
-    expect(
-        got != stl_parameters(c, h, w, 4.0, False),
-        "the MLP is mlp_ratio times as wide as C; here that is 2, not 4",
-    )
-    expect(got == want, f"60 channels, tables left out: {want:,} parameters, not {got:,}")
-    whole = attempt(c, h, w, 2.0, True)
-    expect(
-        whole != want + w**4 * h,
-        "the table has one row for each offset, (2w−1)², not one for each pair of pixels",
-    )
-    expect(whole != want + 225, "each head has a table of its own")
-    expect(whole != want, "with tables=True the relative position bias has to be counted")
-    expect(
-        whole not in (want + w**2 * h, want + (2 * w) ** 2 * h, want + (2 * w + 1) ** 2 * h),
-        "two pixels of a window are −(w−1) … w−1 apart in each direction: that makes (2w−1)² rows",
-    )
-    expect(
-        whole == want + table,
-        f"60 channels, 6 heads, windows of 8: {want + table:,} parameters, not {whole:,}",
-    )
-    expect(
-        attempt(48, 3, 4, 4.0, True) == stl_parameters(48, 3, 4, 4.0, True),
-        "right for this layer only; channels, heads, window and mlp_ratio all have to count",
-    )
+    expect(close(got, want, 1e-5), "the shape is right, but the values are not")
 
 
 def rstb(x: torch.Tensor, layers: list[nn.Module], conv: nn.Module) -> torch.Tensor:
@@ -98,7 +121,41 @@ def rstb(x: torch.Tensor, layers: list[nn.Module], conv: nn.Module) -> torch.Ten
     return deep.permute(0, 2, 3, 1) + x
 
 
-@exercise("06.2", "A residual Swin transformer block", difficulty=2, minutes=10, solution=rstb)
+def _group_layers(draw: Draw, count: int, channels: int) -> tuple[list[Layer], Layer]:
+    """Layers with residual sums of their own, and a convolution with channels first."""
+    weights = [draw.tensor(channels, channels) / 2 for _ in range(count)]
+    last = draw.layer(channels, channels, 3, 3)
+
+    def layer(weight: torch.Tensor) -> Layer:
+        return lambda x: x + (x @ weight).tanh()
+
+    return [layer(weight) for weight in weights], lambda x: F.conv2d(x, *last, padding=1)
+
+
+def is_rstb(layer: nn.Module) -> bool:
+    """Whether a layer is SwinIR's group."""
+    return isinstance(layer, ResidualGroup) and type(layer.residual_group) is Blocks
+
+
+def _rstb_forward(
+    function: Callable[..., torch.Tensor], layer: ResidualGroup, x: torch.Tensor
+) -> torch.Tensor:
+    return function(x, list(layer.residual_group.blocks), layer.conv)
+
+
+@exercise(
+    "06.2",
+    "A residual Swin transformer block",
+    difficulty=2,
+    minutes=10,
+    solution=rstb,
+    cases=lambda draw: {
+        "five layers": (draw.tensor(2, 3, 4, 6), *_group_layers(draw, 5, 6)),
+        "a single layer": (draw.tensor(1, 5, 5, 5), *_group_layers(draw, 1, 5)),
+    },
+    tolerance=1e-5,
+    part=Part(is_rstb, {"forward": _rstb_forward}),
+)
 def _rstb(attempt: Callable[..., torch.Tensor]) -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(
@@ -171,7 +228,18 @@ def tail_multiply_adds(kind: str, channels: int, height: int, width: int) -> int
     return 9 * pixels * (channels * 64 + 64 * 256 + 4 * 64 * 256 + 16 * 64 * 3)
 
 
-@exercise("06.3", "What the tail costs", difficulty=2, minutes=10, solution=tail_multiply_adds)
+@exercise(
+    "06.3",
+    "What the tail costs",
+    difficulty=2,
+    minutes=10,
+    solution=tail_multiply_adds,
+    cases=lambda draw: {
+        "the long tail, 180 channels, 8×8": ("pixelshuffle", 180, 8, 8),
+        "the long tail, 48 channels, 5×7": ("pixelshuffle", 48, 5, 7),
+        "the short tail, 180 channels, 8×3": ("pixelshuffledirect", 180, 8, 3),
+    },
+)
 def _tail_multiply_adds(attempt: Callable[..., int]) -> None:
     direct = attempt("pixelshuffledirect", 60, 10, 12)
     want = tail_multiply_adds("pixelshuffledirect", 60, 10, 12)
@@ -231,6 +299,87 @@ def _tail_multiply_adds(attempt: Callable[..., int]) -> None:
     )
 
 
+def stl_parameters(
+    channels: int, heads: int, window: int, mlp_ratio: float = 2.0, tables: bool = True
+) -> int:
+    """Parameters of one Swin transformer layer, biases included.
+
+    Args:
+        channels: C.
+        heads: h of the attention.
+        window: w, the side of a window.
+        mlp_ratio: hidden channels of the MLP / C.
+        tables: whether the relative position bias counts; SwinIR's paper leaves it out.
+    """
+    norms = 2 * 2 * channels  # a scale and an offset for each channel, twice
+    attention = (channels + 1) * (3 * channels + channels)  # q, k, v; then the projection
+    hidden = round(mlp_ratio * channels)
+    mlp = (channels + 1) * hidden + (hidden + 1) * channels
+    table = (2 * window - 1) ** 2 * heads
+    return norms + attention + mlp + (table if tables else 0)
+
+
+@exercise(
+    "06.4",
+    "Count a layer both ways",
+    difficulty=2,
+    minutes=10,
+    solution=stl_parameters,
+    cases=lambda draw: {
+        "180 channels, 6 heads, windows of 8": (180, 6, 8, 2.0, True),
+        "48 channels, 3 heads, windows of 4, mlp_ratio 4": (48, 3, 4, 4.0, True),
+        "the same without tables": (48, 3, 4, 4.0, False),
+        "mlp_ratio 1.5": (30, 5, 6, 1.5, True),
+    },
+)
+def _stl_parameters(attempt: Callable[..., int]) -> None:
+    c, h, w = 60, 6, 8  # SwinIR-S
+    got, want, table = attempt(c, h, w, 2.0, False), stl_parameters(c, h, w, 2.0, False), 225 * h
+    expect(got != want + table, "with tables=False the relative position bias has to stay out")
+    expect(
+        got != want - (3 * c + c + 2 * c + c),
+        "the linear layers have biases: one number for each output",
+    )
+    expect(
+        got != want - 4 * c,
+        "the two LayerNorms are missing: each has a scale and an offset for each channel",
+    )
+    expect(
+        got != want - 2 * c,
+        "a LayerNorm has a scale and an offset for each channel, not one of them",
+    )
+    expect(got != want - (c + 1) * c, "the projection after the attention is missing")
+    expect(got != want - 2 * (c + 1) * c, "q, k and v are three linear maps, not one")
+    expect(
+        got != want - 3 * c,
+        "some biases are missing, 3·C of them: those of q, k and v, or those of the MLP",
+    )
+    expect(
+        got != stl_parameters(c, h, w, 4.0, False),
+        "the MLP is mlp_ratio times as wide as C; here that is 2, not 4",
+    )
+    expect(got == want, f"60 channels, tables left out: {want:,} parameters, not {got:,}")
+    whole = attempt(c, h, w, 2.0, True)
+    expect(
+        whole != want + w**4 * h,
+        "the table has one row for each offset, (2w−1)², not one for each pair of pixels",
+    )
+    expect(whole != want + 225, "each head has a table of its own")
+    expect(whole != want, "with tables=True the relative position bias has to be counted")
+    expect(
+        whole not in (want + w**2 * h, want + (2 * w) ** 2 * h, want + (2 * w + 1) ** 2 * h),
+        "two pixels of a window are −(w−1) … w−1 apart in each direction: that makes (2w−1)² rows",
+    )
+    expect(
+        whole == want + table,
+        f"60 channels, 6 heads, windows of 8: {want + table:,} parameters, not {whole:,}",
+    )
+    expect(
+        attempt(48, 3, 4, 4.0, True) == stl_parameters(48, 3, 4, 4.0, True),
+        "right for this layer only; channels, heads, window and mlp_ratio all have to count",
+    )
+
+
 def energy_within(gradient: np.ndarray, row: int, column: int, radius: int) -> float:
     """The share of a gradient's energy in the square of 2·radius + 1 pixels around a pixel.
 
@@ -248,7 +397,16 @@ def energy_within(gradient: np.ndarray, row: int, column: int, radius: int) -> f
 
 
 @exercise(
-    "06.4", "How much of the gradient is near?", difficulty=2, minutes=12, solution=energy_within
+    "06.5",
+    "How much of the gradient is near?",
+    difficulty=2,
+    minutes=12,
+    solution=energy_within,
+    cases=lambda draw: {
+        "the upper left corner": (draw.rng.standard_normal((3, 9, 7)), 0, 0, 3),
+        "the lower right corner": (draw.rng.standard_normal((3, 9, 7)), 8, 6, 2),
+        "a radius of 0": (draw.rng.standard_normal((3, 8, 5)), 4, 1, 0),
+    },
 )
 def _energy_within(attempt: Callable[..., float]) -> None:
     gradient = np.random.default_rng(0).normal(size=(3, 13, 12))
@@ -327,7 +485,18 @@ def border_ratio(features: np.ndarray, window: int, shift: int) -> float:
     return float(steps[across].mean() / steps[~across].mean())
 
 
-@exercise("06.5", "Do the windows show?", difficulty=3, minutes=15, solution=border_ratio)
+@exercise(
+    "06.6",
+    "Do the windows show?",
+    difficulty=3,
+    minutes=15,
+    solution=border_ratio,
+    cases=lambda draw: {
+        "windows of 4, shifted by 1": (draw.rng.standard_normal((5, 17, 2)), 4, 1),
+        "windows of 5": (draw.rng.standard_normal((3, 20, 1)), 5, 0),
+        "a shift of half a window": (draw.rng.standard_normal((6, 16, 4)), 8, 4),
+    },
+)
 def _border_ratio(attempt: Callable[..., float]) -> None:
     features = np.random.default_rng(0).normal(size=(9, 24, 3))
     want = border_ratio(features, 8, 0)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from hatlib.course.exercises.probes import close, expect
+from hatlib.course.exercises.probes import Draw, Wrong, close, expect, recognise
 from hatlib.course.exercises.registry import exercise
 
 
@@ -22,16 +22,31 @@ def learning_rate(step: int, steps: int, peak: float, warm_up: int, cooldown: fl
         steps: of the whole run; the last one is steps − 1.
         peak: the rate between rise and fall.
         warm_up: steps of the rise, a straight line; the last of them has the peak, the first
-            already learns.
+            already learns. 0: no rise.
         cooldown: share of all steps in which the rate falls, in a straight line that would be 0
-            at step `steps`.
+            at step `steps`. 0: no fall.
     """
-    if step < warm_up:
-        return peak * (step + 1) / warm_up
-    return peak * min(1.0, (steps - step) / (cooldown * steps))
+    rise = (step + 1) / warm_up if step < warm_up else 1.0
+    fall = cooldown * steps  # so many steps; the whole run ends in them
+    left = (steps - step) / fall if steps - step < fall else 1.0
+    return peak * min(rise, left)
 
 
-@exercise("09.1", "A trapezoid", difficulty=2, minutes=10, solution=learning_rate)
+@exercise(
+    "09.1",
+    "A trapezoid",
+    difficulty=2,
+    minutes=10,
+    solution=learning_rate,
+    cases=lambda draw: {
+        "step 3 of 40": (3, 40, 5e-4, 8, 0.25),
+        "the last step": (39, 40, 5e-4, 8, 0.25),
+        "the first step of the fall": (31, 40, 5e-4, 8, 0.25),
+        "no rise": (0, 30, 1e-3, 0, 0.5),
+        "no fall": (29, 30, 1e-3, 4, 0.0),
+    },
+    tolerance=1e-9,
+)
 def _learning_rate(attempt: Callable[..., float]) -> None:
     def values(function: Callable[..., float]) -> list[float]:
         return [float(function(step, 100, 2e-3, 10, 0.2)) for step in range(100)]
@@ -59,6 +74,15 @@ def _learning_rate(attempt: Callable[..., float]) -> None:
         close(got, want, 1e-9),
         "the fall is a straight line over the last cooldown · steps of the run",
     )
+    for warm_up, cooldown, missing in ((0, 0.2, "rise"), (10, 0.0, "fall")):
+        try:
+            rate = attempt(50, 100, 2e-3, warm_up, cooldown)
+        except Wrong as mistake:
+            raise Wrong(
+                f"with {'warm_up' if missing == 'rise' else 'cooldown'} = 0 there is no {missing}, "
+                f"and nothing to divide by; {mistake}"
+            ) from mistake
+        expect(close(rate, 2e-3, 1e-9), f"without a {missing} step 50 has the peak, not {rate:.3g}")
     other = [attempt(step, 50, 1.0, 5, 0.5) for step in (0, 10, 30, 49)]
     expect(close(other, [0.2, 1.0, 0.8, 0.04], 1e-9), "right for 100 steps only; use the arguments")
 
@@ -75,7 +99,18 @@ def follow(average: torch.Tensor, weights: torch.Tensor, step: int, decay: float
     return share * average + (1 - share) * weights
 
 
-@exercise("09.2", "An average that does not lag", difficulty=2, minutes=10, solution=follow)
+@exercise(
+    "09.2",
+    "An average that does not lag",
+    difficulty=2,
+    minutes=10,
+    solution=follow,
+    cases=lambda draw: {
+        "a matrix early in a run": (draw.tensor(3, 4), draw.tensor(3, 4), 2, 0.999),
+        "a matrix late in a run": (draw.tensor(2, 5), draw.tensor(2, 5), 5000, 0.99),
+        "d = 0.3 at step 1": (draw.tensor(4), draw.tensor(4), 1, 0.3),
+    },
+)
 def _follow(attempt: Callable[..., torch.Tensor]) -> None:
     average, weights = torch.tensor([1.0, 2.0, -4.0]), torch.tensor([3.0, -2.0, 0.0])
     before = average.clone()
@@ -84,6 +119,19 @@ def _follow(attempt: Callable[..., torch.Tensor]) -> None:
     expect(
         torch.equal(average, before), "you changed the average that was given: return a new tensor"
     )
+    recognise(
+        got,
+        {
+            "those are the weights, without any average": weights,
+            "that is the old average: the new weights have to move it": average,
+            "that is d · average alone; 1 − d comes from the weights": 0.9 * average,
+            "the two shares have to sum to 1: d and 1 − d": 0.9 * average + weights,
+            "that is the plain mean of both, whatever d is": (average + weights) / 2,
+            "the sign: the average moves towards the weights, not away from them": 1.1 * average
+            - 0.1 * weights,
+        },
+        1e-5,
+    )
     expect(
         not close(got, 0.1 * average + 0.9 * weights, 1e-5),
         "d stays of the average, 1 − d comes from the weights",
@@ -91,6 +139,11 @@ def _follow(attempt: Callable[..., torch.Tensor]) -> None:
     expect(
         close(got, 0.9 * average + 0.1 * weights, 1e-5),
         "late in a run it is d · average + (1 − d) · weights, whatever the step",
+    )
+    half = attempt(average, weights, 100_000, 0.5)
+    expect(
+        close(half, 0.5 * average + 0.5 * weights, 1e-5),
+        "right for d = 0.9 only: the share is an argument",
     )
     early, want = attempt(average, weights, 0, 0.999), follow(average, weights, 0, 0.999)
     expect(
@@ -131,6 +184,13 @@ def clipped(gradients: Sequence[torch.Tensor], limit: float) -> list[torch.Tenso
     minutes=15,
     solution=clipped,
     none_is_an_answer=True,
+    cases=lambda draw: {
+        "three gradients": ([5 * draw.tensor(*size) for size in ((4, 3), (7,), (2, 2, 2))], 2.5),
+        "a single short one": ([draw.tensor(6) / 10], 3.0),
+        "zeros": ([torch.zeros(3), torch.zeros(1, 2)], 1.0),
+        "a NaN": ([draw.tensor(2), torch.tensor([math.nan])], 1.0),
+    },
+    tolerance=1e-4,
 )
 def _clipped(attempt: Callable[..., Any]) -> None:
     # Their common norm is 13.
@@ -165,8 +225,26 @@ def _clipped(attempt: Callable[..., Any]) -> None:
         "the root is missing: a norm is the root of the sum of squares",
     )
     expect(
+        not as_list(lambda g: g),
+        "nothing is shortened: the norm of all gradients is 13, and the limit is 1",
+    )
+    expect(
+        not as_list(lambda g: g / 12) and not as_list(lambda g: g / 4),
+        "that divides by the largest number or by how many there are; the norm is the root of the "
+        "sum of squares",
+    )
+    expect(
+        not as_list(lambda g: g / 19),
+        "those are absolute values: a norm sums squares, then takes the root",
+    )
+    expect(
         as_list(lambda g: g / 13),
         "the norm of all gradients is 13; with limit 1 each is divided by 13",
+    )
+    two = of(2.0)
+    expect(
+        all(close(a, 2 * g / 13, 1e-3) for a, g in zip(two, gradients, strict=True)),
+        "right for a limit of 1 only: the norm of what is returned is the limit",
     )
     short = of(20.0)
     expect(
@@ -209,13 +287,43 @@ class _Watched(nn.Module):
         self.layer = nn.Conv2d(3, 12, 3, padding=1)
         self.shuffle = nn.PixelShuffle(2)
         self.seen = [0]
+        self.waiting = 0  # parts that went forward and not backward yet
+        self.most = 0
 
     def forward(self, lr: torch.Tensor) -> torch.Tensor:
         self.seen.append(len(lr))
-        return self.shuffle(self.layer(lr).tanh())
+        sr = self.shuffle(self.layer(lr).tanh())
+        if sr.requires_grad:
+            self.waiting += 1  # until its gradient arrives, all that it was made of is kept
+            self.most = max(self.most, self.waiting)
+            sr.register_hook(self._done)
+        return sr
+
+    def _done(self, gradient: torch.Tensor) -> None:
+        self.waiting -= 1
 
 
-@exercise("09.4", "A batch that does not fit", difficulty=3, minutes=15, solution=gradient_in_parts)
+def _batch(draw: Draw, images: int, size: int) -> tuple[Any, ...]:
+    network = _Watched()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(0.3 * draw.tensor(*parameter.shape))
+    return network, draw.tensor(images, 3, 4, 5), draw.tensor(images, 3, 8, 10), size
+
+
+@exercise(
+    "09.4",
+    "A batch that does not fit",
+    difficulty=3,
+    minutes=15,
+    solution=gradient_in_parts,
+    cases=lambda draw: {
+        "4 images, 3 at once": _batch(draw, 4, 3),
+        "3 images, one at a time": _batch(draw, 3, 1),
+        "2 images, all at once": _batch(draw, 2, 8),
+    },
+    tolerance=1e-5,
+)
 def _gradient_in_parts(attempt: Callable[..., Any]) -> None:
     generator = torch.Generator().manual_seed(0)
     lr, hr = (torch.rand(5, 3, side, side, generator=generator) for side in (6, 12))
@@ -233,6 +341,7 @@ def _gradient_in_parts(attempt: Callable[..., Any]) -> None:
     for parameter in network.parameters():
         parameter.grad = torch.ones_like(parameter)  # what the step before has left
     network.seen.clear()
+    network.waiting = network.most = 0
     got = attempt(network, lr, hr, 2)
     expect(
         isinstance(got, Sequence) and len(got) == 2,
@@ -248,6 +357,11 @@ def _gradient_in_parts(attempt: Callable[..., Any]) -> None:
     )
     expect(
         max(network.seen) <= 2, f"{max(network.seen)} images at once, but only 2 fit into memory"
+    )
+    expect(
+        network.most <= 1,
+        f"one backward for {network.most} parts: until then all of them are kept in memory, which "
+        "is what does not fit; call backward for each part",
     )
     expect(
         not equal(parts[-1]),
@@ -285,7 +399,24 @@ def fitting(
     }
 
 
-@exercise("09.5", "Everything but the tail", difficulty=1, minutes=5, solution=fitting)
+def _states(draw: Draw, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
+    return {name: draw.tensor(*shape) for name, shape in shapes.items()}
+
+
+@exercise(
+    "09.5",
+    "Everything but the tail",
+    difficulty=1,
+    minutes=5,
+    solution=fitting,
+    cases=lambda draw: {
+        "other networks": (
+            _states(draw, {"a": (3, 2), "b": (4,), "c": (2, 2), "d": (5,)}),
+            _states(draw, {"d": (5,), "a": (3, 2), "b": (4, 1), "e": (2, 2)}),
+        ),
+        "networks with nothing in common": (_states(draw, {"a": (2,)}), _states(draw, {"b": (2,)})),
+    },
+)
 def _fitting(attempt: Callable[..., Any]) -> None:
     source = {
         "body.weight": torch.ones(4, 4),
@@ -293,6 +424,7 @@ def _fitting(attempt: Callable[..., Any]) -> None:
         "tail.weight": torch.ones(12, 4),
         "last.weight": torch.ones(3, 4),
         "old.bias": torch.ones(4),
+        "turned.weight": torch.ones(2, 6),
     }
     target = {
         "body.weight": torch.zeros(4, 4),
@@ -300,11 +432,16 @@ def _fitting(attempt: Callable[..., Any]) -> None:
         "tail.weight": torch.zeros(48, 4),
         "last.weight": torch.zeros(3, 4),
         "new.bias": torch.zeros(4),
+        "turned.weight": torch.zeros(6, 2),
     }
     got = attempt(dict(source), dict(target))
     expect(isinstance(got, Mapping), f"a dict was expected, not {type(got).__name__}")
     expect("old.bias" not in got, "you kept old.bias, but the target has no weight of that name")
     expect("tail.weight" not in got, "you kept tail.weight, but (12, 4) does not fit (48, 4)")
+    expect(
+        "turned.weight" not in got,
+        "you kept turned.weight: 2·6 numbers are as many as 6·2, but the shapes have to be equal",
+    )
     expect(
         "new.bias" not in got,
         "new.bias is the target's own; no weight of that name comes from the source",
@@ -335,7 +472,21 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> tuple[
     return float(differences.mean()), float(differences.std(ddof=1) / len(differences) ** 0.5)
 
 
-@exercise("09.6", "Is it a difference?", difficulty=2, minutes=10, solution=paired_difference)
+@exercise(
+    "09.6",
+    "Is it a difference?",
+    difficulty=2,
+    minutes=10,
+    solution=paired_difference,
+    cases=lambda draw: {
+        "six seeds": (
+            draw.array(6, low=30, high=31).tolist(),
+            draw.array(6, low=30, high=31).tolist(),
+        ),
+        "two seeds": ([30.0, 30.4], [30.1, 30.3]),
+    },
+    returns="two numbers, (mean difference, standard error),",
+)
 def _paired_difference(attempt: Callable[..., Any]) -> None:
     # The seeds differ by more than the methods.
     first = [30.0, 30.5, 29.5, 30.2]

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from hatlib.course.exercises.probes import close, expect, recognise
+from hatlib.course.exercises.parts import Part
+from hatlib.course.exercises.probes import Draw, close, expect, recognise
 from hatlib.course.exercises.registry import exercise
+from hatlib.models.window_attention import WindowAttention, partition, reverse
 
 
 def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
@@ -18,7 +20,22 @@ def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     return scores.softmax(dim=1) @ v
 
 
-@exercise("05.1", "Attention in two lines", difficulty=1, minutes=10, solution=attend)
+@exercise(
+    "05.1",
+    "Attention in two lines",
+    difficulty=1,
+    minutes=10,
+    solution=attend,
+    cases=lambda draw: {
+        "one query": (draw.tensor(1, 3), draw.tensor(4, 3), draw.tensor(4, 2)),
+        "9 queries of 16": (draw.tensor(9, 16), draw.tensor(5, 16), draw.tensor(5, 7)),
+    },
+    tolerance=1e-5,
+    forbids={
+        "loop": "right, but with a loop: two matrix products and a softmax do it at once",
+        "scaled_dot_product_attention": "right, but that is torch's: write it in two lines",
+    },
+)
 def _attend(attempt: Callable[..., torch.Tensor]) -> None:
     generator = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(*size, generator=generator) for size in ((5, 4), (7, 4), (7, 3)))
@@ -76,7 +93,18 @@ def attention_multiply_adds(height: int, width: int, channels: int, window: int)
     return projections + 2 * tokens * window**2 * channels
 
 
-@exercise("05.2", "What a layer costs", difficulty=2, minutes=10, solution=attention_multiply_adds)
+@exercise(
+    "05.2",
+    "What a layer costs",
+    difficulty=2,
+    minutes=10,
+    solution=attention_multiply_adds,
+    cases=lambda draw: {
+        "32×48, 60 channels, windows of 8": (32, 48, 60, 8),
+        "one window as large as the map": (16, 16, 12, 16),
+        "7×21, 5 channels, windows of 7": (7, 21, 5, 7),
+    },
+)
 def _attention_multiply_adds(attempt: Callable[..., int]) -> None:
     got, want = attempt(48, 64, 180, 16), attention_multiply_adds(48, 64, 180, 16)
     tokens, projections, products = 3072, 4 * 3072 * 180**2, 2 * 3072 * 256 * 180
@@ -131,7 +159,18 @@ def reverse_windows(windows: torch.Tensor, window: int, height: int, width: int)
     return grid.transpose(1, 2).reshape(height, width, -1)
 
 
-@exercise("05.3", "Put the windows back", difficulty=2, minutes=10, solution=reverse_windows)
+@exercise(
+    "05.3",
+    "Put the windows back",
+    difficulty=2,
+    minutes=10,
+    solution=reverse_windows,
+    cases=lambda draw: {
+        "windows of 3": (draw.tensor(4, 9, 5), 3, 6, 6),
+        "a row of windows": (draw.tensor(3, 4, 1), 2, 2, 6),
+        "a column of windows": (draw.tensor(3, 16, 2), 4, 12, 4),
+    },
+)
 def _reverse_windows(attempt: Callable[..., torch.Tensor]) -> None:
     numbers = torch.arange(4 * 6 * 2).view(4, 6, 2)
     cut = numbers.view(2, 2, 3, 2, 2).transpose(1, 2).reshape(6, 4, 2)
@@ -174,7 +213,19 @@ def _two_numbers(got: Any, which: str) -> tuple[Any, ...]:
     return got[0], got[1]
 
 
-@exercise("05.4", "Read the bias table", difficulty=2, minutes=10, solution=offset_of_row)
+@exercise(
+    "05.4",
+    "Read the bias table",
+    difficulty=2,
+    minutes=10,
+    solution=offset_of_row,
+    cases=lambda draw: {
+        "the last row, windows of 16": (960, 16),
+        "the middle row, windows of 4": (24, 4),
+        "row 17, windows of 5": (17, 5),
+    },
+    returns="two numbers, (down, right),",
+)
 def _offset_of_row(attempt: Callable[..., tuple[int, int]]) -> None:
     got = _two_numbers(attempt(0, 8), "(down, right)")
     expect(
@@ -206,12 +257,24 @@ def may_attend(length: int, window: int, shift: int) -> np.ndarray:
     The line has been rolled by `shift` to the left, so its last window ends with tokens from the
     line's beginning.
     """
-    # where the tokens of each window came from
-    place = np.roll(np.arange(length), -shift).reshape(-1, window)
-    return np.abs(place[:, :, None] - place[:, None, :]) < window
+    wrapped = np.arange(length) >= length - shift  # came from the line's beginning
+    cut = wrapped.reshape(-1, window)
+    return cut[:, :, None] == cut[:, None, :]
 
 
-@exercise("05.5", "The mask on a line", difficulty=3, minutes=15, solution=may_attend)
+@exercise(
+    "05.5",
+    "The mask on a line",
+    difficulty=3,
+    minutes=15,
+    solution=may_attend,
+    cases=lambda draw: {
+        "16 tokens, windows of 8, shift 3": (16, 8, 3),
+        "a single window": (6, 6, 2),
+        "no shift": (8, 4, 0),
+        "windows of 2": (10, 2, 1),
+    },
+)
 def _may_attend(attempt: Callable[..., np.ndarray]) -> None:
     got, want = attempt(12, 4, 1), may_attend(12, 4, 1)
     got = np.asarray(got)
@@ -260,10 +323,120 @@ def _may_attend(attempt: Callable[..., np.ndarray]) -> None:
     )
     expect(close(got, want), "the shape is right, but some pairs are not")
     expect(close(attempt(16, 8, 4), may_attend(16, 8, 4)), "right for 12, 4 and 1 only")
+    single = attempt(6, 6, 2)
     expect(
-        close(attempt(8, 4, 0), may_attend(8, 4, 0)),
+        not close(single, np.ones((1, 6, 6))),
+        "right for several windows; a single window, as long as the line, holds both ends, too: "
+        "how far apart two tokens were does not tell it, which end they came from does",
+    )
+    expect(
+        close(attempt(8, 4, 0), np.ones((2, 4, 4))),
         "without a shift all tokens of a window may attend to all",
     )
+
+
+def window_attention(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor, mask: torch.Tensor | None
+) -> torch.Tensor:
+    """softmax(q·kᵀ/√d + bias + mask)·v in each window and head (Swin, equation 4): (B, h, T, d).
+
+    Args:
+        q, k, v: of B windows and h heads, (B, h, T, d) each; first all windows of one image, then
+            those of the next.
+        bias: (h, T, T).
+        mask: (windows of an image, T, T), the same for all images and heads; None without a shift.
+    """
+    scores = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5 + bias  # (B, h, T, T)
+    if mask is not None:
+        images = len(q) // len(mask)
+        scores = scores + mask.repeat(images, 1, 1)[:, None]  # (B, 1, T, T)
+    return scores.softmax(dim=-1) @ v
+
+
+def _attention_inputs(
+    draw: Draw, images: int, windows: int, heads: int, tokens: int, size: int, masked: bool
+) -> tuple[Any, ...]:
+    q, k, v = (draw.tensor(images * windows, heads, tokens, size) for _ in range(3))
+    mask = -100.0 * (draw.tensor(windows, tokens, tokens) > 0.5) if masked else None
+    return q, k, v, draw.tensor(heads, tokens, tokens), mask
+
+
+def _window_forward(
+    function: Callable[..., torch.Tensor], layer: WindowAttention, x: torch.Tensor
+) -> torch.Tensor:
+    """`WindowAttention.reference` with the learner's attention in it."""
+    _, height, width, _ = x.shape
+    w, s = layer.window, layer.shift
+    windows = partition(torch.roll(x, (-s, -s), dims=(1, 2)), w, w)  # (B, T, C)
+    q, k, v = layer.split(layer.qkv(windows))  # each (B, h, T, d)
+    attended = function(q, k, v, layer.bias()[0], layer.mask(height, width, x.device))
+    x = reverse(layer.proj(layer.merge(attended)), w, w, height, width)
+    return torch.roll(x, (s, s), dims=(1, 2))
+
+
+@exercise(
+    "05.6",
+    "Window attention",
+    difficulty=3,
+    minutes=15,
+    solution=window_attention,
+    cases=lambda draw: {
+        "two images and a mask": _attention_inputs(draw, 2, 3, 2, 4, 5, masked=True),
+        "no mask": _attention_inputs(draw, 2, 2, 3, 9, 4, masked=False),
+        "one image, one head": _attention_inputs(draw, 1, 6, 1, 4, 2, masked=True),
+        "three images of one window": _attention_inputs(draw, 3, 1, 2, 6, 3, masked=True),
+    },
+    tolerance=1e-5,
+    part=Part(lambda layer: isinstance(layer, WindowAttention), {"forward": _window_forward}),
+)
+def _window_attention(attempt: Callable[..., torch.Tensor]) -> None:
+    q, k, v, bias, mask = _attention_inputs(Draw(), 2, 3, 2, 4, 5, masked=True)
+    got = attempt(q.clone(), k.clone(), v.clone(), bias.clone(), mask.clone())
+    want = window_attention(q, k, v, bias, mask)
+    expect(
+        got.shape == want.shape,
+        f"the result has the shape of the queries, {tuple(want.shape)}, not {tuple(got.shape)}",
+    )
+    products = q @ k.transpose(-2, -1)
+    scores, masks = products / 5**0.5, mask.repeat(2, 1, 1)[:, None]
+    both = bias + masks
+
+    def of(logits: torch.Tensor) -> torch.Tensor:
+        return logits.softmax(dim=-1) @ v
+
+    recognise(
+        got,
+        {
+            "the division by √d is missing": of(products + both),
+            "divided by d; it is √d": of(products / 5 + both),
+            "d is the length of a query, not the number of tokens": of(products / 2 + both),
+            "the bias is added to the scores, not divided by √d with them": of(
+                (products + bias) / 5**0.5 + masks
+            ),
+            "the mask is missing": of(scores + bias),
+            "the bias is missing": of(scores + masks),
+            "the bias goes from query to key: rows are queries": of(
+                scores + bias.transpose(1, 2) + masks
+            ),
+            "the mask is added, not subtracted": of(scores + bias - masks),
+            "the softmax runs over the queries; each query's weights have to sum to 1": (
+                scores + both
+            ).softmax(dim=-2)
+            @ v,
+            "the softmax runs over the heads": (scores + both).softmax(dim=1) @ v,
+            "the softmax comes after bias and mask": (scores.softmax(dim=-1) + both) @ v,
+            "the softmax comes after the bias": (scores + masks).softmax(dim=-1) @ v + bias @ v,
+            "the softmax is missing": (scores + both) @ v,
+            "the mask belongs to windows in their order: first all windows of an image, then those "
+            "of the next; repeat it as a whole": of(
+                scores + bias + mask.repeat_interleave(2, dim=0)[:, None]
+            ),
+            "queries and keys are swapped": of(scores.transpose(-2, -1) + both),
+            "every window has the first one's mask": of(scores + bias + mask[:1, None]),
+        },
+        1e-4,
+    )
+    expect(close(got, want, 1e-4), "the shape is right, but the values are not")
 
 
 def reach(place: int, shifts: Sequence[int], window: int, length: int) -> tuple[int, int]:
@@ -280,7 +453,19 @@ def reach(place: int, shifts: Sequence[int], window: int, length: int) -> tuple[
 
 
 @exercise(
-    "05.6", "The receptive field of shifted windows", difficulty=3, minutes=20, solution=reach
+    "05.7",
+    "The receptive field of shifted windows",
+    difficulty=3,
+    minutes=20,
+    solution=reach,
+    cases=lambda draw: {
+        "a shift that is not half a window": (21, (0, 2), 8, 64),
+        "shifts of 1 and 3 in windows of 4": (9, (1, 3, 0), 4, 40),
+        "the line's first token": (0, (2, 5, 1), 6, 24),
+        "the line's last token": (23, (2, 5, 1), 6, 24),
+        "no block": (3, (), 8, 16),
+    },
+    returns="two numbers, (first, last),",
 )
 def _reach(attempt: Callable[..., tuple[int, int]]) -> None:
     got = _two_numbers(attempt(21, (0,), 8, 64), "(first, last)")
@@ -311,6 +496,11 @@ def _reach(attempt: Callable[..., tuple[int, int]]) -> None:
     expect(
         got == (0, 15),
         f"token 2 depends on 0 … 15 after plain, shifted, plain, shifted; not on {got}",
+    )
+    quarter = tuple(attempt(19, (0, 2), 8, 64))
+    expect(
+        quarter != (8, 23),
+        "right for a shift of half a window only; with a shift of 2 windows begin at 2, 10, 18 …",
     )
     expect(
         tuple(attempt(62, (4, 0, 4), 8, 64)) == (52, 63),

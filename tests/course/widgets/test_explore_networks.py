@@ -95,7 +95,7 @@ def test_bias_offset_up_is_up() -> None:
     y, x = np.divmod(np.arange(16), 4)
     above = (y[None, :] - y[:, None] == -1) & (x[None, :] == x[:, None])  # (T, T)
     with torch.no_grad():
-        layer.relative_position_bias_table[layer.index()[torch.from_numpy(above)]] = 3.0
+        layer.relative_position_bias_table[layer.index[torch.from_numpy(above)]] = 3.0
     table = bias.bias_by_offset(bias.bias_rows(layer, 0))
     assert np.argwhere(table).tolist() == [[2, 3]] and table[2, 3] == 3.0
 
