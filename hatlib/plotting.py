@@ -1,12 +1,17 @@
 """Figures: all of the course's pictures are drawn here, so that they look alike.
 
 Figures are white and opaque with dark text, which reads well on light and on dark pages. Every
-function returns the matplotlib figure; in a notebook make the call the last line of a cell.
+function returns the matplotlib figure; in a notebook make the call the last line of a cell. Each
+figure says in words what it shows (`describe`): notebooks and pages keep that as the picture's
+alternative text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +24,73 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = ("#1b6ca8", "#d1495b", "#2e933c", "#b8860b", "#6a4c93", "#5f6c7b")
+
+# --- one look for each method ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a method is drawn, in every figure: three ways to tell it from the others, so that no
+    reader depends on the colour."""
+
+    colour: str
+    dash: Any  # a line style of matplotlib
+    marker: str
+
+
+# Colours after Okabe and Ito, which readers without red or green cones tell apart.
+METHODS = {
+    "nearest": Look("#a6a6a6", (0, (1, 2.5)), "x"),
+    "bicubic": Look("#5c5c5c", (0, (2, 1.5)), "d"),
+    "SRCNN": Look("#e69f00", (0, (5, 1.5)), "v"),
+    "RCAN": Look("#009e73", (0, (6, 1.5, 1.5, 1.5)), "s"),
+    "SwinIR": Look("#0072b2", (0, (9, 2)), "^"),
+    "HAT": Look("#d55e00", "-", "o"),
+    "DRCT": Look("#56b4e9", (0, (3, 1, 1, 1, 1, 1)), "D"),
+    "DAT": Look("#aa4499", (0, (9, 1.5, 1.5, 1.5, 1.5, 1.5)), "P"),
+}
+# For what is no method (kernels, layers, settings), and so none of the colours above.
+OTHERS = (
+    Look("#332288", "-", "o"),
+    Look("#cc6677", (0, (5, 1.5)), "s"),
+    Look("#8c8c1a", (0, (2, 1.5)), "^"),
+    Look("#222222", (0, (6, 1.5, 1.5, 1.5)), "D"),
+    Look("#7777cc", (0, (1, 1.5)), "v"),
+    Look("#661133", (0, (9, 2)), "P"),
+)
+COLOURS = tuple(look.colour for look in OTHERS)
+
+
+def method_of(label: str) -> str | None:
+    """The method that a label speaks of, such as "HAT" for "hat-nano-x4" or "HAT (nano)"; None
+    where there is none, or more than one."""
+    words = set(re.findall(r"[a-z]+", label.lower()))
+    named = [method for method in METHODS if method.lower() in words]
+    return named[0] if len(named) == 1 else None
+
+
+def looks(labels: Iterable[str]) -> list[Look]:
+    """A look for each label of a figure.
+
+    A method keeps its own. Where two labels speak of the same method, the second gets its colour
+    with another line and marker; what is no method gets those of `OTHERS` in turn.
+    """
+    methods = [method_of(label) for label in labels]
+    result = []
+    for k, method in enumerate(methods):
+        before = methods[:k].count(method)
+        if method is None:
+            result.append(OTHERS[before % len(OTHERS)])
+        elif before == 0:
+            result.append(METHODS[method])
+        else:
+            other = OTHERS[before % len(OTHERS)]
+            result.append(Look(METHODS[method].colour, other.dash, other.marker))
+    return result
+
+
+# --- figures --------------------------------------------------------------------------------------
+
 STYLE: dict[str, Any] = {
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
@@ -37,7 +108,6 @@ STYLE: dict[str, Any] = {
 }
 # of an attribution map's maximum: what is fainter leaves the picture as it is
 FAINTEST = 0.003
-MARKERS = ("o", "^", "s", "D", "v", "P")  # beside the colours, for readers who cannot tell those
 # for a picture that is larger than its place in the figure
 SMALL: dict[str, Any] = {"interpolation": "antialiased"}
 
@@ -59,23 +129,104 @@ def new_figure(
     style: Any = {**STYLE, "axes.prop_cycle": cycler(color=COLOURS)}
     with plt.rc_context(style):
         figure, axes = plt.subplots(
-            rows, columns, squeeze=False, figsize=(width, height), layout="constrained", **options
+            rows,
+            columns,
+            squeeze=False,
+            figsize=(width, height),
+            layout="constrained",
+            FigureClass=_figure_class(),
+            **options,
         )
     plt.close(figure)
     return figure, axes
 
 
+@functools.cache
+def _figure_class() -> Any:
+    """Matplotlib's figure with words beside it; made here, as matplotlib takes long to import."""
+    from matplotlib import figure
+
+    class Figure(figure.Figure):  # type: ignore[misc,unused-ignore]
+        """`alt_text`: what the figure shows, in words; where it is empty, `describe` finds them."""
+
+        alt_text = ""
+
+        def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+            # IPython makes the picture itself; what it cannot know is the text. Notebooks store it
+            # beside the picture, and nbconvert writes it into pages.
+            return {}, {"image/png": {"alt": self.alt_text or describe(self)}}
+
+    return Figure
+
+
+def set_alt_text(figure: Figure, text: str) -> None:
+    """Says in words what a figure shows, where `describe` would not find them."""
+    figure.alt_text = text  # type: ignore[attr-defined]
+
+
+def describe(figure: Figure) -> str:
+    """What a figure shows, in words: the titles of its pictures; axes and labels of its plots."""
+    parts = [_in_words(axes) for axes in figure.axes]
+    # the pictures of a row are one list
+    pictures = [part for kind, part in parts if kind == "picture" and part]
+    plots = [part for kind, part in parts if kind != "picture"]
+    untitled = sum(kind == "picture" and not part for kind, part in parts)
+    sentences = []
+    if pictures:
+        sentences.append(f"Pictures: {'; '.join(pictures)}.")
+    elif untitled:
+        sentences.append("A picture." if untitled == 1 else f"{untitled} pictures.")
+    return " ".join([*sentences, *plots])
+
+
+def _in_words(axes: Axes) -> tuple[str, str]:
+    """What one axes shows: its kind, and a text."""
+    from matplotlib.ticker import FixedLocator
+
+    title = " ".join(filter(None, (axes.get_title(loc=at) for at in ("left", "center", "right"))))
+    below = [text.get_text() for text in axes.texts]
+    if axes.get_label() == "<colorbar>":
+        scale = axes.get_ylabel() or axes.get_xlabel()
+        return "scale", f"The colours show {scale}." if scale else ""
+    if axes.images or not axes.has_data():
+        named = [" ".join(text.split()) for text in (title, *below) if text.strip()]
+        return "picture", ", ".join(named)
+    start = f"{' '.join(title.split())}: " if title else ""
+    text = f"{start}Plot of {axes.get_ylabel() or 'values'} against {axes.get_xlabel() or 'values'}"
+    legend = axes.get_legend()
+    labels = [entry.get_text() for entry in legend.get_texts()] if legend else []
+    named = isinstance(axes.yaxis.get_major_locator(), FixedLocator)  # by words, not numbers
+    rows = [tick.get_text() for tick in axes.get_yticklabels()] if named else []
+    if rows:
+        text = f"{start}Values along {axes.get_xlabel()}, for {'; '.join(rows)}"
+    return "plot", text + (f": {'; '.join(labels)}." if labels else ".")
+
+
 def show_image(
-    axes: Axes, image: np.ndarray, title: str = "", box: Box | None = None, **options: Any
+    axes: Axes,
+    image: np.ndarray,
+    title: str = "",
+    box: Box | None = None,
+    x: str = "",
+    y: str = "",
+    **options: Any,
 ) -> None:
-    """Draws one image on its axes without ticks; gray images and float maps get a gray scale unless
-    told otherwise."""
+    """Draws one image on its axes, without ticks unless the axes are named by `x` and `y`; gray
+    images and float maps get a gray scale unless told otherwise."""
     options = {"cmap": "gray", **options} if image.ndim == 2 else options
     if image.ndim == 2 and image.dtype == np.uint8:
         options = {"vmin": 0, "vmax": 255, **options}
     axes.imshow(image, **{"interpolation": "nearest", **options})
     axes.set_title(title)
-    axes.set_axis_off()
+    if x or y:
+        from matplotlib.ticker import MaxNLocator
+
+        axes.set_xlabel(x)
+        axes.set_ylabel(y)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(4, integer=True))
+    else:
+        axes.set_axis_off()
     if box:
         from matplotlib.patches import Rectangle
 
@@ -91,6 +242,9 @@ def show_images(
     columns: int | None = None,
     width: float = 9.0,
     box: Box | None = None,
+    x: str = "",
+    y: str = "",
+    bar: str = "",
     **options: Any,
 ) -> Figure:
     """Images side by side, each with its title; `box` marks the same rectangle on each.
@@ -99,18 +253,34 @@ def show_images(
         images: title → uint8 (H, W, 3) or (H, W), or a float map (H, W).
         columns: how many in a row (all of them by default).
         width: of the figure, in inches; its height follows from the images.
+        x, y: names of the axes, which then have ticks: for maps whose rows and columns mean
+            something, such as keys and queries.
+        bar: what the maps' colours show, with the unit; draws their scale on the right. All maps
+            share it, so give `vmin` and `vmax`.
         options: passed to `Axes.imshow` (cmap, vmin, vmax …).
     """
     if not images:
         raise HatlibError("show_images needs at least one image")
+    if bar and not {"vmin", "vmax"} <= options.keys():
+        raise HatlibError("a scale for all maps needs vmin and vmax, which they share")
     columns = columns or len(images)
     rows = -(-len(images) // columns)
     tallest = max(image.shape[0] / image.shape[1] for image in images.values())
-    figure, axes = new_figure(rows, columns, width, rows * (width / columns * tallest + 0.3))
+    each = (width - (1 if bar else 0)) / columns
+    below = 0.35 if x else 0
+    figure, axes = new_figure(rows, columns, width, rows * (each * tallest + 0.3 + below))
     for ax in axes.flat:
         ax.set_axis_off()
     for ax, (title, image) in zip(axes.flat, images.items(), strict=False):
-        show_image(ax, image, title, box, **options)
+        ax.set_axis_on() if x or y else None
+        show_image(ax, image, title, box, x, y, **options)
+    if bar:
+        maps = [
+            ax.images[0] for ax in axes.flat if ax.images and ax.images[0].get_array().ndim == 2
+        ]
+        if not maps:
+            raise HatlibError("a scale is for maps (H, W); the images given are all in colour")
+        figure.colorbar(maps[-1], ax=axes, shrink=0.8, aspect=25, pad=0.01, label=bar)
     return figure
 
 
@@ -197,11 +367,16 @@ def _as_large_as(image: np.ndarray, hr: np.ndarray) -> np.ndarray:
     return image if factor <= 1 else image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
+# points that a line marks one by one; with more of them it would be a chain of beads
+MOST_MARKERS = 25
+
+
 def curves(
     lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
     x: str,
     y: str,
     levels: Mapping[str, float] | None = None,
+    points: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
     log_x: bool = False,
     log_y: bool = False,
     width: float = 6.0,
@@ -209,25 +384,50 @@ def curves(
 ) -> Figure:
     """Lines over a common axis, such as PSNR against training steps.
 
+    A method has its own colour, dashes and marker in every figure (`looks`).
+
     Args:
         lines: label → (x values, y values).
         x, y: axis labels with units.
         levels: label → a value drawn as a dashed horizontal line (a baseline, a reported number).
+        points: label of a line → (x values, y values) that were measured, drawn as points of its
+            colour; the line itself is then a formula.
     """
     figure, axes = new_figure(1, 1, width, height)
     ax = axes[0, 0]
-    for label, (across, up) in lines.items():
-        ax.plot(across, up, label=label, linewidth=1.6)
-    for k, (label, level) in enumerate((levels or {}).items()):
+    levels = levels or {}
+    points = points or {}
+    if stray := points.keys() - lines.keys():
+        raise HatlibError(f"points belong to a line of the same label; no line '{min(stray)}'")
+    for look, (label, (across, up)) in zip(looks(lines), lines.items(), strict=True):
+        few = len(across) <= MOST_MARKERS and label not in points
+        style: dict[str, Any] = {"color": look.colour, "linestyle": look.dash, "linewidth": 1.6}
+        marker = {"marker": look.marker, "markersize": 4.5} if few else {}
+        ax.plot(across, up, label=label, **style, **marker)
+        if label in points:
+            ax.plot(
+                *points[label],
+                label=f"{label}, measured",
+                linestyle="none",
+                color=look.colour,
+                marker=look.marker,
+                markersize=5,
+            )
+    for k, (label, level) in enumerate(levels.items()):
+        method = METHODS.get(method_of(label) or "")
         ax.axhline(
-            level, color="#777777", linestyle=("--", ":", "-.")[k % 3], linewidth=1.2, label=label
+            level,
+            color=method.colour if method else "#777777",
+            linestyle=("--", ":", "-.")[k % 3],
+            linewidth=1.2,
+            label=label,
         )
     ax.set_xlabel(x)
     ax.set_ylabel(y)
     ax.set_xscale("log" if log_x else "linear")
     ax.set_yscale("log" if log_y else "linear")
     ax.grid(True, color="#dddddd", linewidth=0.6)
-    ax.legend(fontsize=8)
+    ax.legend(fontsize=8, handlelength=3.2)
     return figure
 
 
@@ -248,10 +448,9 @@ def scatter(
     """
     figure, axes = new_figure(1, 1, width, height)
     ax = axes[0, 0]
-    styles = zip(COLOURS, MARKERS, strict=True)
-    for (colour, marker), (label, (across, up)) in zip(styles, groups.items(), strict=False):
-        look: dict[str, Any] = {"color": colour, "marker": marker}
-        ax.scatter(across, up, s=16, alpha=0.6, linewidths=0, label=label, **look)
+    for look, (label, (across, up)) in zip(looks(groups), groups.items(), strict=True):
+        style: dict[str, Any] = {"color": look.colour, "marker": look.marker}
+        ax.scatter(across, up, s=16, alpha=0.6, linewidths=0, label=label, **style)
         if middles:
             ax.scatter(
                 np.mean(across),
@@ -260,7 +459,7 @@ def scatter(
                 edgecolors="black",
                 linewidths=1,
                 zorder=3,
-                **look,
+                **style,
             )
     ax.axhline(0, color="#777777", linewidth=0.8)
     ax.set_xlabel(x)
@@ -291,14 +490,21 @@ def intervals(
         raise HatlibError("intervals needs at least one value")
     figure, axes = new_figure(1, 1, width, 0.8 + len(labels) * (0.2 + 0.16 * len(series)))
     ax = axes[0, 0]
-    for k, (name, rows) in enumerate(series.items()):
-        colour = COLOURS[k % len(COLOURS)]
+    for k, (look, (name, rows)) in enumerate(zip(looks(series), series.items(), strict=True)):
         # the series of a label lie above each other, around the label's line
         shift = (k - (len(series) - 1) / 2) * 0.7 / len(series)
         places = {label: labels.index(label) + shift for label in rows}
         values, low, high = np.array(list(rows.values()), dtype=float).reshape(-1, 3).T
-        ax.hlines(list(places.values()), low, high, color=colour, linewidth=1.6)
-        ax.scatter(values, list(places.values()), s=34, color=colour, label=name, zorder=3)
+        ax.hlines(list(places.values()), low, high, color=look.colour, linewidth=1.6)
+        ax.scatter(
+            values,
+            list(places.values()),
+            s=34,
+            color=look.colour,
+            marker=look.marker,
+            label=name,
+            zorder=3,
+        )
         for label, single in ((points or {}).get(name) or {}).items():
             ax.scatter(
                 single,
@@ -318,13 +524,15 @@ def intervals(
     return figure
 
 
-def mosaic(maps: np.ndarray, columns: int = 8, width: float = 9.0) -> Figure:
+def mosaic(maps: np.ndarray, columns: int = 8, width: float = 9.0, title: str = "") -> Figure:
     """Small signed maps, such as filters, in a grid, each on its own scale: blue negative, white
     zero, red positive.
 
     Args:
         maps: (n, h, w).
         columns: how many in a row.
+        width: of the figure, in inches.
+        title: above them, such as what they are maps of.
     """
     n, height, wide = maps.shape
     rows = -(-n // columns)
@@ -334,7 +542,11 @@ def mosaic(maps: np.ndarray, columns: int = 8, width: float = 9.0) -> Figure:
         left = k % columns * (wide + 1)
         sheet[top : top + height, left : left + wide] = values / (np.abs(values).max() or 1.0)
     figure, axes = new_figure(1, 1, width, width * sheet.shape[0] / sheet.shape[1] + 0.1)
-    show_image(axes[0, 0], sheet, cmap="RdBu_r", vmin=-1, vmax=1)
+    show_image(axes[0, 0], sheet, title, cmap="RdBu_r", vmin=-1, vmax=1)
+    bar = figure.colorbar(
+        axes[0, 0].images[0], ax=axes, shrink=0.8, aspect=25, pad=0.01, ticks=[-1, 0, 1]
+    )
+    bar.set_label("share of each map's largest value")
     return figure
 
 
@@ -478,81 +690,3 @@ def _around(shape: tuple[int, ...], row: int, column: int, extent: int | None) -
         for middle, side, whole in zip((row, column), sides, shape, strict=False)
     )
     return top, left, sides[0], sides[1]
-
-
-# --- drawings of architectures --------------------------------------------------------------------
-
-# what a part of a drawing is, by its colour: pale enough for dark text, and told apart by all
-# readers, as no two differ in red against green alone
-FILLS = {
-    "map": "#ffffff",
-    "attention": "#cfe3f5",
-    "convolution": "#fbe3b5",
-    "linear": "#e7e7ec",
-    "weight": "#f3d3dd",
-}
-
-# name → x, y, text, and which of FILLS it is; names that start with "×" or "+" are small circles
-Parts = Mapping[str, tuple[float, float, str, str]]
-# from, to, and if wanted a text beside the arrow and how far the arrow is bent
-Arrow = tuple[str, str] | tuple[str, str, str] | tuple[str, str, str, float]
-
-
-def diagram(
-    panels: Mapping[str, tuple[Parts, Sequence[Arrow]]], width: float = 10.0, height: float = 2.6
-) -> Figure:
-    """Drawings of blocks, one above the other: parts in boxes, arrows with the shapes at them.
-
-    Args:
-        panels: title → (the parts, the arrows between them). A unit of x is a tenth of the figure's
-            width, a unit of y a quarter of the panel's height, from −2 to 2.
-        width: of the figure, in inches.
-        height: of each panel, in inches.
-    """
-    if not panels:
-        raise HatlibError("diagram needs at least one panel")
-    figure, axes = new_figure(len(panels), 1, width, height * len(panels))
-    for ax, (title, (parts, arrows)) in zip(axes[:, 0], panels.items(), strict=True):
-        ax.set_axis_off()
-        ax.set(xlim=(-0.5, 9.5), ylim=(-2, 2))
-        ax.set_title(title, loc="left", fontsize=10, fontweight="bold")
-        boxes = {name: _part(ax, name, *part) for name, part in parts.items()}
-        for arrow in arrows:
-            missing = [name for name in arrow[:2] if name not in boxes]
-            if missing:
-                raise HatlibError(f"an arrow leads to '{missing[0]}', which is no part of {title}")
-            _arrow(ax, parts, boxes, *arrow)
-    return figure
-
-
-def _part(ax: Axes, name: str, x: float, y: float, text: str, kind: str) -> Any:
-    """The box around a part's text, or a circle around its sign."""
-    shape = "circle,pad=0.15" if name[0] in "×+" else "round,pad=0.35"
-    style = {"boxstyle": shape, "facecolor": FILLS[kind], "edgecolor": "#444444", "linewidth": 1}
-    drawn = ax.text(x, y, text, ha="center", va="center", fontsize=8, bbox=style, zorder=2)
-    return drawn.get_bbox_patch()
-
-
-def _arrow(
-    ax: Axes,
-    parts: Parts,
-    boxes: Mapping[str, Any],
-    start: str,
-    end: str,
-    text: str = "",
-    bend: float = 0.0,
-) -> None:
-    """An arrow from box to box, and the text above its middle."""
-    look = {
-        "arrowstyle": "-|>",
-        "color": "#444444",
-        "linewidth": 1,
-        "patchA": boxes[start],
-        "patchB": boxes[end],
-        "connectionstyle": f"arc3,rad={bend}",
-    }
-    (x0, y0), (x1, y1) = parts[start][:2], parts[end][:2]
-    ax.annotate("", (x1, y1), (x0, y0), arrowprops=look, zorder=3)
-    if text:
-        across = ((x0 + x1) / 2, (y0 + y1) / 2 + 0.12)
-        ax.text(*across, text, ha="center", va="bottom", fontsize=7, color="#555555")

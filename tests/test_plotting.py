@@ -1,7 +1,9 @@
 import io
+import itertools
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex, to_rgb
 
 from hatlib import HatlibError, attribution, models, plotting
 from hatlib.data import builtin
@@ -162,21 +164,141 @@ def test_intervals_have_a_line_a_label_and_a_colour_a_series():
         plotting.intervals({"HAT": {}}, "gain, dB")
 
 
-def test_a_diagram_draws_each_part_and_its_arrows():
-    parts = {
-        "in": (0, 0, "x", "map"),
-        "conv": (3, 1, "3×3", "convolution"),
-        "+": (6, 0, "+", "map"),
-    }
-    arrows = [("in", "conv", "C"), ("conv", "+"), ("in", "+", "", -0.3)]
-    figure = plotting.diagram({"a block": (parts, arrows), "again": (parts, [])})
-    first, second = figure.axes
-    assert first.get_title(loc="left") == "a block"
-    texts = [text.get_text() for text in first.texts]
-    assert texts == ["x", "3×3", "+", "", "C", "", ""]  # the parts, then the arrows
-    assert len(second.texts) == 3
-    assert (drawn(figure)[20:-20, 20:-20] < 128).any()
-    with pytest.raises(HatlibError, match="an arrow leads to 'out', which is no part of a block"):
-        plotting.diagram({"a block": (parts, [("in", "out")])})
-    with pytest.raises(HatlibError, match="at least one panel"):
-        plotting.diagram({})
+# --- one look for each method ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("label", "method"),
+    [
+        ("HAT", "HAT"),
+        ("hat-nano-x4", "HAT"),
+        ("HAT (nano)", "HAT"),
+        ("hat-x4-imagenet", "HAT"),
+        ("SRCNN 9-5-5, here", "SRCNN"),
+        ("RCAN nano", "RCAN"),
+        ("dat-light-x4", "DAT"),
+        ("bicubic, measured here", "bicubic"),
+        ("what LR can represent", None),  # "hat" inside a word
+        ("data", None),
+        ("HAT − SwinIR", None),  # two of them
+        ("Gaussian, σ 1.6", None),
+    ],
+)
+def test_a_label_names_its_method(label, method):
+    assert plotting.method_of(label) == method
+
+
+def test_a_method_looks_the_same_in_every_figure():
+    first = plotting.looks(["bicubic", "Gaussian", "hat-nano-x4"])
+    second = plotting.looks(["HAT (nano)", "bicubic", "SwinIR"])
+    assert first[0] == second[1] == plotting.METHODS["bicubic"]
+    assert first[2] == second[0] == plotting.METHODS["HAT"]
+    assert first[1].colour not in {look.colour for look in plotting.METHODS.values()}
+    # in a plot, and in points and intervals
+    steps = ([0, 1], [1, 2])
+    line = plotting.curves({"a": steps, "SwinIR": steps}, "steps", "dB").axes[0].lines[1]
+    points = plotting.scatter({"swinir-nano-x4": steps}, "DI", "dB").axes[0].collections[0]
+    bars = plotting.intervals({"SwinIR": {"x": (1, 0, 2)}}, "dB").axes[0].collections[0]
+    colour = plotting.METHODS["SwinIR"].colour
+    assert line.get_color() == colour and line.get_marker() == plotting.METHODS["SwinIR"].marker
+    assert to_hex(points.get_facecolor()[0]) == to_hex(bars.get_color()[0]) == colour
+
+
+def test_two_lines_of_one_method_differ_in_line_and_marker():
+    one, other = plotting.looks(["HAT from scratch", "HAT, pre-trained"])
+    assert one.colour == other.colour
+    assert one.dash != other.dash and one.marker != other.marker
+
+
+# What the eye without green cones receives (Machado et al. 2009, severity 1), for linear RGB.
+DEUTERANOPIA = np.array([[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]])
+
+
+def lightness_and_hue(colour, seen=None):
+    """CIE L*a*b* of a colour, as a reader sees it."""
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+                        for c in to_rgb(colour))  # fmt: skip
+    linear = np.clip((np.eye(3) if seen is None else seen) @ (red, green, blue), 0, 1)
+    to_xyz = np.array(
+        [[0.4339, 0.3762, 0.1899], [0.2126, 0.7152, 0.0722], [0.0177, 0.1095, 0.8729]]
+    )
+    xyz = to_xyz @ linear
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("seen", [None, DEUTERANOPIA], ids=["all cones", "no green cones"])
+@pytest.mark.parametrize(
+    "table", [plotting.METHODS.values(), plotting.OTHERS], ids=["methods", "others"]
+)
+def test_looks_are_told_apart_by_all_readers(table, seen):
+    for one, other in itertools.combinations(table, 2):
+        assert one.dash != other.dash and one.marker != other.marker
+        distance = lightness_and_hue(one.colour, seen) - lightness_and_hue(other.colour, seen)
+        assert np.linalg.norm(distance) > 12, (one, other)  # 2.3 is just noticeable
+
+
+def test_points_are_drawn_on_the_line_of_their_formula():
+    line = {"gain 0.1": ([0, 1, 2], [0, 1, 2])}
+    figure = plotting.curves(line, "signal", "variance", points={"gain 0.1": ([0, 2], [0.1, 1.9])})
+    formula, measured = figure.axes[0].lines
+    assert formula.get_marker() == "None" and measured.get_linestyle() == "None"
+    assert formula.get_color() == measured.get_color()
+    assert measured.get_label() == "gain 0.1, measured"
+    with pytest.raises(HatlibError, match="no line 'other'"):
+        plotting.curves(line, "signal", "variance", points={"other": ([0], [0])})
+
+
+# --- scales, axes, words --------------------------------------------------------------------------
+
+
+def test_maps_have_a_scale_and_axes_where_asked_for():
+    maps = {"one": np.zeros((4, 4)), "two": np.ones((4, 4))}
+    figure = plotting.show_images(maps, x="key", y="query", bar="weight", vmin=0, vmax=1)
+    assert [ax.get_xlabel() for ax in figure.axes[:2]] == ["key", "key"]
+    assert figure.axes[0].axison
+    assert figure.axes[2].get_ylabel() == "weight" and figure.axes[2].get_ylim() == (0, 1)
+    assert not plotting.show_images(maps).axes[0].axison
+    with pytest.raises(HatlibError, match="vmin and vmax"):
+        plotting.show_images(maps, bar="weight")
+    with pytest.raises(HatlibError, match="all in colour"):
+        plotting.show_images({"photo": CAT}, bar="weight", vmin=0, vmax=1)
+
+
+@pytest.mark.parametrize(
+    ("figure", "words"),
+    [
+        (lambda: plotting.show_images({"HR": CAT, "LR,\n×4": CAT}), "Pictures: HR; LR, ×4."),
+        (lambda: plotting.show_images({"": CAT}), "A picture."),
+        (
+            lambda: plotting.show_images({"map": np.eye(3)}, bar="weight", vmin=0, vmax=1),
+            "Pictures: map. The colours show weight.",
+        ),
+        (
+            lambda: plotting.curves(
+                {"HAT": ([0, 1], [1, 2])}, "steps", "PSNR in dB", {"bicubic": 1}
+            ),
+            "Plot of PSNR in dB against steps: HAT; bicubic.",
+        ),
+        (
+            lambda: plotting.intervals({"HAT": {"faces": (1, 0, 2)}}, "gain, dB"),
+            "Values along gain, dB, for faces: HAT.",
+        ),
+    ],
+)
+def test_a_figure_says_what_it_shows(figure, words):
+    assert plotting.describe(figure()) == words
+
+
+def test_notebooks_get_the_words_beside_the_picture():
+    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.core.pylabtools import select_figure_formats
+
+    shell = InteractiveShell()
+    select_figure_formats(shell, {"png"})
+    data, metadata = shell.display_formatter.format(plotting.show_images({"cat": CAT}))
+    assert data["image/png"] and data["text/plain"].startswith("<Figure")
+    assert metadata == {"image/png": {"alt": "Pictures: cat."}}
+    figure = plotting.show_images({"cat": CAT})
+    plotting.set_alt_text(figure, "A cat on a sofa.")
+    assert shell.display_formatter.format(figure)[1]["image/png"]["alt"] == "A cat on a sofa."

@@ -1,0 +1,49 @@
+"""Drawings of the course's architectures, from the sizes of their configurations.
+
+Every function returns a figure; in a notebook make the call the last line of a cell. Shapes stand
+at the arrows: C×h×w where convolutions see the map, h×w×C where attention does.
+"""
+
+from hatlib.course.drawings.convolutional import (
+    channel_attention,
+    pixel_shuffle,
+    rcab,
+    residual_block,
+    residual_in_residual,
+    srcnn,
+)
+from hatlib.course.drawings.transformers import (
+    cab,
+    dat,
+    dat_blocks,
+    drct,
+    hab,
+    hat,
+    rhag,
+    rstb,
+    swin_layer,
+    swinir,
+)
+from hatlib.course.drawings.windows import ocab, shifted_windows, window_attention
+
+__all__ = [
+    "cab",
+    "channel_attention",
+    "dat",
+    "dat_blocks",
+    "drct",
+    "hab",
+    "hat",
+    "ocab",
+    "pixel_shuffle",
+    "rcab",
+    "residual_block",
+    "residual_in_residual",
+    "rhag",
+    "rstb",
+    "shifted_windows",
+    "srcnn",
+    "swin_layer",
+    "swinir",
+    "window_attention",
+]
