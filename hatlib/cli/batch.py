@@ -21,7 +21,6 @@ NOT_READ = (
     *(".heic", ".heif", ".jxl", ".svg", ".psd", ".xcf", ".eps", ".ai", ".pdf"),
     *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".raw"),
 )
-LONGEST = {".webp": 16383, ".jpg": 65500, ".jpeg": 65500}  # pixels of a side that a format can hold
 NAMED = 5  # names that the last line mentions; the others are counted
 
 
@@ -177,16 +176,6 @@ def result_names(images: list[Path], folder: Path) -> list[Path]:
         if longer == names:
             return [folder / name for name in names]
         names = longer
-
-
-def check_sides(path: Path, height: int, width: int) -> None:
-    """Raises HatlibError if the format of a file cannot hold an image of that size."""
-    limit = LONGEST.get(path.suffix.lower())
-    if limit and max(height, width) > limit:
-        raise HatlibError(
-            f"cannot save {path}: {path.suffix} holds at most {limit} pixels a side, "
-            f"and the result has {width}×{height}; .png holds it"
-        )
 
 
 def reason(error: Exception) -> str:

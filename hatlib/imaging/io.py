@@ -7,34 +7,38 @@ bits per channel, a colour profile) is in `hatlib.imaging.user_files`. Taught in
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from hatlib.errors import HatlibError
 from hatlib.imaging.convert import check_image, round_to_uint8
+from hatlib.imaging.reading import SUFFIXES, Picture, read_picture
 from hatlib.system.atomic import atomic_path
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-# JPEG always loses a little; WebP loses some by default, and nothing if asked (exact: nor what is
-# transparent)
+__all__ = ["SUFFIXES", "as_uint8", "list_images", "load_image", "save_image"]
+
+# JPEG always loses a little, of colours as little as of light; WebP loses some by default, and
+# nothing if asked (exact: nor what is transparent)
+JPEG: dict[str, Any] = {"quality": 95, "subsampling": 0}
 WRITER_OPTIONS: dict[str, dict[str, Any]] = {
-    ".jpg": {"quality": 95},
-    ".jpeg": {"quality": 95},
+    ".jpg": JPEG,
+    ".jpeg": JPEG,
     ".webp": {"lossless": True, "exact": True},
 }
+LONGEST = {".webp": 16383, ".jpg": 65500, ".jpeg": 65500}  # pixels of a side that a format can hold
+# of what Pillow writes uncompressed, in a format that counts bytes in 32 bits
+MOST_BYTES = {".tif": 1 << 32, ".tiff": 1 << 32, ".bmp": 1 << 32}
 
 
 def load_image(path: str | os.PathLike[str], gray: str = "rgb") -> np.ndarray:
     """Reads an image file as uint8 RGB.
 
     EXIF orientation is applied; an alpha channel is dropped; palette and CMYK pictures are
-    converted to RGB; 16 bits per channel are reduced to 8.
+    converted to RGB; 16 bits per channel are rounded to 8.
 
     Args:
         path: a PNG, JPEG, BMP, TIFF or WebP file.
@@ -42,49 +46,19 @@ def load_image(path: str | os.PathLike[str], gray: str = "rgb") -> np.ndarray:
     Returns:
         uint8 (H, W, 3), or (H, W).
     Raises:
-        HatlibError: no such file, not an image, a damaged one, or one of floating-point numbers.
+        HatlibError: what cannot be read, as in `hatlib.imaging.reading.read_picture`.
     """
     if gray not in ("rgb", "keep"):
         raise HatlibError(f"gray is '{gray}'; it can be 'rgb' or 'keep'")
-    with opened(path) as file:
-        picture: Image.Image = ImageOps.exif_transpose(file)
-        picture.load()
-    refuse_floats(path, picture)
-    if picture.mode.startswith("I"):  # 16-bit gray, which Pillow would clip instead of scale
-        picture = Image.fromarray(round_to_uint8(np.asarray(picture, dtype=np.float64) / 257))
-    one_channel = picture.mode in ("1", "L", "LA")
-    # a copy: what Pillow hands out can't be written to, and torch warns of such arrays
-    return np.array(picture.convert("L" if one_channel and gray == "keep" else "RGB"))
+    return as_uint8(read_picture(path), gray)
 
 
-@contextlib.contextmanager
-def opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
-    """The image file, opened by Pillow; what goes wrong inside the block, too, becomes one line
-    that names the file."""
-    if Path(path).is_dir():
-        raise HatlibError(f"{path} is a folder, and an image file was expected")
-    try:
-        with Image.open(path) as file:
-            yield file
-    except FileNotFoundError:
-        raise HatlibError(f"no such file: {path}") from None
-    except UnidentifiedImageError:
-        raise HatlibError(
-            f"{path} is not an image that can be read ({', '.join(SUFFIXES)})"
-        ) from None
-    except Image.DecompressionBombError as error:
-        raise HatlibError(f"{path} is too large: {error}") from None
-    except HatlibError:
-        raise
-    except (OSError, SyntaxError, ValueError) as error:
-        raise HatlibError(f"{path} is damaged or can't be read: {error}") from None
-
-
-def refuse_floats(path: str | os.PathLike[str], picture: Image.Image) -> None:
-    if picture.mode == "F":
-        raise HatlibError(
-            f"{path} holds floating-point numbers without a known range; save it with 8 or 16 bits"
-        )
+def as_uint8(picture: Picture, gray: str = "rgb") -> np.ndarray:
+    """The colours of a picture as `load_image` gives them."""
+    pixels = picture.pixels
+    if pixels.dtype == np.uint16:
+        pixels = round_to_uint8(pixels / 257)
+    return np.stack([pixels] * 3, axis=2) if pixels.ndim == 2 and gray == "rgb" else pixels
 
 
 def save_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
@@ -99,13 +73,37 @@ def save_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
         raise HatlibError(
             f"images are saved from uint8 arrays, got {image.dtype}; see hatlib.to_image"
         )
+    check_suffix(path)
+    check_sides(path, *image.shape[:2])
     suffix = Path(path).suffix.lower()
-    if suffix not in SUFFIXES:
+    with atomic_path(path) as temporary:
+        Image.fromarray(image).save(temporary, **WRITER_OPTIONS.get(suffix, {}))
+
+
+def check_suffix(path: str | os.PathLike[str]) -> None:
+    """Raises HatlibError unless the name of a file says in which format to write it."""
+    if Path(path).suffix.lower() not in SUFFIXES:
         raise HatlibError(
             f"cannot save {path}: the name has to end in one of {', '.join(SUFFIXES)}"
         )
-    with atomic_path(path) as temporary:
-        Image.fromarray(image).save(temporary, **WRITER_OPTIONS.get(suffix, {}))
+
+
+def check_sides(path: str | os.PathLike[str], height: int, width: int) -> None:
+    """Raises HatlibError if the format of a file cannot hold an image of that size: to be asked
+    before the work."""
+    suffix = Path(path).suffix
+    limit = LONGEST.get(suffix.lower())
+    if limit and max(height, width) > limit:
+        raise HatlibError(
+            f"cannot save {path}: {suffix} holds at most {limit} pixels a side, "
+            f"and the result has {width}×{height}; .png holds it"
+        )
+    most = MOST_BYTES.get(suffix.lower())
+    if most and 4 * height * width >= most:
+        raise HatlibError(
+            f"cannot save {path}: {suffix} holds at most {most >> 30} GB, and the result has "
+            f"{width}×{height} pixels of up to 4 bytes; .png holds it"
+        )
 
 
 def list_images(folder: str | os.PathLike[str]) -> list[Path]:

@@ -14,7 +14,7 @@ import pytest
 
 from hatlib import HatlibError
 from hatlib.cli import app, batch, results
-from hatlib.imaging import io
+from hatlib.imaging import io, user_files
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
 
@@ -338,14 +338,14 @@ def test_whatever_goes_wrong_with_one_image_the_others_are_done(
     monkeypatch: pytest.MonkeyPatch,
     error: Exception,
 ) -> None:
-    load = io.load_image
+    read = user_files.read_picture
 
-    def fails(path: Path, **options: str) -> np.ndarray:
+    def fails(path: Path) -> user_files.Picture:
         if Path(path).name == "a.png":
             raise error
-        return load(path, **options)
+        return read(path)
 
-    monkeypatch.setattr(io, "load_image", fails)
+    monkeypatch.setattr(user_files, "read_picture", fails)
     assert hatlib("degrade set new") == 1
     out, err = capfd.readouterr()
     assert out == "new: 1 of 2 images written; left out: a.png\n"

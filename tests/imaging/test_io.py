@@ -434,7 +434,7 @@ def test_pictures_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "cut2.png").write_bytes(png16(wide(60, 50, 2))[:5000])
     for name, says in (
         ("float.tif", "floating-point"),
-        ("int.tif", "16 bits hold"),
+        ("int.tif", "signed numbers of 32 bits"),
         ("lab.tif", "kind LAB"),
         ("cut.png", "damaged"),
         ("cut2.png", "damaged"),
