@@ -47,6 +47,9 @@ LIFT = 1e-7
 # steps at once: on a CPU more of them take longer, elsewhere 16 are enough
 MOST_STEPS = {"cpu": 4}
 
+# side of the corner of a large image that tells how much memory all of it takes
+CORNER = 64
+
 # bytes that are saved for their gradients: on a CPU, too, more of them take longer
 MOST_BYTES = {"cpu": 1 << 30}
 
@@ -125,6 +128,7 @@ def lam(
         _as_in_evaluation(model),
     ):
         path = _Path(_as_tensor(lr), sigma, next(model.parameters(), torch.zeros(())))
+        _require_memory(model, path)
         with torch.no_grad():
             sr, blurred = (_run(model, path.at([t]), window) for t in (1, 0))
             change = float(gradient_magnitude(sr, window) - gradient_magnitude(blurred, window))
@@ -255,26 +259,32 @@ def blur_path(
     image = image.detach().cpu().double()
     # subtracted and added again: where the image is flat, rounding must not make detail
     level = image[..., :1, :1]
-    lines = [_narrowing(sigma, at, taps, side) for side in image.shape[2:]]
-    return lines[0] @ (image - level) @ lines[1].transpose(2, 3) + level
+    kernels = _narrowing(sigma, at, taps)
+    # a Gaussian in two dimensions is one in each: down the columns, then along the rows
+    blurred = image - level
+    for axis in (2, 3):
+        blurred = _blurred(blurred, axis, kernels)
+    return blurred + level
 
 
-def _narrowing(
-    sigma: float, at: Sequence[float] | np.ndarray, taps: int, side: int
-) -> torch.Tensor:
-    """The matrices (n, 1, side, side) that blur a line of pixels: a Gaussian in two dimensions is
-    one in each."""
+def _narrowing(sigma: float, at: Sequence[float] | np.ndarray, taps: int) -> torch.Tensor:
+    """Gaussian kernels in one dimension, (n, taps)."""
     # the narrowest is narrower than any grid can tell
     widths = np.maximum(sigma * (1 - np.asarray(at, dtype=np.float64)), 1e-3)[:, None]
     radius = taps // 2
-    offsets = np.arange(-radius, radius + 1)
-    kernels = np.exp(-0.5 * (offsets / widths) ** 2)  # (n, taps)
-    kernels /= kernels.sum(axis=1, keepdims=True)
-    place = border_indices(np.arange(side)[:, None] + offsets, side, "reflect")  # (side, taps)
-    matrices = np.zeros((len(kernels), 1, side, side))
-    for tap in range(taps):
-        matrices[:, 0, np.arange(side), place[:, tap]] += kernels[:, None, tap]
-    return torch.from_numpy(matrices)
+    kernels = np.exp(-0.5 * (np.arange(-radius, radius + 1) / widths) ** 2)
+    return torch.from_numpy(kernels / kernels.sum(axis=1, keepdims=True))
+
+
+def _blurred(values: torch.Tensor, axis: int, kernels: torch.Tensor) -> torch.Tensor:
+    """(n or 1, C, h, w) along an axis by n kernels: (n, C, h, w)."""
+    side = values.shape[axis]
+    radius = kernels.shape[1] // 2
+    total = torch.zeros(len(kernels), *values.shape[1:], dtype=values.dtype)
+    for offset, weights in zip(range(-radius, radius + 1), kernels.T, strict=True):
+        place = border_indices(np.arange(side) + offset, side, "reflect")
+        total += weights[:, None, None, None] * values.index_select(axis, torch.from_numpy(place))
+    return total
 
 
 # --- gradients along it ---------------------------------------------------------------------------
@@ -316,6 +326,18 @@ def _gradients(model: nn.Module, path: torch.Tensor, window: Window) -> tuple[to
     # the network's own weights are there anyway
     beside = sum(size for place, size in saved.items() if place not in weights)
     return gradient.cpu().double(), beside
+
+
+def _require_memory(model: nn.Module, path: _Path) -> None:
+    """Raises HatlibError if a step of the path does not fit into the computer's memory, going by
+    what a corner of the image takes. A GPU says so itself, and is asked for less."""
+    height, width = path.image.shape[2:]
+    if path.like.device.type != "cpu" or height * width <= 4 * CORNER**2:
+        return
+    corner = _Path(path.image[..., :CORNER, :CORNER], path.sigma, path.like).at([1])
+    _, saved = _gradients(model, corner, (0, 0, 1))
+    needed = saved / corner[0, 0].numel() * height * width
+    devices.require_memory(needed, f"a step of the path on an LR image of {width}×{height} pixels")
 
 
 def _half(size: int, image: torch.Tensor) -> int:

@@ -30,8 +30,13 @@ from PIL import Image
 from hatlib.errors import HatlibError, unknown
 from hatlib.imaging.convert import check_image, from_planes, round_to_uint8, to_planes
 from hatlib.imaging.resize import Array, border_indices, cubic, imresize
+from hatlib.system import devices
 
 Rng = np.random.Generator | int | None  # a generator, a seed, or None for a fresh one
+
+# side of the largest kernel, in taps: a Gaussian with σ 128. Its memory and time grow with the
+# square
+LARGEST_KERNEL = 1025
 
 # grey levels added before rounding: devices differ by less in the last bits, so that exact halves
 # round up on all of them
@@ -55,7 +60,8 @@ def gaussian_kernel(
             centre between two pixels, half a pixel after tap K//2: where bicubic has it for an even
             scale.
     Raises:
-        HatlibError: a sigma that is negative or not finite, a size below 1.
+        HatlibError: a sigma that is negative or not finite, a size below 1, a kernel of more than
+            1025×1025 taps (σ 128).
     """
     sigmas = (sigma, sigma if sigma_y is None else sigma_y)
     if not all(math.isfinite(v) and v >= 0 for v in sigmas):
@@ -65,6 +71,7 @@ def gaussian_kernel(
     size = 2 * math.ceil(4 * max(sigmas)) + 1 if size is None else size
     if size < 1:
         raise HatlibError(f"a kernel has at least 1×1 taps, got size {size}")
+    _check_taps(size, f"sigma {max(sigmas):g}")
     along, across = _rotated(np.arange(size) - (size - 1) / 2, angle)
     # a sigma of 0 would divide by 0; one of 0.01 pixels is as narrow as the grid can tell
     widths = [max(value, 0.01) for value in sigmas]
@@ -75,6 +82,14 @@ def gaussian_kernel(
             f"centre"
         )
     return kernel / kernel.sum()
+
+
+def _check_taps(side: int, reason: str) -> None:
+    if side > LARGEST_KERNEL:
+        raise HatlibError(
+            f"{reason} gives a kernel of {side}×{side} taps; the largest has "
+            f"{LARGEST_KERNEL}×{LARGEST_KERNEL}"
+        )
 
 
 def _rotated(offset: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
@@ -99,6 +114,7 @@ def motion_kernel(length: float, angle: float = 0.0) -> np.ndarray:
     if not (math.isfinite(length) and length >= 0):
         raise HatlibError(f"the length of a motion kernel is a number from 0 up, got {length}")
     radius = math.ceil(length / 2)
+    _check_taps(2 * radius + 1, f"length {length:g}")
     path = np.linspace(-length / 2, length / 2, 16 * radius + 1)
     x = path * math.cos(math.radians(angle))
     y = -path * math.sin(math.radians(angle))
@@ -120,6 +136,7 @@ def bicubic_kernel(scale: int) -> np.ndarray:
     """
     check_scale(scale)
     taps = 4 * scale - scale % 2
+    _check_taps(taps, f"scale {scale}")
     line = cubic((np.arange(taps) - (taps - 1) / 2) / scale)
     return np.outer(line, line) / line.sum() ** 2
 
@@ -292,6 +309,9 @@ def resize(image: Array, size: tuple[int, int], method: str = "bicubic") -> Arra
     if min(size) < 1:
         raise HatlibError(f"the output has at least 1×1 pixels, got size {size}")
     planes = float_planes(image)
+    height, width = size
+    needed = math.prod(planes.shape[:-2]) * height * width * planes.element_size()
+    devices.require_memory(needed, f"an image of {width}×{height} pixels")
     batch = planes.reshape(-1, 1, *planes.shape[-2:])
     small = F.interpolate(
         batch, size=size, mode=method, antialias=method in ("bicubic", "bilinear")

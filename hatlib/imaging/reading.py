@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 import numpy as np
-import torch
 from PIL import Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from hatlib.errors import HatlibError
@@ -172,12 +171,7 @@ def check_pixels(path: PathLike, width: int, height: int) -> None:
             f"{path} has {width}×{height} pixels, more than {limit}; "
             f"{MAX_PIXELS_VARIABLE}={pixels} allows as many"
         )
-    free = devices.free_memory(torch.device("cpu"))
-    if pixels * BYTES_PER_PIXEL > free:
-        raise HatlibError(
-            f"{path} has {width}×{height} pixels, which take {pixels * BYTES_PER_PIXEL / 1e9:.1f} "
-            f"GB of memory, and {free / 1e9:.1f} GB are free"
-        )
+    devices.require_memory(pixels * BYTES_PER_PIXEL, f"{path}, {width}×{height} pixels,")
 
 
 def _max_pixels() -> int:

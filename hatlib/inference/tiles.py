@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from hatlib.errors import HatlibError
 from hatlib.imaging.convert import quantised, to_tensor
 from hatlib.models import Network
+from hatlib.system import devices
 
 # tiles that need no report
 FEW = 3
@@ -130,10 +132,9 @@ def empty_result(model: Network, image: np.ndarray) -> np.ndarray:
     """An array for the result, of the image's type, or float32 for any float: (s·H, s·W, …)."""
     height, width = (model.scale * side for side in image.shape[:2])
     floating = np.issubdtype(image.dtype, np.floating)
+    result = f"the result, {width}×{height} pixels,"
+    kind = np.dtype(np.float32 if floating else image.dtype)
+    shape = (height, width, *image.shape[2:])
     # before the network runs: what cannot be stored need not be computed
-    try:
-        return np.empty((height, width, *image.shape[2:]), np.float32 if floating else image.dtype)
-    except MemoryError:
-        raise HatlibError(
-            f"the result, {width}×{height} pixels, does not fit into memory"
-        ) from None
+    devices.require_memory(math.prod(shape) * kind.itemsize, result)
+    return np.empty(shape, kind)

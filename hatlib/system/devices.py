@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hatlib.errors import HatlibError
+from hatlib.system import containers
 
 if TYPE_CHECKING:
     import torch
 
 # bytes taken to be free where the system does not tell
 MEMORY = 4 << 30
+
+# bytes that are used without asking whether they are free
+SMALL = 1 << 28
 
 # Threads that wait for work watch for it for a moment and then sleep. Without the moment, the small
 # operations of small networks gain nothing from a second core. Without the sleep, training beside a
@@ -169,14 +173,21 @@ def keep_memory(block: int = 128 << 20, most: int = 1 << 30) -> None:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that are free on a device: a GPU's own memory, the computer's, or a guess where nothing
-    tells."""
+    """Bytes that are free on a device: a GPU's own memory, or the computer's as far as a container
+    may use it."""
     import torch
 
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return free + unused
+    free = _computer_memory()
+    left = containers.memory_left()
+    return free if left is None else min(free, left)
+
+
+def _computer_memory() -> int:
+    """Bytes that are free on the computer, or a guess where nothing tells."""
     with contextlib.suppress(OSError, StopIteration, ValueError, IndexError):  # Linux
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         return 1024 * int(
@@ -186,6 +197,25 @@ def free_memory(device: torch.device) -> int:
     with contextlib.suppress(AttributeError, OSError, ValueError):
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     return MEMORY
+
+
+def require_memory(needed: float, what: str) -> None:
+    """Raises HatlibError if so many bytes are not free on the computer: asked before the work, as a
+    system that has promised more than it has ends the process without a word.
+
+    Args:
+        needed: bytes, roughly.
+        what: takes them, in words: "the result, 40000×30000 pixels,".
+    """
+    if needed < SMALL:
+        return
+    import torch
+
+    free = free_memory(torch.device("cpu"))
+    if needed > free:
+        raise HatlibError(
+            f"{what} takes about {needed / 1e9:.3g} GB of memory, and {free / 1e9:.1f} GB are free"
+        )
 
 
 def seed_everything(seed: int) -> None:
