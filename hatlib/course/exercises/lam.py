@@ -146,7 +146,7 @@ def _detail(attempt: Callable[..., torch.Tensor]) -> None:
         isinstance(got, torch.Tensor),
         f"a tensor was expected, so that it has a gradient, not {type(got).__name__}",
     )
-    expect(got.numel() == 1, f"one number was expected, got shape {tuple(got.shape)}")
+    expect(got.ndim == 0, f"one number was expected, got shape {tuple(got.shape)}")
     expect(not close(got, want / (3 * 36), 1e-4), "that is the mean; the released code sums")
     expect(
         not close(got, detail(sr, 9, 4, 6), 1e-4), "rows and columns are swapped: top counts rows"
@@ -257,6 +257,9 @@ def _path_point(attempt: Callable[..., torch.Tensor]) -> None:
             "a Gaussian is exp(−½·(x/width)²): the ½ is missing": path_point(
                 image, 1 - 0.75 / 2**0.5
             ),
+            "each channel is blurred on its own, not blurred together: groups=C": want.mean(
+                dim=1, keepdim=True
+            ).expand_as(want),
             "γ(t) is the image blurred less and less, not a blend with a blurred one": 0.75
             * path_point(image, 0)
             + 0.25 * image,

@@ -259,7 +259,7 @@ def ssim_uniform(x: np.ndarray, y: np.ndarray, size: int = 7) -> float:
     minutes=20,
     solution=ssim_uniform,
     cases=lambda draw: {
-        "windows of 5×5": (draw.array(12, 9, high=255), draw.array(12, 9, high=255), 5),
+        "windows of 5×5": (draw.array(17, 16, high=255), draw.array(17, 16, high=255), 5),
         "a negative, where the covariance is below 0": (
             draw.array(10, 11, high=255),
             255 - Draw().array(10, 11, high=255),
@@ -359,6 +359,7 @@ def _shifts(draw: Draw) -> Mapping[str, tuple[Any, ...]]:
     ramp = 5.0 * np.arange(18)
     return {
         "a noisy pair": (*pair(1, 0, 30, 18), 5),
+        "a pair moved by (4, −5)": (*pair(4, -5, 30, 34), 5),
         "a noisy pair that was not moved": (*pair(0, 0, 16, 14), 3),
         "a pair with a ramp of brightness": (a + ramp, b + ramp - 15, 3),
         "a pair within a reach of 1": (*pair(-1, 1, 20, 30), 1),
@@ -386,9 +387,6 @@ def _find_shift(attempt: Callable[..., tuple[int, int]]) -> None:
         return tuple(int(v) for v in got)
 
     got = answer(1, -2)
-    expect(
-        got != (1, -2) or answer(1, 0) == (1, 0), "right for a pair that is moved both ways only"
-    )
     expect(got != (-1, 2), "the signs are reversed: that is the shift from b to a")
     expect(got != (-2, 1), "down comes first, then right")
     expect(got != (2, -1), "down comes first, then right; and the signs are reversed")

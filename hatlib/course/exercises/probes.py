@@ -9,6 +9,7 @@ change, a generator that is passed in has to be used, and what the text forbids 
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import inspect
 import sys
@@ -26,6 +27,10 @@ COUNTS = {2: "two", 3: "three", 4: "four"}
 
 class Wrong(Exception):
     """The attempt is wrong; the message names the mistake in the learner's terms."""
+
+
+class Stopped(Wrong):
+    """The attempt raised an error."""
 
 
 def expect(condition: bool, mistake: str) -> None:
@@ -283,7 +288,7 @@ class Guard:
             raise
         except Exception as error:
             reason = (str(error).splitlines() or ["no message"])[0]
-            raise Wrong(
+            raise Stopped(
                 f"the function stopped{place(self.attempt, error)} with "
                 f"{type(error).__name__}: {reason}"
             ) from error
@@ -360,7 +365,8 @@ def look(guard: Guard, solution: Callable[..., Any], cases: Cases) -> None:
     first, again = (next(iter(cases(Draw()).values()), None) for _ in range(2))
     if first is not None and again is not None:
         guard.like = solution(*first)
-        guard(*again)
+        with contextlib.suppress(Stopped):  # a named mistake may say more than the error
+            guard(*again)
 
 
 def run(

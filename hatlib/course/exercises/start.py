@@ -61,6 +61,7 @@ def block_mean(image: np.ndarray, scale: int) -> np.ndarray:
     minutes=8,
     solution=block_mean,
     cases=lambda draw: {
+        "a 2×4 image at ×2": (draw.image(2, 4), 2),
         "a 6×9 image at ×3": (draw.image(6, 9), 3),
         "a 4×8 image at ×4": (draw.image(4, 8), 4),
         "×1": (draw.image(3, 2), 1),
@@ -154,11 +155,12 @@ def _tensor_to_image(attempt: Callable[..., np.ndarray]) -> None:
     )
     expect(int(row[3]) != 10, "10.7 became 10: the conversion to uint8 truncates; round first")
     expect(close(got, to_image(tensor)), "the values are not the rounded levels")
-    halves = (torch.arange(0, 20) + 0.5) / 255
-    halves = halves[halves.double() * 255 % 1 == 0.5]  # those that float32 holds exactly
+    halves = (torch.arange(0, 100).double() + 0.5) / 255
+    # those that stay halves when multiplied, in float64 and in float32
+    halves = halves[(halves * 255 % 1 == 0.5) & (halves.float() * 255 % 1 == 0.5)]
     got = attempt(halves.repeat(1, 3, 1, 1).clone())
     expect(
-        bool((got == np.ceil(halves.numpy() * 255)[:, None]).all()),
+        bool(np.all(got[0] == np.floor(halves.numpy() * 255 + 0.5)[:, None])),
         "a value halfway between two levels goes up, 2.5 to 3; torch.round and np.round take the "
         "even one: add ½ and use floor",
     )

@@ -67,6 +67,19 @@ def _cut_off(image, sigma, rng):
     return np.clip(image + sigma * rng.standard_normal(image.shape), 0, 255).astype(np.uint8)
 
 
+def _own_generator(image, sigma, rng):
+    return add_noise(image, sigma, np.random.default_rng())
+
+
+def _own_seed(image, sigma, rng):
+    return add_noise(image, sigma, np.random.default_rng(0))
+
+
+def _noise_in_place(image, sigma, rng):
+    image[:] = add_noise(image, sigma, rng)
+    return image
+
+
 WRONG = {
     "01.1": [
         (_peak_of_one, "the sum of all taps has to be 1"),
@@ -86,6 +99,8 @@ WRONG = {
         ),
         (lambda a, b, angle, size: rotated_gaussian(a, a, angle, size), "this Gaussian's"),
         (_from_the_corner, "the peak is at (0, 0)"),
+        (lambda a, b, angle, size: rotated_gaussian(a, b, 30, size), "the angle 135°"),
+        (lambda a, b, angle, size: rotated_gaussian(a, b, angle, 9), "11 taps"),
     ],
     "01.2": [
         (lambda k, n, s, p: matrix(k[::-1], n, s, p), "correlation"),
@@ -128,6 +143,10 @@ WRONG = {
         (_wrapping, "wrapped around"),
         (_uniform, "not Gaussian"),
         (lambda x, sigma, rng: add_noise(x, 12, rng), "grey levels, not 9"),
+        (_own_generator, "draw from the generator that is passed in"),
+        (_own_seed, "whatever the generator"),
+        (_noise_in_place, "changed its argument image in place"),
+        (lambda x, sigma, rng: add_noise(x, 9.0, rng) if x.ndim == 3 else x[:2], "one channel"),
     ],
     "01.5": [
         (lambda x, d, s: x + d, "subtract its block means"),
@@ -141,6 +160,7 @@ WRONG = {
         (lambda x, d, s: x + d - _large(d[::s, ::s], s), "LR changed by up to"),
         (lambda x, d, s: (x + same_lr(x, d, s)) / 2, "not all of the invisible part"),
         (lambda x, d, s: _block_means(x + d, s), "has the image's shape"),
+        (lambda x, d, s: same_lr(x, d, 4), "×2"),
     ],
     "01.6": [
         (lambda hr, s, q: two_orders(hr, s, q)[::-1], "swapped"),

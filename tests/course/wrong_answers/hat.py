@@ -4,9 +4,12 @@ import torch
 import torch.nn.functional as F
 
 from hatlib.course.exercises.hat import (
-    attention_cost,
     cab_parameters,
+    channel_attention_block,
+    hybrid_block,
+    hybrid_group,
     oca_index,
+    overlapping_block,
     overlapping_windows,
 )
 from hatlib.models.window_attention import partition
@@ -101,8 +104,95 @@ def _swapped(window, side):
     )
 
 
+def _hybrid_post_norm(x, n1, a, c, n2, m, alpha, d):
+    x = x + d(a(n1(x))) + alpha * c(n1(x))
+    return x + d(n2(m(x)))
+
+
+def _key_minus_query(window, side):
+    down, right, row = _offsets(window, side)
+    return (-(down * row + right)) % row**2
+
+
+def _joined(x, parts, layers):
+    """08.5 after the projection: the attention's result, as a map."""
+    _, _, cut, larger, attend, join, _, _ = layers
+    query, key, value = parts
+    return join(attend(cut(query), larger(key), larger(value)))
+
+
+def _padded_first(x, *layers):
+    norm1, qkv, cut, larger, attend, join, norm2, mlp = layers
+    query = qkv(norm1(x)).chunk(3, dim=-1)[0]
+    _, key, value = qkv(larger(norm1(x))).chunk(3, dim=-1)
+    x = x + join(attend(cut(query), key, value))
+    return x + mlp(norm2(x))
+
+
+def _ocab(first, second):
+    """08.5 with other sums: first(x, joined, layers), second(x, first sum, layers)."""
+
+    def answer(x, *layers):
+        parts = layers[1](layers[0](x)).chunk(3, dim=-1)
+        y = first(x, _joined(x, parts, layers), layers)
+        return second(x, y, layers)
+
+    return answer
+
+
+def _ocab_of(order):
+    """08.5 with query, key and value in another order."""
+
+    def answer(x, *layers):
+        parts = layers[1](layers[0](x)).chunk(3, dim=-1)
+        y = x + _joined(x, [parts[k] for k in order], layers)
+        return y + layers[7](layers[6](y))
+
+    return answer
+
+
+def _ocab_same_windows(x, *layers):
+    return overlapping_block(x, *layers[:3], layers[2], *layers[4:])
+
+
+def _ocab_without_norm1(x, *layers):
+    return overlapping_block(x, lambda y: y, *layers[1:])
+
+
+def _sum_first(x, joined, layers):
+    return x + joined
+
+
+def _mlp_last(x, y, layers):
+    return y + layers[7](layers[6](y))
+
+
+def _deep(x, blocks):
+    for block in blocks:
+        x = block(x)
+    return x
+
+
+def _as_image(convolution, tokens):
+    return convolution(tokens.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+
+def _overlapping_after_each(x, blocks, o, c):
+    deep = x
+    for block in blocks:
+        deep = o(block(deep))
+    return x + _as_image(c, deep)
+
+
+def _sums_in_between(x, blocks, o, c):
+    deep = x
+    for block in blocks:
+        deep = deep + block(deep)
+    return x + _as_image(c, o(deep))
+
+
 WRONG = {
-    "08.1": [
+    "08.7": [
         (lambda c, b, s: 18 * c * (c // b) + 2 * c * (c // s), "biases"),
         (
             lambda c, b, s: (9 * c + 1) * (c // b) + (9 * (c // b) + 1) * c,
@@ -195,6 +285,16 @@ WRONG = {
             ),
             "attention has no factor",
         ),
+        (
+            lambda x, n1, a, c, n2, m, α, d: (y := x + d(a(x)) + α * c(n1(x))) + d(m(n2(y))),
+            "yours takes x",
+        ),
+        (_hybrid_post_norm, "not after it"),
+        (
+            lambda x, n1, a, c, n2, m, α, d: (y := n2(x + d(a(n1(x))) + α * c(n1(x)))) + d(m(y)),
+            "inside the residual",
+        ),
+        (lambda x, n1, a, c, n2, m, α, d: hybrid_block(x, n1, a, c, n2, m, 0.5, d), "α = 0.01"),
     ],
     "08.3": [
         (lambda x, window, side: partition(x, window, window), "side×side"),
@@ -247,26 +347,74 @@ WRONG = {
         (_index(lambda down, right, row: (down * row + right).clamp(min=0)), "not the first row"),
         (lambda window, side: _square(window, side, 2 * side - 1), "2·side − 1"),
         (_index(lambda down, right, row: (down * 7 + right) % row**2), "2·w − 1"),
+        (_key_minus_query, "key minus query"),
+        (lambda window, side: _square(window, side, 2 * window - 1), "2·w − 1"),
+        (lambda window, side: oca_index(window, side).float(), "whole numbers"),
+    ],
+    "08.1": [
+        (lambda x, f, s, a: a(s(f(x))), "the GELU between the convolutions is missing"),
+        (lambda x, f, s, a: s(F.gelu(f(x))), "channel attention is missing"),
+        (lambda x, f, s, a: a(s(f(x).relu())), "RCAN's ReLU"),
+        (lambda x, f, s, a: a(s(F.gelu(f(x), approximate="tanh"))), "the exact one"),
+        (lambda x, f, s, a: a(s(f(F.gelu(x)))), "not before them"),
+        (lambda x, f, s, a: a(F.gelu(s(f(x)))), "not after them"),
+        (lambda x, f, s, a: a(F.gelu(s(F.gelu(f(x))))), "there is one GELU"),
+        (lambda x, f, s, a: x + channel_attention_block(x, f, s, a), "the CAB adds nothing"),
+        (lambda x, f, s, a: s(F.gelu(a(f(x)))), "after both convolutions"),
+        (lambda x, f, s, a: F.gelu(channel_attention_block(x, f, s, a)), "after the attention"),
+        (lambda x, f, s, a: (y := s(F.gelu(f(x)))) * a(y), "do not multiply again"),
+        (lambda x, f, s, a: a(s(f(x).sigmoid())), "the values are not"),
+        (lambda x, f, s, a: channel_attention_block(x, f, s, a)[0], "keeps the shape"),
+        (lambda x, f, s, a: a(F.gelu(s(x))), "the values are not"),
+        (lambda x, f, s, a: channel_attention_block(x, f, s, a).double(), "its type is"),
     ],
     "08.5": [
-        (lambda c, w, g: 4 * c**2 + 2 * w**2 * c, "larger window"),
-        (lambda c, w, g: 4 * c**2 + 2 * int((1 + g) * w**2) * c, "(1 + γ)²"),
-        (lambda c, w, g: 4 * c**2 + int((1 + g) * w) ** 2 * c, "counts twice"),
-        (lambda c, w, g: 2 * int((1 + g) * w) ** 2 * c, "linear maps are missing"),
-        (lambda c, w, g: 3 * c**2 + 2 * int((1 + g) * w) ** 2 * c, "projection"),
-        (lambda c, w, g: attention_cost(180, 16, 0.5), "HAT's sizes only"),
-        (lambda c, w, g: w**2 * attention_cost(c, w, g), "a whole window"),
-        (lambda c, w, g: attention_cost(c, w, 2 * g), "lie beyond on each"),
-        (lambda c, w, g: 4 * c**2 + 2 * int((1 + g) * w) * c, "keys, not"),
-        (lambda c, w, g: 4 * c**2 + 2 * int(g * w) ** 2 * c, "not only of its margin"),
+        (_padded_first, "cut after the projection"),
+        (_ocab_same_windows, "from the larger windows"),
+        (_ocab_without_norm1, "norm1 is missing"),
+        (_ocab(_sum_first, lambda x, y, layers: y + layers[7](y)), "norm2 is missing"),
+        (_ocab(lambda x, joined, layers: joined, _mlp_last), "the first residual connection"),
         (
-            lambda c, w, g: 4 * c**2 + (w**2 + int((1 + g) * w) ** 2) * c,
-            "all keys that have a score",
+            _ocab(_sum_first, lambda x, y, layers: layers[7](layers[6](y))),
+            "the second residual connection is missing",
         ),
-        (lambda c, w, g: 4 * c + 2 * int((1 + g) * w) ** 2 * c, "not C"),
+        (_ocab(lambda x, joined, layers: layers[0](x) + joined, _mlp_last), "not norm1(x)"),
+        (_ocab(_sum_first, lambda x, y, layers: x + layers[7](layers[6](y))), "not at x"),
+        (_ocab(_sum_first, lambda x, y, layers: y + layers[7](layers[6](x))), "not beside it"),
+        (_ocab(_sum_first, lambda x, y, layers: y + layers[7](layers[0](y))), "not norm1's"),
+        (_ocab_of((0, 2, 1)), "keys and values are swapped"),
+        (_ocab_of((1, 0, 2)), "queries and keys are swapped"),
+        (_ocab_of((2, 1, 0)), "queries and values are swapped"),
+        (_ocab_of((0, 1, 1)), "not from their key"),
+        (_ocab(_sum_first, lambda x, y, layers: y), "the MLP is missing"),
+        (_ocab(lambda x, joined, layers: x, _mlp_last), "the attention is missing"),
+        (_ocab(_sum_first, lambda x, y, layers: y + layers[6](layers[7](y))), "not after it"),
+        (lambda x, *layers: overlapping_block(x, *layers)[0], "keeps the shape"),
+    ],
+    "08.6": [
+        (lambda x, b, o, c: _as_image(c, o(_deep(x, b))), "residual connection is missing"),
+        (lambda x, b, o, c: x + _as_image(c, _deep(x, b)), "overlapping block is missing"),
+        (lambda x, b, o, c: x + o(_deep(x, b)), "convolution is missing"),
+        (lambda x, b, o, c: x + _as_image(c, _deep(o(x), b)), "not before them"),
+        (_overlapping_after_each, "once at the end"),
+        (lambda x, b, o, c: _as_image(c, o(_deep(x, b)) + x), "not before it"),
+        (lambda x, b, o, c: (y := o(_deep(x, b))) + _as_image(c, y), "not the blocks' output"),
         (
-            lambda c, w, g: 2 * c**2 * (1 + (1 + g) ** 2) + 2 * int((1 + g) * w) ** 2 * c,
-            "projected once",
+            lambda x, b, o, c: (y := _deep(x, b)) + _as_image(c, o(y)),
+            "not that of the overlapping block",
         ),
+        (lambda x, b, o, c: x + _as_image(c, o(b[0](x))), "only the first block"),
+        (lambda x, b, o, c: x + _as_image(c, o(b[-1](x))), "only the last block"),
+        (lambda x, b, o, c: x + _as_image(c, o(x)), "not used"),
+        (lambda x, b, o, c: hybrid_group(x, b[::-1], o, c), "in their order"),
+        (lambda x, b, o, c: x + _as_image(c, o(sum(y(x) for y in b))), "all of them took x"),
+        (
+            lambda x, b, o, c: x + c(o(_deep(x, b)).transpose(1, 3)).transpose(1, 3),
+            "you transposed the map",
+        ),
+        (_sums_in_between, "residual connections of their own"),
+        (lambda x, b, o, c: x + o(_as_image(c, _deep(x, b))), "before the convolution"),
+        (lambda x, b, o, c: hybrid_group(x, b, o, c).permute(0, 3, 1, 2), "still (N, C, H, W)"),
+        (lambda x, b, o, c: hybrid_group(x, b[:2], o, c), "four blocks"),
     ],
 }

@@ -56,6 +56,17 @@ def _by_column(values):
     return 100 * (1 - (ranks * np.sort(values, axis=0)).sum() / (n * values.sum()))
 
 
+def _channels_mixed(image, t, sigma=1.2):
+    """07.3 with a kernel that sums over the channels."""
+    blurred = path_point(image, t, sigma)
+    return blurred.mean(dim=1, keepdim=True).expand_as(image) + 0
+
+
+def _detail_once(sr, top, left, side):
+    """07.2 with numbers of its own in place of the window."""
+    return detail(sr, 4, 9, 6)
+
+
 WRONG = {
     "07.1": [
         (_along(1), "at the end of each step"),
@@ -111,6 +122,8 @@ WRONG = {
         (_of_slopes(lambda down, right: (down**2 + right**2).sum()), "the root is missing"),
         (_of_slopes(lambda down, right: down.abs().sum()), "only the vertical differences"),
         (_of_slopes(lambda down, right: right.abs().sum()), "only the horizontal differences"),
+        (lambda sr, y, x, n: detail(sr, y, x, n).reshape(1, 1), "one number"),
+        (lambda sr, y, x, n: (detail(sr, y, x, n),), "is there a comma"),
     ],
     "07.3": [
         (lambda image, t, sigma=1.2: path_point(image, 1 - t, sigma), "the other way"),
@@ -126,6 +139,9 @@ WRONG = {
             lambda image, t, sigma=1.2: (1 - t) * path_point(image, 0, sigma) + t * image,
             "not a blend",
         ),
+        (_channels_mixed, "not blurred together"),
+        (lambda image, t, sigma=1.2: path_point(image.double(), t, sigma), "its type is"),
+        (lambda image, t, sigma=1.2: path_point(image, t, sigma).numpy(), "a tensor was expected"),
     ],
     "07.4": [
         (lambda slopes, points: -attributed(slopes, points), "printed formula"),
@@ -138,7 +154,7 @@ WRONG = {
             "that is the mean",
         ),
         (lambda slopes, points: (slopes * points[1:]).sum(axis=0), "where it is"),
-        (lambda slopes, points: attributed(slopes, points).sum(), "a map of shape"),
+        (lambda slopes, points: attributed(slopes, points).sum(), "an array of numpy"),
         (lambda slopes, points: slopes * np.diff(points, axis=0), "now add them up"),
         (lambda slopes, points: attributed(slopes[:-1], points[:-1]), "the last term"),
         (
@@ -151,6 +167,7 @@ WRONG = {
             "whole path so far",
         ),
         (lambda slopes, points: slopes.mean(axis=0) * (points[-1] - points[0]), "straight line"),
+        (lambda slopes, points: attributed(slopes, points).tolist(), "an array of numpy"),
     ],
     "07.5": [
         (_unsorted, "sort the values first"),
@@ -163,5 +180,6 @@ WRONG = {
         (lambda values: 2 * diffusion_index(values) - 100, "twice"),
         (_by_column, "ravel first"),
         (lambda values: diffusion_index(values) - 100 / values.size, "the 1 is missing"),
+        (lambda values: np.array([diffusion_index(values)]), "one number"),
     ],
 }

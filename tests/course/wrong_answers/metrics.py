@@ -8,7 +8,7 @@ from hatlib.course.exercises.metrics import (
     psnr_of_integers,
     ssim_uniform,
     studio_luma,
-    two_averages,
+    two_winners,
 )
 from hatlib.imaging import metrics
 from hatlib.imaging.convert import luma
@@ -61,6 +61,45 @@ def _search(shifts):
     return answer
 
 
+def _ssim_of_absolute(x, y, size=7):
+    u, v = (np.lib.stride_tricks.sliding_window_view(image, (size, size)) for image in (x, y))
+    mean_u, mean_v = u.mean(axis=(2, 3)), v.mean(axis=(2, 3))
+    n = size * size
+    covariance = np.abs(((u * v).mean(axis=(2, 3)) - mean_u * mean_v) * n / (n - 1))
+    variances = u.var(axis=(2, 3), ddof=1) + v.var(axis=(2, 3), ddof=1)
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    luminance = (2 * mean_u * mean_v + c1) / (mean_u**2 + mean_v**2 + c1)
+    return float(np.mean(luminance * (2 * covariance + c2) / (variances + c2)))
+
+
+def _best_by(score):
+    """find_shift by another score of the part that both show."""
+
+    def answer(a, b, reach=3):
+        height, width = a.shape
+        errors = {}
+        for down in range(-reach, reach + 1):
+            for right in range(-reach, reach + 1):
+                above, below = max(0, down), max(0, -down)
+                before, after = max(0, right), max(0, -right)
+                part_a = a[below : height - above, after : width - before]
+                part_b = b[above : height - below, before : width - after]
+                errors[down, right] = score(part_a - part_b)
+        return min(errors, key=errors.get)
+
+    return answer
+
+
+def _all_better(mses):
+    return [mse / 2 for mse in mses]
+
+
+def _one_moved(mses):
+    other = list(mses)
+    other[int(np.argmax(mses))] *= 2
+    return other
+
+
 WRONG = {
     "02.1": [
         (_wrapped, "wrapped around"),
@@ -74,6 +113,8 @@ WRONG = {
         (_guarded(lambda a, b: 10 * np.log10(255**2 / _mse(a, b))), "65535"),
         (lambda a, b: -psnr_of_integers(a, b), "expected 10.88"),
         (lambda a, b: None, "returned nothing"),
+        (lambda a, b: (psnr_of_integers(a, b),), "is there a comma"),
+        (lambda a, b: str(psnr_of_integers(a, b)), "one number was expected, not text"),
     ],
     "02.2": [
         (lambda image: luma(image, full_range=True), "full range"),
@@ -97,19 +138,22 @@ WRONG = {
         (lambda full: full * 255 / 219, "is worth"),
     ],
     "02.4": [
-        (lambda mses: two_averages(mses)[::-1], "other order"),
-        (lambda mses: (two_averages(mses)[0],) * 2, "the same average"),
-        (lambda mses: (two_averages(mses)[0], 10 * np.log10(255**2 / np.median(mses))), "median"),
-        (lambda mses: [2 * value for value in two_averages(mses)], "not 20"),
-        (lambda mses: two_averages([255**2 * mse for mse in mses]), "from 0 to 1"),
+        (lambda mses: list(mses), "unchanged"),
+        (_all_better, "mean MSE is not lower"),
+        (_one_moved, "mean PSNR is not higher"),
+        (lambda mses: [mse * 2 for mse in mses], "not higher"),
         (
-            lambda mses: (10 * np.log10(255**2 / sum(mses)), two_averages(mses)[1]),
-            "the mean of the PSNRs is",
+            lambda mses: [
+                mse**2 / other for mse, other in zip(mses, two_winners(mses), strict=True)
+            ],
+            "the two are swapped",
         ),
-        (
-            lambda mses: (two_averages(mses)[0], 10 * np.log10(255**2 / sum(mses))),
-            "the PSNR of the mean MSE is",
-        ),
+        (lambda mses: [5.0, 5.0, 900.0], "have 2 MSEs, not 3"),
+        (lambda mses: [0.0, *two_winners(mses)[1:]], "above 0"),
+        (lambda mses: 3.0, "an MSE for each image"),
+        (lambda mses: [100.0 / mse for mse in mses], "mean MSE is not lower"),
+        (lambda mses: "20, 30", "an MSE for each image"),
+        (lambda mses: (two_winners(mses),), "an MSE for each image"),
     ],
     "02.5": [
         (
@@ -128,6 +172,11 @@ WRONG = {
         (lambda x, y, size=7: ssim_uniform(x, y, 7), "7×7 only"),
         (lambda x, y, size=7: ssim_uniform(x, x, size), "scikit-image's default gives"),
         (lambda x, y, size=7: metrics.ssim_map(x / 255, y / 255), "one number"),
+        (_ssim_of_absolute, "not right for windows of 5×5"),
+        (
+            lambda x, y, size=7: structural_similarity(x, y, win_size=size, data_range=255),
+            "that is scikit-image's",
+        ),
     ],
     "02.6": [
         (lambda a, b, reach=3: tuple(-v for v in find_shift(a, b, reach)), "signs are reversed"),
@@ -137,5 +186,10 @@ WRONG = {
         (_search(lambda r: [(i, j) for i in range(-r, r) for j in range(-r, r)]), "reach + 1"),
         (_search(lambda r: [(0, j) for j in range(-r, r + 1)]), "not by (0"),
         (lambda a, b, reach=3: (1, -2), "not moved"),
+        (_best_by(lambda error: (error**2).sum()), "a noisy pair"),
+        (_best_by(lambda error: abs(error.mean())), "not right for a noisy pair"),
+        (_search(lambda r: [(i, j) for i in range(-r, r + 1) for j in range(-r, r + 1)]), "a ramp"),
+        (lambda a, b, reach=3: find_shift(a, b, 3), "moved by (4, −5)"),
+        (lambda a, b, reach=3: 1, "two numbers"),
     ],
 }

@@ -52,6 +52,14 @@ def _answers(
                 yield np.flip(answer, axes) if back else answer
 
 
+def _without_rng(hr, sigma, noise, quality, rng):
+    return jpeg(degrade(blur(hr, sigma), scale=4, noise_sigma=noise), quality)
+
+
+def _median(upscale, image):
+    return np.median(list(_answers(upscale, image)), axis=0)
+
+
 WRONG = {
     "11.1": [
         (_wrapped, "uint8 minus uint8"),
@@ -139,6 +147,7 @@ WRONG = {
         (lambda hr, s, n, q, rng: blur(hr, s), "LR of (24, 32, 3)"),
         (lambda hr, s, n, q, rng: photographed(hr, s, n, q, rng) / 255, "uint8"),
         (lambda hr, s, n, q, rng: photographed(hr, s / 2, n, q, rng), "off on average"),
+        (_without_rng, "draw the noise from the generator"),
     ],
     "11.4": [
         (lambda upscale, x: sum(_answers(upscale, x)), "divide it by 8"),
@@ -156,6 +165,8 @@ WRONG = {
             "wrong order",
         ),
         (lambda upscale, x: self_ensemble(upscale, x)[:6, :9], "shape of one answer"),
+        (_median, "that is the median"),
+        (lambda upscale, image: self_ensemble(upscale, image).tolist(), "an array of numpy"),
     ],
     "11.5": [
         (_decibels, "PSNR between the two"),

@@ -9,7 +9,7 @@ from hatlib.course.exercises.rcan import (
     early_over_late,
     pixel_shuffle,
     rcab,
-    transposed_weights,
+    residual_group,
 )
 
 
@@ -124,12 +124,38 @@ def _rcab_attention_between(x, first, second, attention):
     return x + F.conv2d(attention(F.conv2d(x, *first, padding=1).relu()), *second, padding=1)
 
 
-def _phases(weight, s):
-    return weight.reshape(weight.shape[0] // s**2, s, s, weight.shape[1], 3, 3)
+def _body_of(x, blocks):
+    for block in blocks:
+        x = block(x)
+    return x
 
 
-def _joined(phases, order, s):
-    return phases.permute(*order).reshape(phases.shape[3], phases.shape[0], 3 * s, 3 * s)
+def _summed_blocks(x, blocks, convolution):
+    body = x
+    for block in blocks:
+        body = body + block(body)
+    return x + convolution(body)
+
+
+def _convolution_after_each(x, blocks, convolution):
+    body = x
+    for block in blocks:
+        body = convolution(block(body))
+    return x + body
+
+
+def _group_in_place(x, blocks, convolution):
+    x += convolution(_body_of(x, blocks))
+    return x
+
+
+def _shuffled_by_torch(x, scale):
+    return torch.nn.PixelShuffle(scale)(x)
+
+
+def _rcab_in_place(x, first, second, attention):
+    x += attention(_body(x, first, second))
+    return x
 
 
 WRONG = {
@@ -169,6 +195,9 @@ WRONG = {
             "slow part",
         ),
         (lambda x, s: pixel_shuffle(x, 2), "×3 has to work"),
+        (lambda x, s: F.pixel_shuffle(x, s), "that is torch's"),
+        (_shuffled_by_torch, "that is torch's"),
+        (lambda x, s: pixel_shuffle(x, s).double(), "its type is torch.float32"),
     ],
     "04.3": [
         (_gates, "these are the gates"),
@@ -192,6 +221,11 @@ WRONG = {
         (_attention_without_biases, "have a bias"),
         (_attention_sigmoid_first, "the sigmoid after the second"),
         (_attention_two_relus, "above ½"),
+        (lambda x, squeeze, expand: (channel_attention(x, squeeze, expand),), "is there a comma"),
+        (
+            lambda x, squeeze, expand: x.mul_(_gates(x, squeeze, expand)[:, :, None, None]),
+            "changed its argument x in place",
+        ),
     ],
     "04.4": [
         (
@@ -229,8 +263,17 @@ WRONG = {
             lambda x, first, second, attention: rcab(x, first[:1], second[:1], attention),
             "have biases",
         ),
+        (
+            lambda x, first, second, attention: x + _body(attention(x), first, second),
+            "the attention comes last",
+        ),
+        (
+            lambda x, first, second, attention: x + (y := _body(x, first, second)) * attention(y),
+            "do not multiply by the body again",
+        ),
+        (_rcab_in_place, "changed its argument x in place"),
     ],
-    "04.5": [
+    "04.6": [
         (lambda *size: _count(*size, biases=False), "without the biases"),
         (lambda *size: _count(*size, attention=False), "1×1 convolutions"),
         (lambda *size: _count(*size, ends=False), "end of each group is missing"),
@@ -247,26 +290,25 @@ WRONG = {
         (lambda *size: count_rcan(size[0], size[1], size[2], size[3], 4), "not at ×2"),
         (lambda *size: count_rcan(10, 20, 64, 16, size[-1]), "other sizes"),
     ],
-    "04.6": [
-        (
-            lambda weight, s: _joined(_phases(weight, s), (3, 0, 4, 1, 5, 2), s),
-            "rotate each 3×3 kernel by 180°",
-        ),
-        (lambda weight, s: transposed_weights(weight, s).flip(2, 3), "not the whole"),
-        (lambda weight, s: transposed_weights(weight, s).transpose(0, 1), "input channels first"),
-        (
-            lambda weight, s: _joined(_phases(weight, s).flip(4, 5), (3, 0, 4, 2, 5, 1), s),
-            "i and j are swapped",
-        ),
-        (
-            lambda weight, s: _joined(_phases(weight, s).flip(4, 5), (3, 0, 1, 4, 2, 5), s),
-            "vary fastest",
-        ),
-        (lambda weight, s: transposed_weights(weight, s).transpose(2, 3), "rows and columns"),
-        (
-            lambda weight, s: torch.zeros_like(transposed_weights(weight, s)),
-            "still give different images",
-        ),
-        (lambda weight, s: transposed_weights(weight, 2), "×3 has to work"),
+    "04.5": [
+        (lambda x, b, c: c(_body_of(x, b)), "skip connection is missing"),
+        (lambda x, b, c: x + _body_of(x, b), "convolution at the end is missing"),
+        (lambda x, b, c: c(x + _body_of(x, b)), "add x after it"),
+        (lambda x, b, c: (y := _body_of(x, b)) + c(y), "not the last block's output"),
+        (lambda x, b, c: x + c(b[0](x)), "only the first block"),
+        (lambda x, b, c: x + c(b[-1](x)), "only the last block"),
+        (lambda x, b, c: x + c(sum(block(x) for block in b)), "all of them took x"),
+        (lambda x, b, c: residual_group(x, b[::-1], c), "in their order"),
+        (lambda x, b, c: x + _body_of(c(x), b), "not before"),
+        (_convolution_after_each, "not after each block"),
+        (_summed_blocks, "skip connections of their own"),
+        (lambda x, b, c: x + c(x), "not used"),
+        (lambda x, b, c: residual_group(x, b, c).relu(), "no ReLU after the sum"),
+        (lambda x, b, c: x + c(_body_of(x, b)).relu(), "no ReLU after the convolution"),
+        (lambda x, b, c: x * c(_body_of(x, b)), "not multiplied"),
+        (lambda x, b, c: c(_body_of(x, b)) - x, "not subtracted"),
+        (lambda x, b, c: residual_group(x, b[:3], c), "seven blocks"),
+        (lambda x, b, c: residual_group(x, b, c)[:1], "keeps the shape"),
+        (_group_in_place, "changed its argument x in place"),
     ],
 }

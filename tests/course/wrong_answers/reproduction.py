@@ -3,16 +3,13 @@
 import numpy as np
 
 from hatlib.course.exercises.reproduction import (
-    agrees,
-    left_to_measure,
-    mean_gain,
+    compared,
     middle,
     paired_interval,
+    protocol_of,
+    sharp_but_wrong,
 )
-
-
-def _rows(text):
-    return [line.split(",") for line in text.splitlines()[1:]]
+from hatlib.imaging import metrics
 
 
 def _percentiles(low, high):
@@ -40,124 +37,96 @@ def _standard_error(a, b, draws=2000):
     return np.mean(a - b), np.mean(a - b) - error, np.mean(a - b) + error
 
 
+def _decimals(text):
+    return len(text.partition(".")[2])
+
+
+def _protocols(
+    agree=lambda got, text: abs(got - float(text)) <= 0.5 * 10.0 ** -_decimals(text) + 1e-9,
+    full=-1.3219,
+    together=all,
+    shaved=None,
+):
+    """10.1 with another rule for agreement, or with other ways to measure."""
+
+    def answer(pairs, printed, scale):
+        shave = scale if shaved is None else shaved
+        ways = {
+            "papers": lambda sr, hr: metrics.psnr(sr, hr, shave),
+            "rgb": lambda sr, hr: metrics.psnr(sr, hr, shave, "rgb"),
+            "full range": lambda sr, hr: metrics.psnr(sr, hr, shave) + full,
+            "not shaved": metrics.psnr,
+        }
+        for name, way in ways.items():
+            fits = (agree(way(*pair), text) for pair, text in zip(pairs, printed, strict=True))
+            if together(fits):
+                return name
+        return "none"
+
+    return answer
+
+
+def _nearest(pairs, printed, scale):
+    """The way with the smallest difference, however large it is."""
+    ways = {
+        "papers": lambda sr, hr: metrics.psnr(sr, hr, scale),
+        "rgb": lambda sr, hr: metrics.psnr(sr, hr, scale, "rgb"),
+        "full range": lambda sr, hr: metrics.psnr(sr, hr, scale) - 1.3219,
+        "not shaved": metrics.psnr,
+    }
+    apart = {
+        name: sum(abs(way(*pair) - float(x)) for pair, x in zip(pairs, printed, strict=True))
+        for name, way in ways.items()
+    }
+    return min(apart, key=apart.get)
+
+
+def _differences(a, b):
+    return [a[name] - b[name] for name in a if name in b]
+
+
+def _counted(a, b, mean=np.mean, ahead=0.005, behind=0.005):
+    """10.2 with another mean, or another rule for who is ahead."""
+    gaps = _differences(a, b)
+    return float(mean(gaps)), sum(x >= ahead for x in gaps), sum(x <= -behind for x in gaps)
+
+
+def _sharp(strip, steps=(0, 1), sharper=True, wrong=True):
+    """10.3 with one direction only, or one condition only."""
+
+    def sharpness(x):
+        return sum(np.abs(np.diff(x, axis=axis)).mean() for axis in steps)
+
+    def error(x):
+        return ((x - strip["HR"]) ** 2).mean()
+
+    plain = strip["bicubic"]
+    return [
+        name
+        for name, x in strip.items()
+        if (not sharper or sharpness(x) > sharpness(plain))
+        and (not wrong or error(x) > error(plain))
+    ]
+
+
+def _drawing(count, last=0):
+    """10.4 that draws n + count images, or none of the last ones."""
+
+    def answer(a, b, draws=2000):
+        rng = np.random.default_rng(1)
+        chosen = rng.integers(0, len(a) - last, (draws, len(a) + count))
+        low, high = np.percentile((a - b)[chosen].mean(axis=1), [2.5, 97.5])
+        return float(np.mean(a - b)), float(low), float(high)
+
+    return answer
+
+
+def _half_widths(a, b, draws=2000):
+    mean, low, high = paired_interval(a, b, draws)
+    return mean, mean - low, high - mean
+
+
 WRONG = {
-    "10.1": [
-        (lambda measured, printed: measured == float(printed), "no difference"),
-        (lambda measured, printed: str(measured).startswith(printed), "rounded, not truncated"),
-        (
-            lambda measured, printed: abs(measured - float(printed)) <= 0.01,
-            "half a unit of the last digit",
-        ),
-        (
-            lambda measured, printed: (
-                abs(measured - float(printed)) <= 10 ** -len(printed.partition(".")[2])
-            ),
-            "half a unit of the last digit",
-        ),
-        (
-            lambda measured, printed: abs(measured - float(printed)) <= 0.005,
-            "there 0.002 is a difference",
-        ),
-        (
-            lambda measured, printed: (
-                abs(measured - float(printed)) <= min(0.005, 0.5 * 10 ** -len(printed[3:]))
-            ),
-            "27.1 has one decimal",
-        ),
-        (
-            lambda measured, printed: agrees(measured, printed) and "." in printed,
-            "27 has no decimals",
-        ),
-        (lambda measured, printed: agrees(abs(measured), printed.lstrip("-")), "have a sign"),
-        (lambda measured, printed: None, "nothing"),
-    ],
-    "10.2": [
-        (lambda text, names, conditions: names[1:], "all images are left"),
-        (
-            lambda text, names, conditions: (
-                [n for n in names if n not in left_to_measure(text, names, conditions)] or names
-            ),
-            "return the others",
-        ),
-        (
-            lambda text, names, conditions: (
-                sorted(left_to_measure(text, names, conditions), reverse=True)
-                if text.count("\n") > 1
-                else names
-            ),
-            "order of `names`",
-        ),
-        (
-            lambda text, names, conditions: [
-                n for n in names if n not in {row[0] for row in _rows(text)}
-            ],
-            "other conditions",
-        ),
-        (
-            lambda text, names, conditions: (
-                names[len([r for r in _rows(text) if r[-1] == conditions]) :]
-                if "b7" not in text
-                else left_to_measure(text, names, conditions)
-            ),
-            "in any order",
-        ),
-        (
-            lambda text, names, conditions: [
-                n
-                for n in names
-                if n not in {row[0] for row in _rows(text) if len(row) < 3 or row[2] == conditions}
-            ],
-            "last line is incomplete",
-        ),
-        (
-            lambda text, names, conditions: [
-                n
-                for n in names
-                if n
-                not in {
-                    row[0] for row in _rows(text) if len(row) == 3 and conditions.startswith(row[2])
-                }
-            ],
-            "whole texts",
-        ),
-        (lambda text, names, conditions: None, "nothing"),
-    ],
-    "10.3": [
-        (
-            lambda network, bicubic: (
-                np.mean(list(network.values())) - np.mean(list(bicubic.values()))
-            ),
-            "its own images",
-        ),
-        (
-            lambda network, bicubic: np.mean(
-                [a - b for a, b in zip(network.values(), bicubic.values(), strict=False)]
-            ),
-            "pair them by name",
-        ),
-        (
-            lambda network, bicubic: np.mean(
-                [value - bicubic.get(name, 0) for name, value in network.items()]
-            ),
-            "counts as 0 dB",
-        ),
-        (lambda network, bicubic: mean_gain(bicubic, network), "the sign"),
-        (
-            lambda network, bicubic: sum(network[n] - bicubic[n] for n in network if n in bicubic),
-            "not their mean",
-        ),
-        (
-            lambda network, bicubic: (
-                sum(network[n] - bicubic[n] for n in network if n in bicubic) / len(network)
-            ),
-            "divide by the number",
-        ),
-        (
-            lambda network, bicubic: np.mean([network[name] - bicubic[name] for name in network]),
-            "KeyError",
-        ),
-        (lambda network, bicubic: None, "nothing"),
-    ],
     "10.4": [
         (lambda a, b, draws=2000: paired_interval(b, a, draws), "the sign"),
         (lambda a, b, draws=2000: (np.mean(a), *paired_interval(a, b, draws)[1:]), "0.05 dB, not"),
@@ -174,6 +143,10 @@ WRONG = {
         (_percentiles(5, 95), "percentiles 5 and 95"),
         (_standard_error, "one standard error"),
         (lambda a, b, draws=2000: np.mean(a - b), "three numbers"),
+        (_drawing(-1), "n of n"),
+        (_drawing(0, last=1), "the last image is never drawn"),
+        (_half_widths, "not half of its width"),
+        (lambda a, b, draws=2000: paired_interval(a, b, 20000), "`draws` is an argument"),
     ],
     "10.5": [
         (lambda height, width, side, scale: middle(width, height, side, scale), "top comes first"),
@@ -196,5 +169,68 @@ WRONG = {
         ),
         (lambda height, width, side, scale: middle(height, width, side, 4), "right for ×4 only"),
         (lambda height, width, side, scale: height - side, "two numbers"),
+    ],
+    "10.1": [
+        (lambda pairs, printed, scale: "papers", "everything is called 'papers'"),
+        (_protocols(agree=lambda got, text: got == float(text)), "rounded: half a unit"),
+        (_protocols(agree=lambda got, text: abs(got - float(text)) <= 0.05), "number of decimals"),
+        (_protocols(agree=lambda got, text: abs(got - float(text)) <= 0.005), "number of decimals"),
+        (_protocols(full=1.3219), "dB less, not more"),
+        (_protocols(together=any), "all pictures have to agree"),
+        (_nearest, "none of the four"),
+        (_protocols(shaved=4), "×4 only"),
+        (lambda *a: _protocols()(*a).upper(), "one of papers"),
+        (lambda *a: protocol_of(*a) == "papers", "text was expected, not True"),
+        (_protocols(agree=lambda got, text: f"{got:.6f}".startswith(text)), "rounded: half a unit"),
+    ],
+    "10.2": [
+        (
+            lambda a, b: (
+                np.mean(list(a.values())) - np.mean(list(b.values())),
+                *compared(a, b)[1:],
+            ),
+            "over its own images",
+        ),
+        (
+            lambda a, b: (
+                np.mean([x - y for x, y in zip(a.values(), b.values(), strict=False)]),
+                *compared(a, b)[1:],
+            ),
+            "pair them by name",
+        ),
+        (
+            lambda a, b: (
+                np.mean([x - b.get(name, 0) for name, x in a.items()]),
+                *compared(a, b)[1:],
+            ),
+            "counts as 0 dB",
+        ),
+        (lambda a, b: compared(b, a), "first minus second"),
+        (lambda a, b: _counted(a, b, mean=sum), "not their mean"),
+        (lambda a, b: _counted(a, b, mean=lambda x: sum(x) / len(a)), "that both have"),
+        (lambda a, b: _counted(a, b, mean=np.median), "the median"),
+        (lambda a, b: _counted(a, b, mean=lambda x: np.mean(np.abs(x))), "with their signs"),
+        (
+            lambda a, b: _counted(a, b, mean=lambda x: np.mean([y for y in x if abs(y) >= 0.005])),
+            "count in the mean",
+        ),
+        (lambda a, b: _counted(a, b, ahead=1e-9), "neither is ahead"),
+        (lambda a, b: _counted(a, b, behind=-0.005), "tissue is even"),
+        (lambda a, b: (compared(a, b)[0], *compared(a, b)[:0:-1]), "the two counts are swapped"),
+        (lambda a, b: compared(a, b)[0], "three numbers"),
+        (lambda a, b: (np.mean([a[name] - b[name] for name in a]), 2, 1), "KeyError"),
+    ],
+    "10.3": [
+        (lambda strip: _sharp(strip, wrong=False), "HR is what the others"),
+        (lambda strip: _sharp(strip, sharper=False), "no sharper"),
+        (lambda strip: _sharp(strip, steps=(0,)), "both directions"),
+        (lambda strip: _sharp(strip, steps=(1,)), "both directions"),
+        (lambda strip: sharp_but_wrong(strip)[::-1], "the order of the strip"),
+        (lambda strip: [*sharp_but_wrong(strip), "bicubic"], "than itself"),
+        (lambda strip: [*sharp_but_wrong(strip), "sharper"], "not wrong"),
+        (lambda strip: [*sharp_but_wrong(strip), "blurred"], "softer than bicubic"),
+        (lambda strip: [x for x in sharp_but_wrong(strip) if x != "moved"], "in its place"),
+        (lambda strip: set(sharp_but_wrong(strip)), "a list was expected"),
+        (lambda strip: sharp_but_wrong(strip)[0], "a list was expected, not text"),
     ],
 }

@@ -7,6 +7,7 @@ from hatlib.course.exercises.swinir import (
     energy_within,
     rstb,
     stl_parameters,
+    swin_layer,
     tail_multiply_adds,
 )
 
@@ -115,8 +116,22 @@ def _from_window_on(features, window, shift):
     return steps[across].mean() / np.delete(steps, across).mean()
 
 
+def _first(x, norm1, attention):
+    return x + attention(norm1(x))
+
+
+def _swin_post_norm(x, norm1, attention, norm2, mlp):
+    x = norm1(x + attention(x))
+    return norm2(x + mlp(x))
+
+
+def _swin_in_place(x, norm1, attention, norm2, mlp):
+    x += attention(norm1(x))
+    return x + mlp(norm2(x))
+
+
 WRONG = {
-    "06.1": [
+    "06.4": [
         (
             lambda c, h, w, ratio=2.0, tables=True: stl_parameters(c, h, w, ratio, True),
             "has to stay out",
@@ -189,7 +204,7 @@ WRONG = {
         (_tail(2, 4), "not two"),
         (_tail(16, 64), "256 become 64"),
     ],
-    "06.4": [
+    "06.5": [
         (_within(lambda g: np.abs(g).sum(axis=0)), "absolute value"),
         (_within(lambda g: g.sum(axis=0) ** 2), "cancel"),
         (_within(lambda g: (g**2).sum(axis=0), more=0), "ends before"),
@@ -212,7 +227,7 @@ WRONG = {
         (_within(lambda g: np.sqrt((g**2).sum(axis=0))), "not its root"),
         (_no_clip, "negative number"),
     ],
-    "06.5": [
+    "06.6": [
         (_steps(border=0), "off by one"),
         (lambda f, window, shift: 1 / border_ratio(f, window, shift), "upside down"),
         (_steps(inside=False), "not with all steps"),
@@ -228,5 +243,27 @@ WRONG = {
         (_by(lambda across, inside: across.sum() / inside.sum()), "compare means"),
         (_by(lambda across, inside: across.mean() - inside.mean()), "divide"),
         (_by(lambda across, inside: across.mean() / inside.mean(), square=True), "not its square"),
+    ],
+    "06.1": [
+        (lambda x, n1, a, n2, m: (y := x + a(x)) + m(n2(y)), "norm1 is missing"),
+        (lambda x, n1, a, n2, m: (y := _first(x, n1, a)) + m(y), "norm2 is missing"),
+        (lambda x, n1, a, n2, m: (y := a(n1(x))) + m(n2(y)), "first residual connection"),
+        (lambda x, n1, a, n2, m: m(n2(_first(x, n1, a))), "second residual connection is missing"),
+        (lambda x, n1, a, n2, m: m(n2(a(n1(x)))), "residual connections are missing"),
+        (lambda x, n1, a, n2, m: (y := n1(x) + a(n1(x))) + m(n2(y)), "not norm1(x)"),
+        (lambda x, n1, a, n2, m: (y := n2(_first(x, n1, a))) + m(y), "before norm2"),
+        (lambda x, n1, a, n2, m: x + m(n2(_first(x, n1, a))), "not at the layer's x"),
+        (lambda x, n1, a, n2, m: _first(x, n1, a) + m(n2(x)), "not beside it"),
+        (_swin_post_norm, "not after them"),
+        (lambda x, n1, a, n2, m: (y := n1(x + a(x))) + m(n2(y)), "inside the residual"),
+        (lambda x, n1, a, n2, m: (y := _first(x, n1, a)) + n2(m(y)), "before the MLP, not after"),
+        (lambda x, n1, a, n2, m: (y := x + n1(a(x))) + m(n2(y)), "before the attention, not after"),
+        (lambda x, n1, a, n2, m: _first(x + m(n2(x)), n1, a), "attention first, then the MLP"),
+        (lambda x, n1, a, n2, m: (y := _first(x, n1, a)) + m(n1(y)), "not norm1's"),
+        (lambda x, n1, a, n2, m: (y := _first(x, n2, a)) + m(n2(y)), "not norm2's"),
+        (lambda x, n1, a, n2, m: _first(x, n1, a), "the MLP is missing"),
+        (lambda x, n1, a, n2, m: x + m(n2(x)), "the attention is missing"),
+        (lambda x, n1, a, n2, m: swin_layer(x, n1, a, n2, m)[0], "keeps the shape"),
+        (_swin_in_place, "changed its argument x in place"),
     ],
 }

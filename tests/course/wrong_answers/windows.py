@@ -1,12 +1,14 @@
 """Wrong answers to the exercises of notebook 05, each with a part of its message."""
 
 import numpy as np
+import torch
 
 from hatlib.course.exercises.windows import (
     attention_multiply_adds,
     may_attend,
     offset_of_row,
     reach,
+    window_attention,
 )
 
 
@@ -51,6 +53,37 @@ def _no_end(place, shifts, w, length):
     return first, last
 
 
+def _scores(q, k, size=None):
+    return q @ k.transpose(-2, -1) / (size or q.shape[-1]) ** 0.5
+
+
+def _masks(q, mask):
+    return 0 if mask is None else mask.repeat(len(q) // len(mask), 1, 1)[:, None]
+
+
+def _with_logits(logits):
+    """05.6 with other scores in the softmax."""
+    return lambda q, k, v, bias, mask: logits(q, k, bias, mask).softmax(dim=-1) @ v
+
+
+def _half_window_only(place, shifts, window, length):
+    return reach(place, [window // 2 if shift else 0 for shift in shifts], window, length)
+
+
+def _place_apart(length, window, shift):
+    place = np.roll(np.arange(length), -shift).reshape(-1, window)
+    return np.abs(place[:, :, None] - place[:, None, :]) < window
+
+
+def _attend_by_loop(q, k, v):
+    return torch.stack([(row @ k.T / q.shape[1] ** 0.5).softmax(0) @ v for row in q])
+
+
+def _reach_in_place(place, shifts, window, length):
+    result = reach(place, shifts, window, length)
+    return result[0], result[1] + (len(shifts) == 0)
+
+
 WRONG = {
     "05.1": [
         (lambda q, k, v: (q @ k.T).softmax(1) @ v, "√d is missing"),
@@ -65,6 +98,11 @@ WRONG = {
         (lambda q, k, v: (q @ k.T / q.shape[1] ** 0.5).sigmoid() @ v, "a softmax does"),
         (lambda q, k, v: (q @ k.T / q.shape[1] ** 0.5).exp() @ v, "divide by the sum"),
         (lambda q, k, v: (q @ k / q.shape[1] ** 0.5).softmax(1) @ v, "the function stopped at"),
+        (_attend_by_loop, "but with a loop"),
+        (
+            lambda q, k, v: torch.nn.functional.scaled_dot_product_attention(q, k, v),
+            "that is torch's",
+        ),
     ],
     "05.2": [
         (lambda h, w, c, m: 4 * h * w * c**2 + 2 * (h * w) ** 2 * c, "global attention"),
@@ -128,8 +166,11 @@ WRONG = {
         (_one_side, "symmetric"),
         (_rolled_right, "rolled the line to the right"),
         (lambda length, w, s: np.where(may_attend(length, w, s), 0, -100), "return True and False"),
+        (_place_apart, "a single window"),
+        (lambda length, w, s: may_attend(length, w, s).tolist(), "an array of numpy"),
+        (lambda length, w, s: may_attend(length, w, s).astype(int), "its type is bool"),
     ],
-    "05.6": [
+    "05.7": [
         (
             lambda place, shifts, w, length: (
                 reach(place, shifts, w, length)[0],
@@ -154,5 +195,74 @@ WRONG = {
         (_first_and_count, "not how many"),
         (lambda place, shifts, w, length: reach(place, shifts[-1:], w, length), "the block before"),
         (lambda *line: max(reach(*line)), "two numbers"),
+        (_half_window_only, "half a window only"),
+        (_reach_in_place, "no block"),
+    ],
+    "05.6": [
+        (
+            _with_logits(lambda q, k, b, m: _scores(q, k, 1) + b + _masks(q, m)),
+            "division by √d is missing",
+        ),
+        (
+            _with_logits(lambda q, k, b, m: _scores(q, k, q.shape[-1] ** 2) + b + _masks(q, m)),
+            "divided by d",
+        ),
+        (
+            _with_logits(lambda q, k, b, m: _scores(q, k, q.shape[-2]) + b + _masks(q, m)),
+            "not the number of tokens",
+        ),
+        (
+            _with_logits(
+                lambda q, k, b, m: (q @ k.transpose(-2, -1) + b) / q.shape[-1] ** 0.5 + _masks(q, m)
+            ),
+            "not divided by √d with them",
+        ),
+        (_with_logits(lambda q, k, b, m: _scores(q, k) + b), "mask is missing"),
+        (_with_logits(lambda q, k, b, m: _scores(q, k) + _masks(q, m)), "bias is missing"),
+        (
+            _with_logits(lambda q, k, b, m: _scores(q, k) + b.transpose(1, 2) + _masks(q, m)),
+            "rows are queries",
+        ),
+        (_with_logits(lambda q, k, b, m: _scores(q, k) + b - _masks(q, m)), "not subtracted"),
+        (
+            lambda q, k, v, b, m: (_scores(q, k) + b + _masks(q, m)).softmax(dim=-2) @ v,
+            "over the queries",
+        ),
+        (
+            lambda q, k, v, b, m: (_scores(q, k) + b + _masks(q, m)).softmax(dim=1) @ v,
+            "over the heads",
+        ),
+        (
+            lambda q, k, v, b, m: (_scores(q, k).softmax(dim=-1) + b + _masks(q, m)) @ v,
+            "comes after bias and mask",
+        ),
+        (lambda q, k, v, b, m: (_scores(q, k) + b + _masks(q, m)) @ v, "softmax is missing"),
+        (
+            _with_logits(
+                lambda q, k, b, m: (
+                    _scores(q, k)
+                    + b
+                    + (0 if m is None else m.repeat_interleave(len(q) // len(m), dim=0)[:, None])
+                )
+            ),
+            "repeat it as a whole",
+        ),
+        (
+            _with_logits(lambda q, k, b, m: _scores(k, q) + b + _masks(q, m)),
+            "queries and keys are swapped",
+        ),
+        (
+            _with_logits(lambda q, k, b, m: _scores(q, k) + b + (0 if m is None else m[:1, None])),
+            "the first one's mask",
+        ),
+        (
+            lambda q, k, v, b, m: window_attention(q, k, v, b, m).transpose(1, 2),
+            "the shape of the queries",
+        ),
+        (lambda q, k, v, b, m: window_attention(q, k, v, b, m * 1), "unsupported operand"),
+        (
+            lambda q, k, v, b, m: window_attention(q.mul_(1.1).div_(1.1), k, v, b.mul_(0), m),
+            "in place",
+        ),
     ],
 }
