@@ -195,8 +195,8 @@ def _in_words(axes: Axes) -> tuple[str, str]:
     text = f"{start}Plot of {axes.get_ylabel() or 'values'} against {axes.get_xlabel() or 'values'}"
     legend = axes.get_legend()
     labels = [entry.get_text() for entry in legend.get_texts()] if legend else []
-    named = isinstance(axes.yaxis.get_major_locator(), FixedLocator)  # by words, not numbers
-    rows = [tick.get_text() for tick in axes.get_yticklabels()] if named else []
+    by_words = isinstance(axes.yaxis.get_major_locator(), FixedLocator)
+    rows = [tick.get_text() for tick in axes.get_yticklabels()] if by_words else []
     if rows:
         text = f"{start}Values along {axes.get_xlabel()}, for {'; '.join(rows)}"
     return "plot", text + (f": {'; '.join(labels)}." if labels else ".")

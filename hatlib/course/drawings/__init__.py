@@ -12,6 +12,8 @@ from hatlib.course.drawings.convolutional import (
     residual_in_residual,
     srcnn,
 )
+from hatlib.course.drawings.processes import lam_path, training_loop
+from hatlib.course.drawings.road import road_map, waterfall
 from hatlib.course.drawings.transformers import (
     cab,
     dat,
@@ -34,16 +36,20 @@ __all__ = [
     "drct",
     "hab",
     "hat",
+    "lam_path",
     "ocab",
     "pixel_shuffle",
     "rcab",
     "residual_block",
     "residual_in_residual",
     "rhag",
+    "road_map",
     "rstb",
     "shifted_windows",
     "srcnn",
     "swin_layer",
     "swinir",
+    "training_loop",
+    "waterfall",
     "window_attention",
 ]

@@ -154,7 +154,7 @@ class Sketch:
         return box
 
     def _sign(self, part: Part, x: float, y: float) -> Box:
-        self._note(2, "circle", (x, y), x=x, y=y, radius=0.1)
+        self.disc(x, y, 0.1)
         self._text(x, y, part.text, 10)
         self.texts.append(part.text)
         return Box(x, y, 0.2, 0.2)
@@ -231,6 +231,13 @@ class Sketch:
         self._note(
             3, "line", *points, points=points, head=head, colour=colour, width=width, dash=dash
         )
+
+    def disc(self, x: float, y: float, radius: float, kind: str = "map", line: float = 1.0) -> None:
+        """A circle, filled as a part of that kind is."""
+        self._note(
+            3, "circle", (x - radius, y - radius), (x + radius, y + radius),
+            x=x, y=y, radius=radius, fill=FILLS[kind], line=line,
+        )  # fmt: skip
 
     def dot(self, x: float, y: float) -> None:
         """Where a line branches off another."""
@@ -382,12 +389,20 @@ class Sketch:
 
     @staticmethod
     def _draw_circle(
-        axes: Axes, dx: float, dy: float, z: float, x: float, y: float, radius: float
+        axes: Axes,
+        dx: float,
+        dy: float,
+        z: float,
+        x: float,
+        y: float,
+        radius: float,
+        fill: str,
+        line: float,
     ) -> None:
         from matplotlib.patches import Circle
 
-        look: dict[str, Any] = {"facecolor": "white", "edgecolor": INK, "linewidth": 1}
-        axes.add_artist(Circle((x + dx, y + dy), radius, zorder=z + 1, **look))
+        look: dict[str, Any] = {"facecolor": fill, "edgecolor": INK, "linewidth": line}
+        axes.add_artist(Circle((x + dx, y + dy), radius, zorder=z + 0.5, **look))
 
     @staticmethod
     def _draw_dot(axes: Axes, dx: float, dy: float, z: float, x: float, y: float) -> None:
