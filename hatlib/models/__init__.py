@@ -4,8 +4,9 @@ each has `.scale`."""
 from __future__ import annotations
 
 import dataclasses
-import inspect
-from collections.abc import Callable, Iterable
+import functools
+import numbers
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -18,8 +19,9 @@ from hatlib.models.hat import HAT
 from hatlib.models.interpolation import Bicubic, Nearest
 from hatlib.models.layers import Network, Padding, set_fused
 from hatlib.models.rcan import RCAN
-from hatlib.models.srcnn import SRCNN
+from hatlib.models.srcnn import SRCNN, SRCNNConfig
 from hatlib.models.swinir import SwinIR
+from hatlib.validation import checked, choice, shown
 
 __all__ = [
     "DAT",
@@ -38,6 +40,7 @@ __all__ = [
 ]
 
 SCALES = (2, 3, 4)
+MOST_PARAMETERS = 500_000_000  # 2 GB; HAT-L has 41 million
 # They have no weights.
 BASELINES: dict[str, Callable[..., Network]] = {"bicubic": Bicubic, "nearest": Nearest}
 # Networks whose options are in a dataclass: (class, configuration) by name.
@@ -69,16 +72,48 @@ def create(name: str, scale: int = 4, **overrides: Any) -> Network:
     Raises:
         HatlibError: an unknown name, scale or option.
     """
-    if name not in names():
-        raise unknown("model", name, names())
-    if scale not in SCALES:
-        raise HatlibError(f"scale is {scale}; the networks know {', '.join(map(str, SCALES))}")
+    choice("model", name, names())
+    if isinstance(scale, bool) or not isinstance(scale, numbers.Integral) or scale not in SCALES:
+        known = ", ".join(map(str, SCALES))
+        raise HatlibError(f"scale is {shown(scale)}; the networks know {known}")
+    make = _maker(name, int(scale), overrides)
+    if overrides:
+        check_parameters(make)
+    return make()
+
+
+def _maker(name: str, scale: int, overrides: Mapping[str, Any]) -> Callable[[], Network]:
+    """What makes a network, with checked options."""
+    config = configuration(name, overrides)
+    if name in BASELINES:
+        return functools.partial(BASELINES[name], scale)
+    if name == "srcnn":
+        return functools.partial(SRCNN, scale, config.kernels, config.features)
+    return functools.partial(CONFIGURED[name][0], scale, config)
+
+
+def configuration(name: str, overrides: Mapping[str, Any]) -> Any:
+    """A network's configuration with the caller's own options; None for one that has none.
+
+    Raises:
+        HatlibError: an unknown option, or a value that cannot be.
+    """
+    overrides = checked("options", overrides, dict[str, Any])
     check_options(name, overrides, options(name))
-    if name in CONFIGURED:
-        # a preset with the caller's own options
-        network, config = CONFIGURED[name]
-        return network(scale, dataclasses.replace(config, **overrides))
-    return {**BASELINES, "srcnn": SRCNN}[name](scale=scale, **overrides)
+    if name in BASELINES:
+        return None
+    preset = SRCNNConfig() if name == "srcnn" else CONFIGURED[name][1]
+    return dataclasses.replace(preset, **overrides)
+
+
+def check_parameters(make: Callable[[], Network]) -> None:
+    """Raises HatlibError for a network that is too large, before it takes any memory."""
+    with torch.device("meta"):
+        count = sum(parameter.numel() for parameter in make().parameters())
+    if count > MOST_PARAMETERS:
+        raise HatlibError(
+            f"the network would have {count:,} parameters; the most is {MOST_PARAMETERS:,}"
+        )
 
 
 def check_options(name: str, overrides: Iterable[str], known: Iterable[str]) -> None:
@@ -90,12 +125,9 @@ def check_options(name: str, overrides: Iterable[str], known: Iterable[str]) -> 
 
 def options(name: str) -> dict[str, Any]:
     """The options of a network and the values that they have by default."""
-    if name in CONFIGURED:
-        return dataclasses.asdict(CONFIGURED[name][1])
-    parameters = inspect.signature({**BASELINES, "srcnn": SRCNN}[name]).parameters
-    return {
-        option: parameter.default for option, parameter in parameters.items() if option != "scale"
-    }
+    if name in BASELINES:
+        return {}
+    return dataclasses.asdict(SRCNNConfig() if name == "srcnn" else CONFIGURED[name][1])
 
 
 @torch.no_grad()

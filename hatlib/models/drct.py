@@ -7,7 +7,6 @@ Hsu, Lee, Chou, "DRCT: Saving Image Super-resolution away from Information Bottl
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -15,18 +14,22 @@ from torch import nn
 
 from hatlib.models.layers import channels_first
 from hatlib.models.swinir import SwinBlock, SwinIRConfig, WindowNetwork, shift_of
+from hatlib.validation import Channels, WindowSide, validated
 
 BLOCKS = 5  # of a group, whatever `depths` says: the released code reads the number of groups only
 MLP_RATIO_OF_LAST = 1  # of the fourth and fifth block, whose channels are many
 
 
-@dataclass(frozen=True)
+@validated
 class DRCTConfig(SwinIRConfig):
     """DRCT: the options of the released code; `depths` gives the number of groups and spreads
     stochastic depth."""
 
-    window_size: int = 16
-    growth: int = 32  # channels that each block adds to the input of the next
+    window_size: WindowSide = 16
+    growth: Channels = 32  # channels that each block adds to the input of the next
+
+    def check_heads(self) -> None:
+        """Nothing here: each block has as many heads as suit its channels, or refuses them."""
 
 
 PRESETS = {"drct": DRCTConfig(), "drct-l": DRCTConfig(depths=(6,) * 12)}

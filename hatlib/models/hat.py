@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from hatlib.errors import HatlibError
 from hatlib.models import fast
-from hatlib.models.layers import ChannelAttention, channels_first, conv3x3
+from hatlib.models.layers import ChannelAttention, channels_first, check_pairs, conv3x3
 from hatlib.models.released import hide_level
 from hatlib.models.swinir import (
     Blocks,
@@ -28,17 +27,22 @@ from hatlib.models.swinir import (
     shift_of,
 )
 from hatlib.models.window_attention import OverlappingAttention
+from hatlib.validation import Channels, Number, OverlapRatio, WindowSide, validated
 
 
-@dataclass(frozen=True)
+@validated
 class HATConfig(SwinIRConfig):
     """HAT: arXiv 2205.04437, §4.1."""
 
-    window_size: int = 16  # from 8: +0.36 dB on Urban100 ×4, before CAB and OCAB are added (§4.2)
-    compress_ratio: int = 3  # β: channels / those between the convolutions beside the attention
-    squeeze_factor: int = 30  # channels / those between the layers of the channel attention
-    conv_scale: float = 0.01  # α: keeps the convolutions from disturbing the attention
-    overlap_ratio: float = 0.5  # γ: keys come from windows larger by this
+    window_size: WindowSide = (
+        16  # from 8: +0.36 dB on Urban100 ×4, before CAB and OCAB are added (§4.2)
+    )
+    compress_ratio: Channels = (
+        3  # β: channels / those between the convolutions beside the attention
+    )
+    squeeze_factor: Channels = 30  # channels / those between the layers of the channel attention
+    conv_scale: Number = 0.01  # α: keeps the convolutions from disturbing the attention
+    overlap_ratio: OverlapRatio = 0.5  # γ: keys come from windows larger by this
     # The ablation of §4.2: cab=False leaves the convolutions out of every block, ocab=False the
     # block at the end of each group. With neither, what is left is SwinIR.
     cab: bool = True
@@ -46,6 +50,12 @@ class HATConfig(SwinIRConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name in ("compress_ratio", "squeeze_factor"):
+            ratio = getattr(self, name)
+            if self.cab and ratio > self.embed_dim:
+                raise HatlibError(f"{name} is {ratio}; it leaves none of {self.embed_dim} channels")
+        if self.ocab:
+            check_pairs(self.window_size**2, self.overlap_side**2)
         if (self.overlap_side - self.window_size) % 2:
             raise HatlibError(
                 f"overlap_ratio {self.overlap_ratio} of window {self.window_size} gives windows of "

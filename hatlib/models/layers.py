@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import nn
 
 from hatlib.errors import HatlibError, unknown
 from hatlib.imaging.convert import luma_of_tensor
 from hatlib.imaging.resize import border_indices
+from hatlib.system.constants import constant
 
 # Mean RGB of DIV2K in [0, 1]: RCAN, SwinIR, HAT and DRCT subtract it from the input and add it to
 # the output.
 RGB_MEAN = (0.4488, 0.4371, 0.4040)
 UPSAMPLERS = ("pixelshuffle", "pixelshuffledirect")
+
+MOST_BLOCKS = 1000  # of a network; HAT-L has 72, RCAN 200
+MOST_PAIRS = 64**4  # of a query and a key in a window: their table of indices takes 134 MB
 
 
 # --- networks -------------------------------------------------------------------------------------
@@ -42,9 +45,14 @@ class Padding:
             windows = side // self.multiple + 1 if self.always else -(-side // self.multiple)
             grown = windows * self.multiple
             if grown > side:
-                mirrored = border_indices(np.arange(grown), side, self.border)
-                image = image.index_select(axis, torch.from_numpy(mirrored).to(image.device))
+                image = image.index_select(axis, mirrored(grown, side, self.border, image.device))
         return image
+
+
+@constant
+def mirrored(grown: int, side: int, border: str, device: torch.device) -> torch.Tensor:
+    """Which pixel of a side stands at each place of the side that it grows to: (grown,)."""
+    return border_indices(torch.arange(grown, device=device), side, border)
 
 
 class Network(nn.Module):
@@ -104,6 +112,30 @@ def set_fused(model: nn.Module, fused: bool) -> None:
     for module in model.modules():
         if hasattr(module, "fused"):
             module.fused = fused  # type: ignore[assignment]
+
+
+# --- limits that several options have together ----------------------------------------------------
+
+
+def check_blocks(count: int) -> None:
+    """Raises HatlibError for more blocks than a network can have."""
+    if count > MOST_BLOCKS:
+        raise HatlibError(f"all groups together have {count:,} blocks; the most is {MOST_BLOCKS:,}")
+
+
+def check_pairs(queries: int, keys: int) -> None:
+    """Raises HatlibError for windows with more pairs of a query and a key than memory holds."""
+    if queries * keys > MOST_PAIRS:
+        raise HatlibError(
+            f"windows of {queries:,} queries and {keys:,} keys have {queries * keys:,} pairs; the "
+            f"most is {MOST_PAIRS:,}, as in a window of 64×64"
+        )
+
+
+def check_hidden(ratio: float, channels: int) -> None:
+    """Raises HatlibError where a ratio leaves no hidden channels."""
+    if round(ratio * channels) < 1:
+        raise HatlibError(f"a ratio of {ratio} leaves no hidden channels of {channels}")
 
 
 # --- layouts --------------------------------------------------------------------------------------

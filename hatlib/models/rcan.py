@@ -8,7 +8,6 @@ Zhang et al., "Image Super-Resolution Using Very Deep Residual Channel Attention
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -18,29 +17,34 @@ from hatlib.models import fast
 from hatlib.models.initialisation import init_as_bilinear
 from hatlib.models.layers import (
     RGB_MEAN,
+    UPSAMPLERS,
     ChannelAttention,
     ColourConv,
     ColourNetwork,
     Residual,
+    check_blocks,
     conv3x3,
     upsampler,
 )
+from hatlib.validation import Blocks, Channels, Groups, choice, validated
 
 RGB_RANGE = 255  # the released weights work on pixels of 0–255
 
 
-@dataclass(frozen=True)
+@validated
 class RCANConfig:
     """RCAN: arXiv 1807.02758, §3.5."""
 
-    groups: int = 10
-    blocks: int = 20  # of each group
-    features: int = 64  # channels
-    reduction: int = 16  # r: channels / those between the layers of the channel attention
+    groups: Groups = 10
+    blocks: Blocks = 20  # of each group
+    features: Channels = 64  # channels
+    reduction: Channels = 16  # r: channels / those between the layers of the channel attention
     # "pixelshuffledirect" gives RGB in one step, as lightweight networks do
     upsampler: str = "pixelshuffle"
 
     def __post_init__(self) -> None:
+        choice("upsampler", self.upsampler, UPSAMPLERS)
+        check_blocks(self.groups * self.blocks)
         if self.features < self.reduction:
             raise HatlibError(f"reduction {self.reduction} leaves none of {self.features} features")
 

@@ -7,13 +7,29 @@ patch extraction and representation, non-linear mapping, reconstruction. Taught 
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from hatlib.errors import HatlibError
 from hatlib.imaging.convert import luma_of_tensor
 from hatlib.imaging.resize import imresize
 from hatlib.models.layers import Network
+from hatlib.validation import LISTED, Channels, KernelSide, validated
+
+
+@validated
+class SRCNNConfig:
+    """SRCNN 9-5-5: arXiv 1501.00092, §4.3.3."""
+
+    kernels: Annotated[tuple[KernelSide, KernelSide, KernelSide], LISTED] = (9, 5, 5)
+    features: Annotated[tuple[Channels, Channels], LISTED] = (64, 32)
+
+    def __post_init__(self) -> None:
+        if even := [side for side in self.kernels if side % 2 == 0]:
+            raise HatlibError(f"kernels are {self.kernels}; a side is odd, and {even[0]} is even")
 
 
 class SRCNN(Network):
@@ -33,6 +49,9 @@ class SRCNN(Network):
         features: tuple[int, int] = (64, 32),
     ):
         super().__init__()
+        config = SRCNNConfig(kernels, features)
+        kernels = config.kernels
+        features = config.features
         self.scale = scale
         self.conv1 = nn.Conv2d(1, features[0], kernels[0])
         self.conv2 = nn.Conv2d(features[0], features[1], kernels[1])

@@ -11,8 +11,8 @@ import dataclasses
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import field
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,25 @@ from hatlib import models
 from hatlib.data import datasets
 from hatlib.data.patches import DEGRADATIONS
 from hatlib.errors import HatlibError, unknown
+from hatlib.validation import (
+    LISTED,
+    SEVERAL,
+    Count,
+    Fraction,
+    LearningRate,
+    PatchSide,
+    Positive,
+    Scale,
+    Seed,
+    Share,
+    Source,
+    StepNumber,
+    Steps,
+    checked,
+    choice,
+    shown,
+    validated,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,7 +61,7 @@ RENAMED = {
 }
 
 
-@dataclass(frozen=True)
+@validated
 class Recipe:
     """What is trained, on what, and how.
 
@@ -53,41 +72,35 @@ class Recipe:
     model: str = "srcnn"
     # passed to `create_model`, such as {"kernels": (9, 1, 5)}
     options: dict[str, Any] = field(default_factory=dict)
-    scale: int = 4
+    scale: Scale = 4
     # names of data sets, or folders; neither of these two holds a test image
-    data: tuple[str, ...] = ("bsds500", "t91")
+    data: Annotated[tuple[Source, ...], SEVERAL] = ("bsds500", "t91")
     # of the LR images: "bicubic", or "real-world": random chains of blur, noise, JPEG and the like
     degradation: str = "bicubic"
-    patch_size: int = 12  # side of an LR patch, pixels
-    batch_size: int = 16  # patches per step, over all processes
-    steps: int = 1000
+    patch_size: PatchSide = 12  # side of an LR patch, pixels
+    batch_size: Count = 16  # patches per step, over all processes
+    steps: Steps = 1000
     loss: str = "mse"  # "mse" favours a high PSNR (SRCNN); "l1" is what networks since EDSR use
-    learning_rate: float = 1e-3  # the highest; the optimiser is Adam
-    betas: tuple[float, float] = (0.9, 0.99)  # HAT's; the longer memory of 0.999 suits longer runs
+    learning_rate: LearningRate = 1e-3  # the highest; the optimiser is Adam
+    # HAT's; the longer memory of 0.999 suits longer runs
+    betas: Annotated[tuple[Fraction, Fraction], LISTED] = (0.9, 0.99)
     # "cosine": down to zero along half a wave. "trapezoid": constant, then straight down to zero
     # (Hägele et al., arXiv 2405.18392). "multistep": halved at each milestone.
     schedule: str = "cosine"
-    warmup_steps: int = 50  # the learning rate rises from zero: Adam knows no gradients yet
-    cooldown: float = 0.2  # of "trapezoid": the share of the steps in which the rate falls
-    milestones: tuple[int, ...] = ()  # of "multistep": the steps at which the rate is halved
-    ema_decay: float = 0.999  # of the averaged weights, which are evaluated; 0 turns averaging off
+    warmup_steps: StepNumber = 50  # the learning rate rises from zero: Adam knows no gradients yet
+    cooldown: Share = 0.2  # of "trapezoid": the share of the steps in which the rate falls
+    # of "multistep": the steps at which the rate is halved
+    milestones: Annotated[tuple[StepNumber, ...], SEVERAL] = ()
+    # of the averaged weights, which are evaluated; 0 turns averaging off
+    ema_decay: Fraction = 0.999
     # a smaller decay in the first steps, so that the average soon forgets the random initialisation
     ema_warmup: bool = True
-    max_grad_norm: float | None = None  # longer gradients are scaled down to this; None: never
+    max_grad_norm: Positive | None = None  # longer gradients are scaled down to this; None: never
     # "fp32", "tf32" and "bf16" as in `hatlib.inference.precision`, which says what "auto" means
     precision: str = "auto"
-    seed: int = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        # Whoever reads a recipe from JSON gets lists, and whoever types one may give a single name.
-        for name in ("data", "betas", "milestones"):
-            value = getattr(self, name)
-            value = (value,) if isinstance(value, str | int) else tuple(value)
-            object.__setattr__(self, name, value)
-        self._check_names()
-        self._check_numbers()
-
-    def _check_names(self) -> None:
         if self.schedule == "halving":
             raise HatlibError("unknown schedule 'halving'; did you mean 'multistep'?")
         for name, known in (
@@ -95,27 +108,15 @@ class Recipe:
             ("loss", LOSSES),
             ("schedule", SCHEDULES),
             ("precision", PRECISIONS),
+            ("model", models.names()),
         ):
-            if getattr(self, name) not in known:
-                raise unknown(name, getattr(self, name), known)
-        if self.model not in models.names():
-            raise unknown("model", self.model, models.names())
+            choice(name, getattr(self, name), known)
+        if self.model in models.BASELINES:
+            raise HatlibError(f"model is '{self.model}', which has no weights to train")
+        models.configuration(self.model, self.options)
+        self._check_windows()
 
-    def _check_numbers(self) -> None:
-        for name in ("scale", "patch_size", "batch_size", "steps"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise HatlibError(f"{name} is {value!r}; it is a whole number from 1")
-        if not self.learning_rate > 0:
-            raise HatlibError(f"learning_rate is {self.learning_rate!r}; it has to be positive")
-        if self.max_grad_norm is not None and not self.max_grad_norm > 0:
-            raise HatlibError(
-                f"max_grad_norm is {self.max_grad_norm!r}; it has to be positive, or None"
-            )
-        if not 0 <= self.ema_decay < 1:
-            raise HatlibError(f"ema_decay is {self.ema_decay!r}; it is from 0 to less than 1")
-        if not 0 <= self.cooldown <= 1:
-            raise HatlibError(f"cooldown is {self.cooldown!r}; it is a share, from 0 to 1")
+    def _check_windows(self) -> None:
         # A window that reaches over the patch would see padding, which whole images hardly have.
         window = {**models.options(self.model), **self.options}.get("window_size", 1)
         if self.patch_size % window:
@@ -225,8 +226,7 @@ def recipe(name: str, **changes: Any) -> Recipe:
     Raises:
         HatlibError: an unknown name or field, or a value that cannot work.
     """
-    if name not in RECIPES:
-        raise unknown("recipe", name, names())
+    choice("recipe", name, RECIPES)
     fields = [f.name for f in dataclasses.fields(Recipe)]
     for key in changes:
         if key in RENAMED:
@@ -248,19 +248,32 @@ def settings(texts: Iterable[str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
-        if not equals:
-            raise HatlibError(f"a setting is NAME=VALUE, such as steps=2000, got '{text}'")
-        try:
-            values[name.strip()] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            values[name.strip()] = tuple(value.split(",")) if "," in value else value
+        if not equals or not name.strip():
+            raise HatlibError(f"a setting is NAME=VALUE, such as steps=2000, got {shown(text)}")
+        values[name.strip()] = _typed(value)
     return values
 
 
+def _typed(text: str) -> Any:
+    """The value of a setting."""
+    if text.strip().lower() in ("nan", "inf", "-inf"):
+        return float(text)  # numbers that Python has no literal for
+    try:
+        return ast.literal_eval(text)
+    # the last three: brackets without end, and a list as a key
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+        return tuple(text.split(",")) if "," in text else text
+
+
 def from_json(facts: Mapping[str, Any]) -> Recipe:
-    """The recipe that a file holds, in the names of today or in those of hatlib 0.1."""
+    """The recipe that a file holds, in the names of today or in those of hatlib 0.1.
+
+    Raises:
+        HatlibError: a field that is unknown, as in a file of a newer version, or a wrong value.
+    """
+    facts = checked("recipe", facts, dict[str, Any])
     fields = {RENAMED.get(name, name): value for name, value in facts.items()}
-    if fields["schedule"] == "halving":
+    if fields.get("schedule") == "halving":
         fields["schedule"] = "multistep"
     return Recipe(**fields)
 
