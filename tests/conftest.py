@@ -28,6 +28,17 @@ def pytest_configure() -> None:
             signal.signal(number, handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that are marked `gpu` are skipped where there is no CUDA GPU that computes."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if marked:
+        from hatlib.system import devices  # torch takes a second, so only where it is asked for
+
+        if devices.device().type != "cuda":
+            for item in marked:
+                item.add_marker(pytest.mark.skip(reason="needs a CUDA GPU"))
+
+
 @pytest.fixture(scope="session")
 def empty_mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A mirror with nothing in it: with it in `HATLIB_MIRROR`, hatlib has only what was downloaded

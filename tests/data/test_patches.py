@@ -69,7 +69,7 @@ def test_a_seed_gives_the_same_patches() -> None:
     assert not torch.equal(next(first)[0], next(other)[0])
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.gpu
 def test_the_patches_do_not_depend_on_the_device() -> None:
     pool = images((40, 52), (37, 61))
     here, there = (next(PatchSampler(pool, 2, 8, 16, 3, device)) for device in ("cpu", "cuda"))

@@ -21,6 +21,7 @@ from hatlib import HatlibError, models, plotting
 from hatlib.data import builtin, datasets
 from hatlib.evaluation import protocol, reproduction
 from hatlib.imaging import io
+from hatlib.system import devices, machine
 from hatlib.weights import files
 from tests.helpers import ROOT
 
@@ -284,6 +285,17 @@ def test_an_edited_comment_throws_no_row_away(photos: Path, tmp_path: Path) -> N
     assert file.read_bytes() == before  # the seconds, too, are those of the first run
 
 
+def test_the_device_is_named_where_it_is_not_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = models.create("hat-nano")
+    monkeypatch.setattr(devices, "device", lambda: torch.device("cpu"))
+    assert reproduction.how_computed(model, "fp32") == "fp32"
+    monkeypatch.setattr(devices, "device", lambda: torch.device("cuda"))
+    monkeypatch.setattr(machine, "hardware", lambda: "NVIDIA L4")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 9))
+    assert reproduction.how_computed(model, "fp32") == "fp32 on NVIDIA L4"
+    assert reproduction.how_computed(model, "auto") == "tf32 on NVIDIA L4"
+
+
 def test_what_determines_the_numbers(photos: Path) -> None:
     test = reproduction.open_set(str(photos))
     usual = reproduction.conditions(test, "abc", "fp32")
@@ -291,12 +303,13 @@ def test_what_determines_the_numbers(photos: Path) -> None:
     others = {
         "weights": reproduction.conditions(test, "xyz", "fp32"),
         "precision": reproduction.conditions(test, "abc", "bf16"),
+        "device": reproduction.conditions(test, "abc", "fp32 on Tesla T4"),
         "protocol": reproduction.conditions(
             reproduction.open_set(str(photos), lr="pil"), "abc", "fp32"
         ),
         "files": reproduction.conditions(test._replace(state="another"), "abc", "fp32"),
     }
-    assert len({usual, *others.values()}) == 5, others
+    assert len({usual, *others.values()}) == 6, others
 
 
 def test_the_gain_on_a_gray_image_is_over_bicubic_in_rgb(tmp_path: Path) -> None:

@@ -202,9 +202,18 @@ def test_little_memory_means_small_tiles(monkeypatch):
     sides = {}
     for gigabytes in (64, 4, 2, 1):
         monkeypatch.setattr(devices, "free_memory", lambda _, g=gigabytes: g << 30)
-        for where in ("cpu", "cuda"):
-            sides.setdefault(where, []).append(memory.tile_side(model, image, torch.device(where)))
-    assert sides == {"cpu": [300, 300, 192, 112], "cuda": [300, 144, 80, 32]}
+        for case in ("cpu fp32", "cuda tf32", "cuda bf16", "cuda readable", "mps fp32"):
+            where, precision = case.split()
+            models.set_fused(model, precision != "readable")
+            side = memory.tile_side(model, image, torch.device(where), precision)
+            sides.setdefault(case, []).append(side)
+    assert sides == {
+        "cpu fp32": [300, 300, 192, 112],
+        "cuda tf32": [300, 300, 192, 112],
+        "cuda bf16": [300, 300, 300, 160],
+        "cuda readable": [300, 144, 80, 32],
+        "mps fp32": [300, 144, 80, 32],
+    }
 
 
 FLAT = """
@@ -263,6 +272,9 @@ OUT_OF_MEMORY = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB."),
     MemoryError(),
     RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+    RuntimeError("GET was unable to find an engine to execute this computation"),
 ]
 
 

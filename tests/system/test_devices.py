@@ -1,15 +1,20 @@
-"""hatlib.system.devices: importing changes nothing, and work is prepared once, unless the user
-chose otherwise."""
+"""hatlib.system.devices: which device is taken; importing changes nothing, and work is prepared
+once, unless the user chose otherwise."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import types
+from collections.abc import Iterator
 
 import pytest
+import torch
 
-from hatlib.system import devices
+from hatlib import HatlibError, hello
+from hatlib.system import devices, machine
 
 # the environment of a program that has nothing of ours in it
 BARE = {
@@ -95,3 +100,107 @@ def test_work_begins_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert calls == ["prepared"]
     hatlib.lam(hatlib.create_model("bicubic", 2), image, (4, 4, 4), steps=1)
     assert len(calls) == 2
+
+
+# --- which device ---------------------------------------------------------------------------------
+
+NO_KERNEL = "CUDA error: no kernel image is available for execution on the device"
+
+
+@pytest.fixture
+def pretend(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """`fault` looks anew, before the test and after it."""
+    monkeypatch.delenv("HATLIB_DEVICE", raising=False)
+    devices.fault.cache_clear()
+    yield
+    devices.fault.cache_clear()
+
+
+def machine_with(monkeypatch: pytest.MonkeyPatch, *listed: str, works: bool = True) -> None:
+    """A machine on which torch lists "cuda" or "mps", and on which it can compute, or not."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: "cuda" in listed)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: "mps" in listed)
+    ones = torch.ones
+
+    def ones_there(count: int, device: str) -> torch.Tensor:
+        if device.partition(":")[0] not in ("cpu", *listed):
+            raise AssertionError("Torch not compiled with CUDA enabled")
+        if not works:
+            raise RuntimeError(f"{NO_KERNEL}\nCompile with TORCH_USE_CUDA_DSA")
+        return ones(count)
+
+    monkeypatch.setattr(torch, "ones", ones_there)
+
+
+@pytest.mark.parametrize(
+    "listed, works, asked, taken, remark",
+    [
+        ((), True, "", "cpu", ""),
+        (("cuda",), True, "", "cuda", ""),
+        (("cuda",), True, "auto", "cuda", ""),
+        (("cuda",), True, "cpu", "cpu", ""),
+        (("cuda",), True, "cuda:1", "cuda:1", ""),
+        (("cuda",), False, "", "cpu", f"the GPU is not used, because torch .*: {NO_KERNEL}"),
+        (("mps",), True, "", "cpu", "Apple's GPU is not used; HATLIB_DEVICE=mps takes it"),
+        (("mps",), True, "mps", "mps", "Apple's MPS is used as asked: no result has been checked"),
+    ],
+)
+def test_the_device_that_is_taken(
+    listed: tuple[str, ...],
+    works: bool,
+    asked: str,
+    taken: str,
+    remark: str,
+    pretend: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machine_with(monkeypatch, *listed, works=works)
+    monkeypatch.setenv("HATLIB_DEVICE", asked)
+    assert str(devices.device()) == taken
+    assert bool(devices.remark()) == bool(remark)
+    assert re.match(remark, devices.remark())
+
+
+@pytest.mark.parametrize(
+    "works, asked, words",
+    [
+        (True, "gpu", "HATLIB_DEVICE is 'gpu'; it can be cpu, cuda, cuda:1"),
+        (True, "mps", "HATLIB_DEVICE is 'mps', which cannot compute here: Torch not compiled"),
+        (False, "cuda", f"HATLIB_DEVICE is 'cuda', which cannot compute here: {NO_KERNEL}$"),
+    ],
+)
+def test_a_device_that_cannot_compute_is_an_error_where_it_was_named(
+    works: bool, asked: str, words: str, pretend: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine_with(monkeypatch, "cuda", works=works)
+    monkeypatch.setenv("HATLIB_DEVICE", asked)
+    with pytest.raises(HatlibError, match=words):
+        devices.device()
+
+
+def test_on_colab_without_a_gpu_the_first_cell_says_how_to_get_one(
+    pretend: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine_with(monkeypatch)
+    hello()
+    assert "runtime" not in capsys.readouterr().out
+    monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
+    hello()
+    said = capsys.readouterr().out
+    assert "Runtime > Change runtime type > T4 GPU" in said
+    assert "results are worse" in said  # what it costs not to
+    assert max(map(len, said.splitlines())) <= 100
+
+
+def test_the_facts_of_a_gpu(pretend: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine_with(monkeypatch)
+    assert machine.gpu_facts() == {}
+    machine_with(monkeypatch, "cuda")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (12 << 30, 15 << 30))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_75", "sm_90"])
+    facts = machine.gpu_facts()
+    assert facts["GPU memory"] == "15.0 GiB, 12.0 free"
+    assert facts["GPU architecture"] == "sm_75; torch has kernels for sm_75 sm_90"
+    assert facts["TF32"] == "not on this GPU"
+    assert "math" in facts["attention"]
