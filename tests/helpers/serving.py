@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import socket
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from hatlib.system.downloads import Remote
@@ -70,3 +73,48 @@ class Server:
                 self.wfile.write(content)
 
         return Handler
+
+
+class RawServer:
+    """A web server that says whatever a test wants, byte by byte.
+
+    Attributes:
+        requests: the heads of all requests so far, as text.
+        sent: bytes that were sent.
+    """
+
+    def __init__(self, answer: Callable[[RawServer, socket.socket, str], None]) -> None:
+        self.answer = answer
+        self.requests: list[str] = []
+        self.sent = 0
+        self.closed = threading.Event()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self._accept, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}/file"
+
+    def send(self, connection: socket.socket, *parts: bytes) -> None:
+        for part in parts:
+            connection.sendall(part)
+            self.sent += len(part)
+
+    def close(self) -> None:
+        self.closed.set()
+        self.listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), connection:
+            head = b""
+            while b"\r\n\r\n" not in head:
+                if not (more := connection.recv(4096)):
+                    return
+                head += more
+            self.requests.append(head.decode("latin-1"))
+            self.answer(self, connection, self.requests[-1])
