@@ -37,11 +37,12 @@ test: lint $(WIDGETS_7) ## all tests: the linters, the unit tests, every noteboo
 check: lint $(WIDGETS_7) ## the quick part of the tests: all but the notebooks
 	@$(PYTEST) tests
 
-lint: $(READY) ## the linters: ruff, mypy, import-linter, codespell
+lint: $(READY) ## the linters: ruff, mypy, import-linter, codespell, zizmor
 	@echo "ruff:" && $(BIN)/python -m ruff check .
 	@echo "mypy:" && $(BIN)/python -m mypy
 	@echo "import-linter:" && $(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m codespell_lib
+	@$(BIN)/zizmor --offline --quiet --no-progress .github
 
 lab: $(READY) ## open the notebooks in JupyterLab
 	@$(BIN)/python -m jupyterlab notebooks/00_start_here.ipynb

@@ -419,6 +419,17 @@ def test_pages_name_files_that_exist(name: str) -> None:
 def test_pre_commit_has_the_versions_of_constraints_txt() -> None:
     hooks = yaml.safe_load(read(".pre-commit-config.yaml"))["repos"]
     revisions = {hook["repo"].rpartition("/")[2]: hook["rev"] for hook in hooks}
-    for repository, package in (("ruff-pre-commit", "ruff"), ("codespell", "codespell")):
+    packages = {"ruff-pre-commit": "ruff", "codespell": "codespell", "zizmor-pre-commit": "zizmor"}
+    for repository, package in packages.items():
         version = str(constraints()[package].specifier).removeprefix("==")
         assert revisions[repository] == f"v{version}", f"{repository}: write v{version}"
+
+
+def test_actions_are_pinned_to_commits_and_may_only_read() -> None:
+    for path in (ROOT / ".github/workflows").glob("*.yml"):
+        workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
+        assert workflow["permissions"] == {}
+        for job in workflow["jobs"].values():
+            assert job["permissions"] == {"contents": "read"}
+            for step in job["steps"]:
+                assert "uses" not in step or re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", step["uses"])
