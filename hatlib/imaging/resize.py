@@ -14,9 +14,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from hatlib.errors import HatlibError
 from hatlib.imaging.convert import round_to_uint8
+from hatlib.system import devices
+from hatlib.system.constants import constant, is_traced
 
 Array = TypeVar("Array", np.ndarray, torch.Tensor)
 BORDERS = ("symmetric", "reflect", "replicate")
@@ -30,7 +33,7 @@ def cubic(t: np.ndarray) -> np.ndarray:
     return np.where(t <= 1, near, np.where(t < 2, far, 0.0))
 
 
-def border_indices(index: np.ndarray, n: int, border: str) -> np.ndarray:
+def border_indices(index: Array, n: int, border: str) -> Array:
     """Which of n samples stands in for each index, inside or outside 0 … n−1.
 
     "symmetric" mirrors with the edge sample repeated (… 1 0 0 1 …), "reflect" without (… 2 1 0 1 2
@@ -40,11 +43,15 @@ def border_indices(index: np.ndarray, n: int, border: str) -> np.ndarray:
     if border not in BORDERS:
         raise HatlibError(f"border is '{border}'; it can be symmetric, reflect or replicate")
     if border == "replicate":
-        return np.clip(index, 0, n - 1)
+        return index.clip(0, n - 1)
     edge = 1 if border == "reflect" else 0  # samples at each end that are not repeated
     period = max(1, 2 * (n - edge))
-    folded = index % period
-    return np.where(folded < n, folded, period - 1 + edge - folded)
+    # index % period, written so that ONNX can have it where n is a symbol
+    folded = index - period * (index // period)
+    # There and back: the smaller one of `folded` and `back − folded`, in arithmetic that numpy and
+    # torch share.
+    back = period - 1 + edge
+    return (back - abs(2 * folded - back)) // 2
 
 
 @lru_cache(maxsize=256)
@@ -91,48 +98,92 @@ def imresize(
     Raises:
         HatlibError: neither or both of scale and size, sides below 1, an image of another kind.
     """
+    if size is None and border == "symmetric" and _is_traced_upsampling(image, scale):
+        return _upsample_traced(image, scale)
     ndim = getattr(image, "ndim", 0)
     rows, columns = (0, 1) if isinstance(image, np.ndarray) else (ndim - 2, ndim - 1)
     sides = _check(image, rows, columns)
     targets, scales = _targets(sides, scale, size)
-    spread = [taps(sides[k], targets[k], scales[k], border, antialias) for k in (0, 1)]
     result: Any = image
     # MATLAB starts with the direction that is downsampled most, with rows when both are alike
     for side in sorted((0, 1), key=lambda k: scales[k]):
         axis = (rows, columns)[side]
-        result = _resample(result, axis, *spread[side])
+        spread = (sides[side], targets[side], scales[side], border, antialias)
+        result = _resample(result, axis, spread)
     return result
 
 
-def _resample(image: Any, axis: int, index: np.ndarray, weight: np.ndarray) -> Any:
+def _resample(image: Any, axis: int, spread: tuple[Any, ...]) -> Any:
     """One pass along one axis: a weighted sum of P shifted copies, one tap at a time to keep memory
-    small."""
+    small. `spread` is what `taps` takes."""
     whole_numbers = image.dtype in (np.uint8, torch.uint8)
-    sides = [len(index) if k == axis else 1 for k in range(image.ndim)]
-    weights = weight.T.reshape([-1, *sides])  # (P, …, n_out, …)
     if isinstance(image, np.ndarray):
         values = image.astype(np.float64) if whole_numbers else image
-        result = _sum_numpy(values, axis, index.T, weights)
+        result = _sum_numpy(values, axis, *taps(*spread))
     else:
         # MPS has no float64; there float32 has to do, and a uint8 result may differ by one level
         precise = torch.float32 if image.device.type == "mps" else torch.float64
         values = image.to(precise) if whole_numbers else image
-        result = _sum_torch(values, axis, index.T, weights)
+        result = _sum_torch(values, axis, *tensor_taps(spread, values.dtype, values.device))
     return round_to_uint8(result) if whole_numbers else result
 
 
-def _sum_numpy(x: np.ndarray, axis: int, indices: np.ndarray, weights: np.ndarray) -> Any:
-    return sum(
-        w * np.take(x, i, axis=axis) for w, i in zip(weights.astype(x.dtype), indices, strict=True)
-    )
+@constant
+def tensor_taps(
+    spread: tuple[Any, ...], dtype: torch.dtype, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`taps` on a device: (P, n_out) int64, and of the image's type."""
+    index, weight = (torch.from_numpy(np.ascontiguousarray(x.T)) for x in taps(*spread))
+    return index.to(device), weight.to(device, dtype)
 
 
-def _sum_torch(x: torch.Tensor, axis: int, indices: np.ndarray, weights: np.ndarray) -> Any:
-    picked = torch.from_numpy(np.ascontiguousarray(indices)).to(x.device)
-    return sum(
-        w * x.index_select(axis, i)
-        for w, i in zip(torch.from_numpy(weights).to(x), picked, strict=True)
-    )
+def _sum_numpy(x: np.ndarray, axis: int, index: np.ndarray, weight: np.ndarray) -> Any:
+    sides = [len(index) if k == axis else 1 for k in range(x.ndim)]
+    pairs = zip(weight.T.astype(x.dtype), index.T, strict=True)
+    return sum(w.reshape(sides) * np.take(x, i, axis=axis) for w, i in pairs)
+
+
+def _sum_torch(x: torch.Tensor, axis: int, index: torch.Tensor, weight: torch.Tensor) -> Any:
+    sides = [index.shape[1] if k == axis else 1 for k in range(x.ndim)]
+    pairs = zip(weight, index, strict=True)
+    return sum(w.view(sides) * x.index_select(axis, i) for w, i in pairs)
+
+
+# --- while torch compiles or exports --------------------------------------------------------------
+
+
+def _is_traced_upsampling(image: Any, scale: float | None) -> bool:
+    """Whether `_upsample_traced` is wanted: where a size is a symbol, its taps can't be listed."""
+    if not isinstance(image, torch.Tensor) or scale is None or not is_traced():
+        return False
+    large = image.ndim > 2 and image.shape[-2] > 1 and image.shape[-1] > 1
+    return large and image.is_floating_point() and scale >= 1 and scale == int(scale)
+
+
+def _upsample_traced(image: Any, scale: Any) -> Any:
+    """(…, H, W) → (…, s·H, s·W), as a convolution and a pixel shuffle: the same sums, taken in
+    another order."""
+    for axis in (-2, -1):
+        # two pixels mirrored at each end
+        first = image.narrow(axis, 0, 2).flip(axis)
+        last = image.narrow(axis, image.shape[axis] - 2, 2).flip(axis)
+        image = torch.cat((first, image, last), axis)
+    kernels = phase_kernels(int(scale), image.dtype, image.device)  # (s², 1, 5, 5)
+    phases = F.conv2d(image.flatten(0, -3)[:, None], kernels)  # (…, s², H, W)
+    return F.pixel_shuffle(phases, int(scale))[:, 0].unflatten(0, image.shape[:-2])
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def phase_kernels(scale: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """What each of the s² pixels is made of that one pixel becomes: (s², 1, 5, 5)."""
+    side = 5  # of an image whose middle pixel's s² pixels see all of it, and nothing beyond
+    index, weight = taps(side, scale * side, float(scale), "replicate")
+    lines = np.zeros((scale, side))
+    for phase, line in enumerate(lines):
+        place = scale * (side // 2) + phase
+        np.add.at(line, index[place], weight[place])
+    kernels = np.einsum("iy,jx->ijyx", lines, lines).reshape(scale**2, 1, side, side)
+    return torch.from_numpy(kernels).to(device, dtype)
 
 
 def _check(image: Any, rows: int, columns: int) -> tuple[int, int]:
@@ -163,8 +214,14 @@ def _targets(
     if size is not None:
         if min(size) < 1:
             raise HatlibError(f"the output has at least 1×1 pixels, got size {size}")
-        return (int(size[0]), int(size[1])), (size[0] / sides[0], size[1] / sides[1])
-    assert scale is not None
-    if not (scale > 0 and math.isfinite(scale)):
-        raise HatlibError(f"scale is a positive number, got {scale}")
-    return (math.ceil(sides[0] * scale), math.ceil(sides[1] * scale)), (scale, scale)
+        targets = (int(size[0]), int(size[1]))
+        scales = (size[0] / sides[0], size[1] / sides[1])
+    else:
+        assert scale is not None
+        if not (scale > 0 and math.isfinite(scale)):
+            raise HatlibError(f"scale is a positive number, got {scale}")
+        targets = (math.ceil(sides[0] * scale), math.ceil(sides[1] * scale))
+        scales = (scale, scale)
+    height, width = targets
+    devices.require_memory(8 * height * width, f"an image of {width}×{height} pixels")
+    return targets, scales

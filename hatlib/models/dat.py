@@ -10,45 +10,72 @@ Letters: N images, H W map, C channels, h heads, d channels of a head, T tokens 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from hatlib.errors import HatlibError, unknown
+from hatlib.errors import HatlibError
 from hatlib.models import fast
 from hatlib.models.initialisation import init_as_bilinear, init_linear
-from hatlib.models.layers import ColourConv, DropPath, channels_first, conv3x3, upsampler
+from hatlib.models.layers import (
+    UPSAMPLERS,
+    ColourConv,
+    DropPath,
+    channels_first,
+    check_blocks,
+    check_pairs,
+    conv3x3,
+    upsampler,
+)
 from hatlib.models.swinir import TransformerFrame, drop_path_rates
-from hatlib.models.window_attention import MASKED, attention, constant
+from hatlib.models.window_attention import MASKED, attention
+from hatlib.system.constants import constant
+from hatlib.validation import (
+    LISTED,
+    Channels,
+    Depths,
+    Fraction,
+    Heads,
+    HiddenRatio,
+    LongWindowSide,
+    choice,
+    validated,
+)
 
 FEATURES = 64  # channels between the body and the RGB image, in the networks that are not light
 HALO = 32  # LR pixels around a tile: blocks pass information on from window to window
 
 Side = tuple[int, int]  # height and width
+Attention = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
-@dataclass(frozen=True)
+@validated
 class DATConfig:
     """DAT: arXiv 2308.03364, §4.1, and the option files of the authors' repository."""
 
-    embed_dim: int = 180  # C
-    depths: Sequence[int] = (
-        6,
-    ) * 6  # blocks of each group; they alternate, spatial attention first
-    num_heads: int = 6  # of 30 channels; in spatial attention half of them for either orientation
-    split_size: Side = (8, 32)  # the sides of a window: long, so that few of them reach far
-    expansion_factor: float = 4.0  # hidden channels of the feed-forward network / C
+    embed_dim: Channels = 180  # C
+    depths: Depths = (6,) * 6  # blocks of each group; they alternate, spatial attention first
+    num_heads: Heads = 6  # of 30 channels; in spatial attention half of them for either orientation
+    # the sides of a window: long, so that few of them reach far
+    split_size: Annotated[tuple[LongWindowSide, LongWindowSide], LISTED] = (8, 32)
+    expansion_factor: HiddenRatio = 4.0  # hidden channels of the feed-forward network / C
     resi_connection: str = "1conv"  # after each group; "3conv" has a quarter of the channels inside
     upsampler: str = "pixelshuffle"  # "pixelshuffledirect" makes the light network light
-    drop_path_rate: float = 0.1  # in the last block; rises linearly from 0 in the first
+    drop_path_rate: Fraction = 0.1  # in the last block; rises linearly from 0 in the first
 
     def __post_init__(self) -> None:
-        # a list from a JSON file is as good as a tuple
-        object.__setattr__(self, "depths", tuple(self.depths))
-        object.__setattr__(self, "split_size", tuple(self.split_size))
+        choice("upsampler", self.upsampler, UPSAMPLERS)
+        choice("resi_connection", self.resi_connection, ("1conv", "3conv"))
+        check_blocks(sum(self.depths))
+        hidden = int(self.embed_dim * self.expansion_factor)
+        if hidden < 2 or hidden % 2:
+            raise HatlibError(
+                f"expansion_factor is {self.expansion_factor}; it gives {hidden} hidden channels "
+                f"of {self.embed_dim}, which have to be even, as one half weighs the other"
+            )
         if self.num_heads % 2 or self.embed_dim % self.num_heads:
             raise HatlibError(
                 f"num_heads is {self.num_heads}; it has to be even, as half of the heads have wide "
@@ -57,13 +84,12 @@ class DATConfig:
         if self.embed_dim < 32:
             raise HatlibError(f"embed_dim is {self.embed_dim}; DAT needs at least 32 channels")
         short, long = self.split_size
-        if min(short, long) < 2 or max(short, long) % min(short, long):
+        check_pairs(short * long, short * long)
+        if max(short, long) % min(short, long):
             raise HatlibError(
-                f"split_size is {short}, {long}; the sides of a window are at least 2, and the "
-                "longer is a multiple of the shorter, so that both fill the same map"
+                f"split_size is {short}, {long}; the longer side of a window is a multiple "
+                "of the shorter, so that both fill the same map"
             )
-        if self.resi_connection not in ("1conv", "3conv"):
-            raise unknown("resi_connection", self.resi_connection, ("1conv", "3conv"))
 
 
 PRESETS = {
@@ -102,7 +128,7 @@ class DynamicPositionBias(nn.Module):
 
 
 @constant
-def window_offsets(window: Side, device: torch.device | str) -> torch.Tensor:
+def window_offsets(window: Side, device: torch.device | str = "cpu") -> torch.Tensor:
     """Each offset between two tokens of a window, rows and columns: float32 (offsets, 2).
 
     There are (2·height − 1)·(2·width − 1) of them, from the top left to the bottom right.
@@ -114,7 +140,7 @@ def window_offsets(window: Side, device: torch.device | str) -> torch.Tensor:
 
 
 @constant
-def offset_index(window: Side, device: torch.device | str) -> torch.Tensor:
+def offset_index(window: Side, device: torch.device | str = "cpu") -> torch.Tensor:
     """Which row of `window_offsets` lies between a query and a key: int64 (T, T)."""
     height, width = window
     rows = torch.arange(height, device=device)
@@ -153,6 +179,8 @@ class WindowBranch(nn.Module):
     """
 
     fused = True  # whether attention takes the fast way: see `hatlib.models.set_fused`
+    offsets: torch.Tensor
+    index: torch.Tensor
 
     def __init__(self, channels: int, heads: int, window: Side, shift: Side):
         super().__init__()
@@ -160,8 +188,15 @@ class WindowBranch(nn.Module):
         self.window = window
         self.shift = shift
         self.pos = DynamicPositionBias(channels // 4, heads)
+        # they go to the device with the weights, and are not stored with them
+        self.register_buffer("offsets", window_offsets(window), persistent=False)
+        self.register_buffer("index", offset_index(window), persistent=False)
 
     def forward(self, qkv: torch.Tensor) -> torch.Tensor:
+        return fast.rectangular_attention(self, qkv) if self.fused else self.reference(qkv)
+
+    def reference(self, qkv: torch.Tensor, attend: Attention = attention) -> torch.Tensor:
+        """As the paper has it: shift, partition, attend, reverse, shift back."""
         height, width = self.window
         down, right = self.shift
         rows = qkv.shape[1] // height
@@ -180,7 +215,8 @@ class WindowBranch(nn.Module):
             for right_part, last_column in kinds(columns, right):
                 mask = shift_mask(self.window, self.shift, last_row, last_column, qkv.device)
                 here = grid[:, :, down_part, right_part]
-                line.append(self.attend(here, bias + mask.to(bias)))
+                q, k, v = here.flatten(1, 3)  # each (B, h/2, T, d)
+                line.append(attend(q, k, v, bias + mask.to(bias)).unflatten(0, here.shape[1:4]))
             lines.append(join(line, 2))
         attended = join(lines, 1)  # (N, rows, columns, h/2, T, d)
 
@@ -188,19 +224,10 @@ class WindowBranch(nn.Module):
         attended = attended.reshape(*qkv.shape[:3], -1)  # (N, H, W, C/2)
         return torch.roll(attended, self.shift, dims=(1, 2)) if down else attended
 
-    def attend(self, grid: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-        """(3, N, rows, columns, h/2, T, d), bias (1, h/2, T, T) → (N, rows, columns, h/2, T, d)."""
-        q, k, v = grid.flatten(1, 3)  # each (B, h/2, T, d)
-        attend = fast.fused_attention if self.fused else attention
-        return attend(q, k, v, bias).unflatten(0, grid.shape[1:4])
-
     def bias(self) -> torch.Tensor:
         """The bias of each query and key: (1, h/2, T, T)."""
-        weight = self.pos.pos_proj.weight
-        offsets = window_offsets(self.window, weight.device).to(weight.dtype)
-        biases = self.pos(offsets)  # (offsets, h/2)
-        index = offset_index(self.window, weight.device)
-        return biases[index].permute(2, 0, 1)[None].contiguous()
+        biases = self.pos(self.offsets)  # (offsets, h/2)
+        return biases[self.index].permute(2, 0, 1)[None].contiguous()
 
 
 def join(parts: list[torch.Tensor], dim: int) -> torch.Tensor:

@@ -8,51 +8,70 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from hatlib.errors import HatlibError
+from hatlib.imaging.convert import of_channels
 from hatlib.models import fast
 from hatlib.models.initialisation import init_as_bilinear, init_linear
 from hatlib.models.layers import (
     RGB_MEAN,
+    UPSAMPLERS,
     ColourConv,
     ColourNetwork,
     DropPath,
     Padding,
     channels_first,
+    check_blocks,
+    check_hidden,
     conv3x3,
     image_layout,
     token_layout,
     upsampler,
 )
 from hatlib.models.window_attention import WindowAttention
+from hatlib.validation import (
+    Channels,
+    Depths,
+    Fraction,
+    Heads,
+    HiddenRatio,
+    WindowSide,
+    choice,
+    validated,
+)
 
 FEATURES = 64  # between the body and the RGB image, in every released network of this family
 HALO = 32  # LR pixels; what SwinIR's and HAT's own scripts let tiles overlap by
 
 
-@dataclass(frozen=True)
+@validated
 class SwinIRConfig:
     """SwinIR for classical super-resolution (SwinIR-M): arXiv 2108.10257, §4.1."""
 
-    embed_dim: int = 180  # C
-    depths: Sequence[int] = (6,) * 6  # blocks of each group
-    num_heads: int = 6  # of 30 channels each
-    window_size: int = 8  # larger is better and slower: HAT takes 16
-    mlp_ratio: float = 2.0  # hidden channels of the MLP / C; Swin has 4
+    embed_dim: Channels = 180  # C
+    depths: Depths = (6,) * 6  # blocks of each group
+    num_heads: Heads = 6  # of 30 channels each
+    window_size: WindowSide = 8  # larger is better and slower: HAT takes 16
+    mlp_ratio: HiddenRatio = 2.0  # hidden channels of the MLP / C; Swin has 4
     upsampler: str = "pixelshuffle"  # "pixelshuffledirect" makes the lightweight networks light
-    drop_path_rate: float = 0.1  # in the last block; rises linearly from 0 in the first
+    drop_path_rate: Fraction = 0.1  # in the last block; rises linearly from 0 in the first
     # the released code leaves the shift out, unsaid, if trained with img_size ≤ window_size
     shifted: bool = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "depths", tuple(self.depths))  # a list from a JSON file is as good
-        if self.window_size < 2:
+        choice("upsampler", self.upsampler, UPSAMPLERS)
+        check_blocks(sum(self.depths))
+        check_hidden(self.mlp_ratio, self.embed_dim)
+        self.check_heads()
+
+    def check_heads(self) -> None:
+        """Raises HatlibError where heads do not divide the channels."""
+        if self.embed_dim % self.num_heads:
             raise HatlibError(
-                f"window_size is {self.window_size}; a window has at least 2×2 pixels"
+                f"num_heads is {self.num_heads}; it has to divide embed_dim, {self.embed_dim}"
             )
 
 
@@ -168,7 +187,7 @@ class TransformerFrame(ColourNetwork):
 
     def upscale_rgb(self, rgb: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W), multiples of the padding's → (N, 3, s·H, s·W)."""
-        mean = rgb.new_tensor(RGB_MEAN)[:, None, None]
+        mean = of_channels(RGB_MEAN, rgb.dtype, rgb.device)
         centred = (rgb - mean).contiguous(memory_format=torch.channels_last)
         shallow = self.conv_first(centred)  # (N, C, H, W)
         # tokens from here on: (N, H, W, C)

@@ -12,16 +12,13 @@ size, S keys of an overlapping window.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from hatlib.errors import HatlibError
 from hatlib.models import fast
+from hatlib.system.constants import constant
 
 # What the released networks add where a token must not look: exp(−100) is 0 in float32.
 MASKED = -100.0
@@ -66,20 +63,6 @@ def check_sides(x: torch.Tensor, window: int) -> None:
 
 
 # --- positions ------------------------------------------------------------------------------------
-
-
-def constant(table: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-    """Remembers a table that depends on sizes alone, but no tensor that torch makes while it traces
-    or exports a network: such a tensor holds no numbers."""
-    # outside inference mode, so that training can use the same tensor
-    remembered = functools.lru_cache(maxsize=16)(torch.inference_mode(False)(table))
-
-    @functools.wraps(table)
-    def look_up(*sizes: Any) -> torch.Tensor:
-        traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
-        return table(*sizes) if traced else remembered(*sizes)
-
-    return look_up
 
 
 def grid(side: int, device: torch.device | str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -159,7 +142,7 @@ def attention(
     """
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1) + bias  # (B, h, T, S)
     if mask is not None:
-        by_image = scores.unflatten(0, (-1, len(mask)))  # (N, H/w · W/w, h, T, S)
+        by_image = scores.unflatten(0, (-1, mask.shape[0]))  # (N, H/w · W/w, h, T, S)
         scores = (by_image + mask[:, None]).flatten(0, 1)
     return scores.softmax(dim=-1) @ v
 
@@ -173,11 +156,13 @@ class BiasedAttention(nn.Module):
         heads: h.
         window: w, the side of the queries' window.
         offsets: rows of the bias table, one for each offset between a query and a key.
+        index: which row of the table belongs to each query and key, (T, S).
     """
 
     fused = True  # whether `forward` takes the fast way: see `hatlib.models.set_fused`
+    index: torch.Tensor
 
-    def __init__(self, channels: int, heads: int, window: int, offsets: int):
+    def __init__(self, channels: int, heads: int, window: int, offsets: int, index: torch.Tensor):
         super().__init__()
         if channels % heads:
             raise HatlibError(f"{channels} channels can't be divided among {heads} heads")
@@ -187,16 +172,13 @@ class BiasedAttention(nn.Module):
         self.qkv = nn.Linear(channels, 3 * channels)
         self.proj = nn.Linear(channels, channels)
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
-
-    def index(self) -> torch.Tensor:
-        """Which row of the table belongs to each query and key: (T, S)."""
-        raise NotImplementedError
+        # goes to the device with the weights, and is not stored with them
+        self.register_buffer("index", index, persistent=False)
 
     def bias(self) -> torch.Tensor:
         """The relative position bias, the table's rows by query and key: (1, h, T, S)."""
-        index = self.index()
-        rows = self.relative_position_bias_table.index_select(0, index.flatten())  # (T·S, h)
-        return rows.view(1, *index.shape, -1).permute(0, 3, 1, 2).contiguous()
+        rows = self.relative_position_bias_table.index_select(0, self.index.flatten())  # (T·S, h)
+        return rows.view(1, *self.index.shape, -1).permute(0, 3, 1, 2).contiguous()
 
     def split(self, tokens: torch.Tensor) -> torch.Tensor:
         """(B, T, n·C) → (n, B, h, T, d), a view: the n of query, key and value, one head after the
@@ -219,11 +201,9 @@ class WindowAttention(BiasedAttention):
     """
 
     def __init__(self, channels: int, heads: int, window: int, shift: int):
-        super().__init__(channels, heads, window, offsets=(2 * window - 1) ** 2)
+        index = relative_position_index(window)
+        super().__init__(channels, heads, window, (2 * window - 1) ** 2, index)
         self.shift = shift
-
-    def index(self) -> torch.Tensor:
-        return relative_position_index(self.window, self.relative_position_bias_table.device)
 
     def mask(self, height: int, width: int, device: torch.device) -> torch.Tensor | None:
         """`attention_mask` of a map of H×W; None without a shift, which leaves nothing to mask."""
@@ -258,12 +238,9 @@ class OverlappingAttention(BiasedAttention):
     """
 
     def __init__(self, channels: int, heads: int, window: int, side: int):
-        super().__init__(channels, heads, window, offsets=(window + side - 1) ** 2)
+        index = overlapping_position_index(window, side)
+        super().__init__(channels, heads, window, (window + side - 1) ** 2, index)
         self.side = side
-
-    def index(self) -> torch.Tensor:
-        device = self.relative_position_bias_table.device
-        return overlapping_position_index(self.window, self.side, device)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         check_sides(x, self.window)

@@ -50,7 +50,7 @@ def attention_layers(model: nn.Module) -> dict[str, Layer]:
 def bias_rows(layer: Layer, head: int) -> np.ndarray:
     """The bias that a head adds to the scores of each query and key: (T, S)."""
     table = layer.relative_position_bias_table.detach().float().cpu()
-    return table[:, head][layer.index().cpu()].numpy()
+    return table[:, head][layer.index.cpu()].numpy()
 
 
 def bias_by_offset(rows: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 On a GPU, and on a CPU in float32 without gradients, torch's fused attention is the fastest. On a
 CPU it has no gradient for a bias, though, and its bfloat16 is slow: `chunked_attention` is for
-these. Taught in notebook 05.
+these. On a GPU it takes heads of a multiple of 8 channels only. Taught in notebook 05.
 
 Letters: B windows, h heads, T queries, S keys, d channels of a head, d′ ≥ d with padding.
 """
@@ -14,6 +14,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from hatlib.models.fast import gpu
+from hatlib.models.fast.device import wants_large_steps
+
 # Bytes of scores that are worked on at a time: about what stays in one core's cache.
 CHUNK_BYTES = 4 << 20
 # A CPU's vector register holds 16 float32 values.
@@ -24,10 +27,15 @@ def fused_attention(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor
 ) -> torch.Tensor:
     """q (B, h, T, d), k and v (B, h, S, d), bias (1, h, T, S) → (B, h, T, d)."""
+    head_dim = q.shape[-1]
+    if wants_large_steps(q):
+        padding = gpu.padding(head_dim)
+        if padding:
+            q, k, v = (F.pad(x, (0, padding)) for x in (q, k, v))
+        return gpu.attend(q, k, v, bias, head_dim)
     on_cpu = q.device.type == "cpu"
     if on_cpu and (q.dtype == torch.bfloat16 or needs_grad(q, k, v, bias)):
         return chunked_attention(q, k, v, bias)
-    head_dim = q.shape[-1]
     if on_cpu and head_dim < LANES:
         # The lightweight networks' heads of 10 channels fill no register: padded, a third faster.
         q, k, v = (pad_head_dim(x) for x in (q, k, v))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from hatlib.system.constants import is_traced
+
 if TYPE_CHECKING:
     from hatlib.models.window_attention import BiasedAttention
 
@@ -78,5 +80,4 @@ def border_bias(
 
 def is_plain(tensor: torch.Tensor) -> bool:
     """Whether a tensor holds numbers: false on "meta", and while torch traces or exports."""
-    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
-    return not traced and tensor.device.type != "meta" and type(tensor.data) is torch.Tensor
+    return not is_traced() and tensor.device.type != "meta" and type(tensor.data) is torch.Tensor

@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 import torch
 
+from hatlib.models.fast.device import wants_large_steps
+
 # Pixels of a feature map in a strip. 4096 pixels of 180 channels are 3 MB in float32.
 STRIP_PIXELS = 4096
 # Receptive field of three 3×3 convolutions above and below, in rows of LR: the last two of them
@@ -24,7 +26,7 @@ def row_strips(x: torch.Tensor, unit: int = 1, times: int = 1) -> tuple[torch.Te
         unit: a strip has a multiple of so many rows, such as the side of a window.
         times: a strip has about `times` the pixels of `STRIP_PIXELS`, and at least `unit` rows.
     """
-    if x.device.type != "cpu":
+    if wants_large_steps(x) or x.device.type == "meta":
         return (x,)
     images, _, width, _ = x.shape
     units = times * STRIP_PIXELS // (unit * images * width)

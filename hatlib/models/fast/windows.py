@@ -7,7 +7,7 @@ Three ways, by device and by whether gradients are needed:
   training), with one copy into heads and one out of them.
 * CPU without: no shift and no mask. The mask says no more than that the windows at the border of a
   shifted map are smaller ones, so they are cut as smaller ones, a strip of rows at a time.
-* elsewhere: as the second way, but the map in one piece; attention is torch's.
+* GPU: the map in one piece, see `hatlib.models.fast.gpu`.
 
 Letters: N images, H W map, C channels, w window side, T = w·w tokens, B windows, h heads, d head
 size, d′ head size with padding, S keys of an overlapping window.
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 
+from hatlib.models.fast import gpu
 from hatlib.models.fast.attention import (
     chunked_attention,
     fused_attention,
@@ -28,9 +29,11 @@ from hatlib.models.fast.attention import (
     pad_head_dim,
 )
 from hatlib.models.fast.bias import position_bias
+from hatlib.models.fast.device import wants_large_steps
 from hatlib.models.fast.rows import row_strips
 
 if TYPE_CHECKING:
+    from hatlib.models.dat import WindowBranch
     from hatlib.models.window_attention import OverlappingAttention, WindowAttention
 
 
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
 
 def window_attention(layer: WindowAttention, x: torch.Tensor) -> torch.Tensor:
     """`WindowAttention.reference`: (N, H, W, C) → (N, H, W, C)."""
+    if wants_large_steps(x):
+        return gpu.window_attention(layer, x)
     if x.device.type == "cpu" and needs_grad(x, *layer.parameters()):
         return masked_windows(layer, x)
 
@@ -69,11 +74,21 @@ def masked_windows(layer: WindowAttention, x: torch.Tensor) -> torch.Tensor:
     return torch.roll(x, (shift, shift), dims=(1, 2)) if shift else x
 
 
+def rectangular_attention(layer: WindowBranch, qkv: torch.Tensor) -> torch.Tensor:
+    """`WindowBranch.reference`: (N, H, W, 3, C/2) → (N, H, W, C/2)."""
+    if wants_large_steps(qkv):
+        return gpu.rectangular_attention(layer, qkv)
+    # windows with masks of one kind go together in the readable pass, too
+    return layer.reference(qkv, fused_attention)
+
+
 # --- overlapping attention ------------------------------------------------------------------------
 
 
 def overlapping_attention(layer: OverlappingAttention, x: torch.Tensor) -> torch.Tensor:
     """`OverlappingAttention.reference`: (N, H, W, C) → (N, H, W, C)."""
+    if wants_large_steps(x):
+        return gpu.overlapping_attention(layer, x)
     if x.device.type == "cpu" and needs_grad(x, *layer.parameters()):
         return overlapping_heads(layer, x)
     _, height, width, channels = x.shape
@@ -263,15 +278,21 @@ class OverlappingHeads(torch.autograd.Function):
             parts = gradient.reshape(images, down, right, heads, side, side, -1)[..., :head_dim]
             grid[:, :, :, :, :, i] = parts.permute(0, 1, 2, 4, 5, 3, 6)
         grid = grid.flatten(-3)  # (N, H/w, W/w, side, side, n·C)
-        margin = (side - window) // 2
-        padded = grid.new_zeros(images, rows + 2 * margin, columns + 2 * margin, channels)
-        # every so many windows, they no longer overlap
+        # Every so many windows, they no longer overlap: `stride` rows, or columns, from one to the
+        # next. What the last ones reach beyond the map is less than that.
         step = -(-side // window)
+        stride = step * window
+        padded = grid.new_zeros(images, rows + stride, columns + stride, channels)
         for i in range(min(step, down)):
             for j in range(min(step, right)):
-                places = padded[:, i * window :, j * window :].unfold(1, side, step * window)
-                places = places.unfold(2, side, step * window)  # (N, …, …, n·C, side, side), a view
-                places.permute(0, 1, 2, 4, 5, 3).add_(grid[:, i::step, j::step])
+                parts = grid[:, i::step, j::step]  # (N, …, …, side, side, n·C)
+                places = padded[:, i * window :, j * window :]
+                places = places[:, : parts.shape[1] * stride, : parts.shape[2] * stride]
+                # (N, …, …, stride, stride, n·C): a view whose pixels are in memory once. Windows
+                # of torch's `unfold` would not do: compiled, only one of them keeps what is added.
+                places = places.unflatten(2, (-1, stride)).unflatten(1, (-1, stride))
+                places.transpose(2, 3)[:, :, :, :side, :side].add_(parts)
+        margin = (side - window) // 2
         inside = padded[:, margin : margin + rows, margin : margin + columns]
         return inside, None, None, None, None
 
