@@ -86,6 +86,7 @@ Natural = Annotated[int, Field(ge=0), WHOLE]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), NUMBER]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), NUMBER]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), NUMBER]
+Similarity = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False), NUMBER]  # SSIM
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False), NUMBER]
 
 Scale = Annotated[int, Field(ge=1, le=64), WHOLE]

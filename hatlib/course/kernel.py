@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from hatlib.course import widget_images
 from hatlib.errors import HatlibError
 from hatlib.system import paths
+from hatlib.validation import one_line
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -33,13 +34,18 @@ KEPT_CELL_METADATA = ("tags", "jupyter")
 
 
 def read(path: Path) -> NotebookNode:
-    """A notebook in the current format, without outputs: no stale one can pass for a new one."""
+    """A notebook in the current format, without outputs: no stale one can pass for a new one.
+
+    Raises:
+        HatlibError: the file is damaged, or something else than a notebook.
+    """
     import nbformat
 
     try:
         notebook = nbformat.read(path, as_version=4)
-    except (ValueError, nbformat.ValidationError) as error:
-        raise HatlibError(f"{path} is not a notebook: {str(error).splitlines()[0]}") from error
+        nbformat.validate(notebook)
+    except Exception as error:  # what is no notebook fails in many ways
+        raise HatlibError(f"{path} is not a notebook: {one_line(error)}") from error
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
@@ -181,11 +187,12 @@ def clean(notebook: NotebookNode) -> NotebookNode:
             output.pop("transient", None)
             if view := output.get("data", {}).get(widget_images.VIEW):
                 output["data"] = widget_images.fallback(view["model_id"], state)
+                output["metadata"] = widget_images.alt_text(output["data"])
     return tidy
 
 
 def compress_pictures(notebook: NotebookNode) -> None:
-    """Makes the outputs' PNG files about a tenth smaller, without changing a pixel."""
+    """Makes the outputs' PNG files smaller: photographs by a tenth, drawings and plots by half."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if text := output.get("data", {}).get("image/png"):
@@ -193,17 +200,31 @@ def compress_pictures(notebook: NotebookNode) -> None:
                 output.data["image/png"] = min(text, packed, key=len)
 
 
+# Drawings and plots have no more colours than this, most of them the edges of lines and letters;
+# photographs have more.
+FEW_COLOURS = 2000
+
+
 def recompress_png(content: bytes) -> bytes:
-    """The same picture in fewer bytes: slowest compression, no alpha channel if it is opaque."""
+    """The same picture in fewer bytes: slowest compression, no alpha channel if it is opaque.
+
+    A picture of few colours gets a palette of 256; what changes is the shade of some pixels at the
+    edges of lines. A picture of many colours keeps every pixel.
+    """
     import numpy as np
     from PIL import Image
 
     picture: Image.Image = Image.open(io.BytesIO(content))
     if picture.mode == "RGBA" and np.asarray(picture)[..., 3].min() == 255:
         picture = picture.convert("RGB")
-    buffer = io.BytesIO()
-    picture.save(buffer, format="png", optimize=True)
-    return buffer.getvalue()
+    candidates = [picture]
+    if picture.mode == "RGB" and picture.getcolors(FEW_COLOURS):
+        candidates.append(picture.quantize(256, dither=Image.Dither.NONE))
+    files = []
+    for candidate in candidates:
+        candidate.save(buffer := io.BytesIO(), format="png", optimize=True)
+        files.append(buffer.getvalue())
+    return min(files, key=len)
 
 
 def stderr_lines(notebook: NotebookNode) -> list[str]:

@@ -5,8 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from hatlib.validation import Name, Natural, NotNegative, validated
+
 # "absent": not asked for now, and nothing left from an earlier run
 State = Literal["waiting", "running", "passed", "failed", "absent"]
+ENDED = ("passed", "failed")
+
+
+@validated
+class Record:
+    """What course.json says of a notebook, checked as it is read."""
+
+    name: Name
+    state: State
+    done: Natural = 0
+    seconds: NotNegative = 0.0
+    error: str = ""
+    date: str = ""
+    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -31,7 +47,7 @@ class Result:
     @property
     def ran(self) -> bool:
         """Whether it has run to an end, in this run or in an earlier one."""
-        return self.state in ("passed", "failed")
+        return self.state in ENDED
 
     def count(self) -> None:
         """One more cell has finished."""

@@ -15,14 +15,15 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hatlib.course import kernel, pages
-from hatlib.course.result import Result
+from hatlib.course.result import ENDED, Record, Result
 from hatlib.errors import HatlibError, unknown
 from hatlib.system import console, machine, paths
-from hatlib.system.atomic import write_text
-from hatlib.system.console import make_folder
+from hatlib.system.atomic import set_aside, write_text
+from hatlib.system.console import make_folder, warn
+from hatlib.validation import checked, one_line
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -65,6 +66,20 @@ def select(notebooks: Sequence[Path], only: Iterable[str]) -> list[Path]:
             raise unknown("notebook", name, [path.stem for path in notebooks])
     chosen = {known[name] for name in wanted}
     return [path for path in notebooks if path in chosen or not chosen]
+
+
+def load(paths: Sequence[Path]) -> tuple[dict[Path, NotebookNode], dict[Path, Result]]:
+    """The notebooks that can be read, and what is known of each, errors included."""
+    loaded = {}
+    results = {}
+    for path in paths:
+        try:
+            loaded[path] = kernel.read(path)
+            results[path] = describe(path, loaded[path])
+        except HatlibError as error:
+            loaded.pop(path, None)
+            results[path] = Result(path.stem, path.stem, "", cells=0, error=str(error))
+    return loaded, results
 
 
 def describe(path: Path, notebook: NotebookNode) -> Result:
@@ -174,8 +189,7 @@ def run(
     need_notebook_packages()
     available = find_notebooks(notebooks)
     chosen = select(available, only)
-    loaded = {path: kernel.read(path) for path in available}
-    results = {path: describe(path, loaded[path]) for path in available}
+    loaded, results = load(available)
     variables = kernel.environment(store)
     profile = variables.get("HATLIB_PROFILE") or machine.profile()
     timeout = timeout or (QUICK_CELL_TIMEOUT if profile == "quick" else None)
@@ -191,14 +205,19 @@ def run(
     with board.live():
         for path in chosen:
             result = results[path]
-            notebook = loaded[path]
             board.start(result)
+            if path not in loaded:
+                board.finish(result, result.error)  # the others run all the same
+                continue
+            notebook = loaded[path]
             place = path.parent.absolute()
             error = kernel.execute(notebook, place, variables, timeout, result.count)
             board.finish(result, error)
             result.warnings = kernel.stderr_lines(notebook)
             tidy[path] = kernel.clean(notebook)
             write_files(path, notebook, tidy[path], list(results.values()), facts, folder)
+        if not tidy:  # no notebook could be read; those that can write the record as they finish
+            write_record(list(results.values()), facts, folder)
     if store and all(results[path].state == "passed" for path in chosen):
         store_outputs(tidy)
     return [results[path] for path in chosen]
@@ -219,19 +238,31 @@ def restore_earlier(results: Iterable[Result], folder: Path) -> None:
 
     Only results whose page still exists count.
     """
-    try:
-        text = (folder / "course.json").read_text(encoding="utf-8")
-        earlier = {record["name"]: record for record in json.loads(text)["notebooks"]}
-    except (OSError, ValueError, KeyError, TypeError):
+    file = folder / "course.json"
+    if not file.is_file():
         return
-    names = {f.name for f in fields(Result)} - {"name", "title", "promise", "cells"}
+    try:
+        earlier = {record.name: record for record in read_records(file)}
+    except (ValueError, RecursionError) as error:
+        aside = set_aside(file)
+        warn(f"{file} cannot be read: it is kept as {aside.name} ({one_line(error)})")
+        return
     for result in results:
-        record = earlier.get(result.name, {})
-        if (
-            record.get("state") in ("passed", "failed")
-            and (folder / f"{result.name}.html").is_file()
-        ):
-            vars(result).update({key: record[key] for key in names & record.keys()})
+        record = earlier.get(result.name)
+        if record and record.state in ENDED and (folder / f"{result.name}.html").is_file():
+            vars(result).update(vars(record))
+
+
+def read_records(file: Path) -> list[Record]:
+    """What course.json says of the notebooks.
+
+    Raises:
+        ValueError: it is damaged, or of another shape.
+    """
+    content = checked("the file", json.loads(file.read_text(encoding="utf-8")), dict[str, Any])
+    listed = checked("notebooks", content.get("notebooks"), list[dict[str, Any]])
+    known = {f.name for f in fields(Record)}
+    return [Record(**{k: v for k, v in entry.items() if k in known}) for entry in listed]
 
 
 def write_files(
@@ -245,6 +276,11 @@ def write_files(
     """Writes one notebook's files, then the record and the index, which list it."""
     write_text(folder / path.name, kernel.as_text(tidy))
     write_text(folder / f"{path.stem}.html", pages.notebook_page(notebook, path, results, folder))
+    write_record(results, facts, folder)
+
+
+def write_record(results: list[Result], facts: dict[str, str], folder: Path) -> None:
+    """Writes course.json and the index."""
     record = {
         "machine": facts,
         "notebooks": [{**asdict(r), "minutes": round(r.minutes, 2)} for r in results],

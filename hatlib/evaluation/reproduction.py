@@ -15,6 +15,7 @@ import datetime
 import hashlib
 import io
 import json
+import math
 import os
 import platform
 import re
@@ -34,7 +35,8 @@ from hatlib.evaluation.reported import Reported, reported
 from hatlib.imaging.io import list_images
 from hatlib.inference.precision import arithmetic
 from hatlib.models import Network
-from hatlib.system import atomic, devices, machine, paths
+from hatlib.system import atomic, console, devices, machine, paths
+from hatlib.validation import AnyNumber, Name, NotNegative, Similarity, validated
 from hatlib.weights import catalogue, files
 
 if TYPE_CHECKING:
@@ -137,6 +139,8 @@ def run(
     folder = paths.expanded(out)
     networks = _networks(models, scale)
     benchmarks = [open_set(name, scale, limit, every, lr) for name in data]
+    # before the folder is made: a precision that does not suit is refused here
+    computed = {name: how_computed(model, precision) for name, model in networks.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -144,7 +148,6 @@ def run(
             f"cannot write to the folder {folder}: {error.strerror or error}"
         ) from None
     hashes = {name: files.fingerprint(model) for name, model in networks.items()}
-    computed = {name: how_computed(model, precision) for name, model in networks.items()}
     rows: list[Row] = []
     images: list[tuple[object, ...]] = []
     for test in benchmarks:
@@ -308,15 +311,28 @@ class Log:
     def _read(self) -> None:
         """Takes the rows that are whole and measured under the same conditions, and drops the
         others."""
-        text = self.file.read_text(encoding="utf-8") if self.file.is_file() else ""
-        whole = text[: text.rfind("\n") + 1]  # an interrupted run can leave half a line
-        for row in csv.DictReader(whole.splitlines()):
-            if row.get("conditions") == self.conditions:
-                psnr, ssim, seconds, bicubic = (float(row[key]) for key in FIELDS[1:5])
-                self.rows[row["name"]] = (psnr, ssim, seconds, bicubic)
+        text = self.file.read_bytes().decode("utf-8", "replace") if self.file.is_file() else ""
+        damaged = False
+        # not `splitlines`, which would also cut at signs that a name may have
+        for line in re.findall(r"[^\n]*\n|[^\n]+", text)[1:]:
+            try:
+                name, conditions, values = _row(line)
+            except ValueError:
+                # an interrupted run can leave half a line, which is no damage
+                damaged = damaged or line.endswith("\n")
+                continue
+            if conditions == self.conditions:
+                self.rows[name] = values
+        damaged = damaged or (text != "" and not text.startswith(_line(FIELDS)))
+        if damaged:
+            aside = atomic.set_aside(self.file)
+            console.warn(
+                f"{self.file} has lines that cannot be read: they are measured again, and the file "
+                f"is kept as {aside.name}"
+            )
         lines = [_line(FIELDS)]
         lines += [_line((name, *values, self.conditions)) for name, values in self.rows.items()]
-        if "".join(lines) != text:
+        if damaged or "".join(lines) != text:
             atomic.write_text(self.file, "".join(lines))
 
     def add(self, name: str, psnr: float, ssim: float, seconds: float, bicubic: float) -> None:
@@ -325,6 +341,36 @@ class Log:
             self.rows[name] = (psnr, ssim, seconds, bicubic)
             with self.file.open("a", encoding="utf-8", newline="") as file:
                 file.write(_line((name, *self.rows[name], self.conditions)))
+
+
+@validated
+class Measured:
+    """What a line of a log says of an image."""
+
+    name: Name
+    psnr: AnyNumber  # infinite for two identical images
+    ssim: Similarity
+    seconds: NotNegative
+    bicubic: AnyNumber
+    conditions: str
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.psnr) or math.isnan(self.bicubic):
+            raise HatlibError("a PSNR is not a number")
+
+
+def _row(line: str) -> tuple[str, str, tuple[float, float, float, float]]:
+    """Name, conditions and values of a line; ValueError where it is damaged."""
+    if not line.endswith("\n") or "\0" in line:
+        raise ValueError("half a line, or bytes of something else")
+    try:
+        (cells,) = csv.reader([line], strict=True)
+    except csv.Error as error:
+        raise ValueError(str(error)) from None
+    name, *numbers, conditions = cells
+    psnr, ssim, seconds, bicubic = (float(cell) for cell in numbers)
+    row = Measured(name, psnr, ssim, seconds, bicubic, conditions)
+    return row.name, row.conditions, (row.psnr, row.ssim, row.seconds, row.bicubic)
 
 
 def _line(values: Sequence[object]) -> str:

@@ -4,6 +4,7 @@ under its name."""
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import secrets
 import stat
@@ -77,6 +78,21 @@ def check_target(path: Path) -> None:
         raise HatlibError(f"cannot write {path}: it is read-only")
     if not os.access(os.path.dirname(os.path.realpath(path)), os.W_OK):
         raise HatlibError(f"cannot write {path}: no permission to write in {path.parent}")
+
+
+def set_aside(path: Path) -> Path:
+    """Gives a file that cannot be read another name, so that nothing is lost where a new one takes
+    its place: NAME.damaged, NAME.damaged-2, …
+
+    Returns:
+        The new path.
+    """
+    for number in itertools.count(1):
+        aside = path.with_name(f"{path.name}.damaged" + (f"-{number}" if number > 1 else ""))
+        if not os.path.lexists(aside):
+            break
+    os.replace(path, aside)
+    return aside
 
 
 def sweep(folder: Path) -> None:

@@ -14,7 +14,7 @@ import dataclasses
 import json
 import struct
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -28,9 +28,21 @@ from hatlib.system.atomic import atomic_path
 from hatlib.training import recipes
 from hatlib.training.recipes import Recipe
 from hatlib.training.state import Run
+from hatlib.validation import (
+    LISTED,
+    AnyNumber,
+    Natural,
+    NotNegative,
+    StepNumber,
+    checked,
+    one_line,
+    validated,
+)
 from hatlib.weights import files
 
 NAME = "run.safetensors"
+FORMAT = 1  # raised when a file can no longer be read by an older hatlib; files of 0.1 have none
+OPTIMISER_STATE = {"step", "exp_avg", "exp_avg_sq"}  # of Adam, for each parameter
 _KEY = "hatlib-run"  # of the JSON text in the file's header
 
 
@@ -51,6 +63,7 @@ def save(run: Run, path: Path) -> None:
     }
     # numbers as Python has them: JSON keeps every digit, NaN and integers of 128 bits
     facts = {
+        "format": FORMAT,
         "recipe": dataclasses.asdict(run.recipe),
         "images": _images(run.sampler),
         "sampler": run.sampler.rng.bit_generator.state,
@@ -62,6 +75,42 @@ def save(run: Run, path: Path) -> None:
         "curves": run.curves,
     }
     write(path, tensors, facts)
+
+
+@validated
+class Facts:
+    """What a checkpoint says of its run, checked as it is read."""
+
+    recipe: dict[str, Any]
+    sampler: dict[str, Any]
+    step: StepNumber
+    losses: list[float]
+    skipped: Natural
+    seconds: NotNegative
+    waiting: NotNegative
+    curves: dict[str, list[Annotated[tuple[StepNumber, AnyNumber], LISTED]]]
+    images: dict[str, int | str] | None
+    format: Natural = 0
+
+    def __post_init__(self) -> None:
+        if self.format > FORMAT:
+            raise HatlibError(
+                f"a newer hatlib wrote it (format {self.format}; this one reads up to {FORMAT})"
+            )
+        if len(self.losses) != self.step:
+            raise HatlibError(f"it has {len(self.losses)} losses at step {self.step}")
+        if self.images is not None and {"count", "sha256"} - set(self.images):
+            raise HatlibError("it does not say rightly which images it was trained on")
+        try:
+            np.random.default_rng().bit_generator.state = self.sampler
+        except (TypeError, ValueError, KeyError, OverflowError, AttributeError) as error:
+            raise HatlibError(
+                f"the state of its patch sampler is damaged: {one_line(error)}"
+            ) from None
+        recipes.from_json(self.recipe)
+
+
+FIELDS = {field.name for field in dataclasses.fields(Facts)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,6 +178,44 @@ class Checkpoint:
         """
         self.check_recipe(run.recipe)
         self.check_images(run.sampler)
+        try:
+            self._check_tensors(run)
+            self._restore(run)
+        except (HatlibError, RuntimeError, TypeError, ValueError) as error:
+            raise HatlibError(f"{self.path} is damaged: {one_line(error)}") from None
+
+    def _check_tensors(self, run: Run) -> None:
+        """Raises HatlibError where a tensor is missing, of another shape, or of no use: torch would
+        take some of these, and fail at the next step."""
+        random = torch.get_rng_state()
+        expected = {
+            **flatten("model", run.model.state_dict()),
+            **flatten("ema_model", run.ema_model.state_dict()),
+            "random": random,
+        }
+        state = part("optimiser", self.tensors)
+        for index in {key.partition(".")[0] for key in state}:
+            if not index.isdecimal() or int(index) >= len(run.parameters):
+                raise HatlibError(f"it has an optimiser's state of a parameter {index}")
+            parameter = run.parameters[int(index)]
+            for name in OPTIMISER_STATE:
+                shaped = torch.zeros(()) if name == "step" else parameter
+                expected[f"optimiser.{index}.{name}"] = shaped
+        for key, own in expected.items():
+            there = self.tensors.get(key)
+            if there is None:
+                raise HatlibError(f"it lacks {key}")
+            if there.shape != own.shape or there.dtype != own.dtype:
+                raise HatlibError(
+                    f"{key} is {tuple(there.shape)} of {there.dtype}, and should be "
+                    f"{tuple(own.shape)} of {own.dtype}"
+                )
+            if not torch.isfinite(there).all():
+                raise HatlibError(f"{key} has values that are not finite")
+        if extra := set(self.tensors) - set(expected) - {"random_cuda"}:
+            raise HatlibError(f"it has a tensor {min(extra)}, which belongs to nothing")
+
+    def _restore(self, run: Run) -> None:
         run.model.load_state_dict(part("model", self.tensors))
         run.ema_model.load_state_dict(part("ema_model", self.tensors))
         restore_optimiser(run.optimiser, part("optimiser", self.tensors))
@@ -180,7 +267,7 @@ def export(run: Run, path: Path) -> str:
     files.save(run.ema_model, path, run.recipe.model, card, **run.recipe.options)
     return (
         f"{path}: {run.step} steps in {run.seconds / 60:.1f} min, "
-        f"{run.waiting / run.seconds:.1%} of them waiting for patches, "
+        f"{run.waiting / max(run.seconds, 1e-9):.1%} of them waiting for patches, "
         f"{run.skipped} steps skipped, loss {curve[-1]:.5f}"
     )
 
@@ -213,10 +300,15 @@ def read(path: Path) -> Checkpoint:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {})[_KEY])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, ValueError, OSError, struct.error) as error:
-        raise HatlibError(f"{path} is not a checkpoint of a training run: {error}") from None
-    # Files of 0.1 know neither images nor curves, and have other names for the two models.
-    facts = {"images": None, "curves": {}, **facts}
+        # Files of 0.1 know neither images nor curves, and have other names for the two models.
+        facts = {"images": None, "curves": {}, **checked("its header", facts, dict[str, Any])}
+        Facts(**{name: value for name, value in facts.items() if name in FIELDS})
+    except KeyError:
+        raise HatlibError(f"{path} is not a checkpoint of a training run") from None
+    except (SafetensorError, ValueError, OSError, struct.error, RecursionError) as error:
+        raise HatlibError(
+            f"{path} is not a checkpoint of a training run: {one_line(error)}"
+        ) from None
     if any(key.startswith("network.") for key in tensors):
         tensors = {_key_of_today(key): value for key, value in tensors.items()}
     return Checkpoint(path, tensors, facts)
@@ -258,7 +350,9 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, torch
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, value in tensors.items():
         index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value
+        # A copy: torch would keep the tensor, and with it the file, which the next checkpoint
+        # replaces and the disk then has to hold as well.
+        state.setdefault(int(index), {})[name] = value.clone()
     # learning rate and betas are the recipe's; only what was learned comes from the file
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": state, "param_groups": groups})
