@@ -300,6 +300,7 @@ def test_the_road_marks_one_notebook_and_knows_all_of_them():
     marked = [text for text in figure.axes[0].texts if text.get_fontweight() == "bold"]
     names = [text.get_text() for text in marked if text.get_position()[0] == here.get_position()[0]]
     assert names == ["08", "HAT's\nblocks", "you are here ▾", "27.97"]
+    assert "you are at 08. 00 Start here: a first result; 01 Degradation: " in figure.alt_text
     with pytest.raises(HatlibError, match="did you mean '08'"):
         drawings.road_map("8")
 

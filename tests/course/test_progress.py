@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 
 from hatlib.course import exercises, pages, progress
 from hatlib.course.result import Result
+
+ALL = exercises.all_exercises()
 
 
 @pytest.fixture
@@ -41,6 +44,26 @@ def test_a_pass_is_kept_and_shown(file: Path, capsys: pytest.CaptureFixture[str]
     )
     assert lines[-1] == f"passed: 2 of {len(exercises.all_exercises())}"
     assert len(lines) == len(exercises.MODULES) + 1
+
+
+def test_what_has_passed_is_exported_as_a_table(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    solve("00.3")
+    path = exercises.export(tmp_path / "mine.csv")
+    assert capsys.readouterr().out.endswith(f"1 of {len(ALL)} exercises passed: {path}\n")
+    with path.open(encoding="utf-8", newline="") as text:
+        rows = list(csv.DictReader(text))
+    assert [row["exercise"] for row in rows] == [item.id for item in ALL]
+    (row,) = [row for row in rows if row["passed"]]
+    assert row == {
+        "notebook": "00",
+        "exercise": "00.3",
+        "title": exercises.get("00.3").title,
+        "difficulty": "1",
+        "minutes": "5",
+        "passed": json.loads(file.read_text())["00.3"],
+    }
 
 
 def test_only_passes_are_kept_and_the_first_one_counts(file: Path) -> None:

@@ -351,6 +351,24 @@ def test_stored_pictures_are_smaller_and_the_same() -> None:
     )
 
 
+def test_drawings_are_stored_with_a_palette_and_photographs_are_not() -> None:
+    ramp = np.arange(256 * 192).reshape(192, 256)
+    many = np.dstack([ramp % 256, ramp // 256, ramp % 7]).astype(np.uint8)  # 49,152 colours
+    few = np.dstack([ramp % 128, ramp // 4096, ramp * 0]).astype(np.uint8)  # 1,536, as in a plot
+    for picture, most in ((many, 0), (few, 24)):
+        Image.fromarray(picture).save(buffer := io.BytesIO(), format="png", optimize=True)
+        stored = Image.open(io.BytesIO(kernel.recompress_png(buffer.getvalue())))
+        assert (stored.mode == "P") == bool(most)
+        off = np.abs(np.asarray(stored.convert("RGB")).astype(int) - picture)
+        assert off.max() <= most
+
+
+def test_the_picture_of_an_explorer_has_a_text() -> None:
+    data = {"text/plain": "explorer", "image/png": "…"}
+    assert widget_images.alt_text(data) == {"image/png": {"alt": widget_images.ALT}}
+    assert widget_images.alt_text({"text/plain": "a widget"}) == {}
+
+
 def test_store_is_whole_or_not_at_all(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     write(tmp_path / "00_a.ipynb", "# A", "6 * 7")
     write(tmp_path / "01_b.ipynb", "# B", "raise SystemError('no')")

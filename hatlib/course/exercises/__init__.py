@@ -97,9 +97,11 @@ def export(path: str | os.PathLike[str]) -> Path:
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["notebook", "exercise", "title", "difficulty", "minutes", "passed"])
-    for item in all_exercises():
+    everything = all_exercises()
+    for item in everything:
         when = done.get(item.id, "")
         table.writerow([item.id[:2], item.id, item.title, item.difficulty, item.minutes, when])
     atomic.write_text(Path(path), text.getvalue())
-    show(f"{len(done)} passed exercises written to {path}")
+    count = sum(item.id in done for item in everything)
+    show(f"{count} of {len(everything)} exercises passed: {path}")
     return Path(path)

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from hatlib.course.exercises.console import show
 from hatlib.course.exercises.parts import replaced
 from hatlib.course.exercises.registry import Exercise, get
 from hatlib.errors import HatlibError
 from hatlib.inference.upscale import upscale
+from hatlib.models.layers import Network
 
 _passed: dict[str, Callable[..., Any]] = {}
 
@@ -43,7 +43,7 @@ def answer(id: str) -> Callable[..., Any]:
 
 
 @contextlib.contextmanager
-def put_in(model: nn.Module, *ids: str) -> Iterator[nn.Module]:
+def put_in(model: Network, *ids: str) -> Iterator[Network]:
     """A network in which the answers to some exercises do the work of its own layers.
 
     Prints a line for each of them. When the context ends, the network is what it was.
@@ -63,14 +63,12 @@ def put_in(model: nn.Module, *ids: str) -> Iterator[nn.Module]:
         for item, count in zip(items, counts, strict=True):
             if not count:
                 kind = type(model).__name__
-                raise HatlibError(
-                    f"no layer of {kind} can be replaced by exercise {item.id}'s function"
-                )
+                raise HatlibError(f"{kind} has no layer that {item.id}'s function could stand for")
             show(_line(item, f", in {count} layer{'s' if count > 1 else ''}"))
         yield model
 
 
-def same_picture(model: nn.Module, lr: np.ndarray, *ids: str) -> np.ndarray:
+def same_picture(model: Network, lr: np.ndarray, *ids: str) -> np.ndarray:
     """Upscales with the network as it is and with the answers in it, and prints how they compare.
 
     Args:

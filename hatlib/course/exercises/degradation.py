@@ -286,6 +286,15 @@ def _add_noise(attempt: Callable[..., np.ndarray]) -> None:
         black.max() < 128,
         "black pixels became white: values below 0 wrapped around; clip before the conversion",
     )
+    white = attempt(np.full((64, 64, 3), 255, np.uint8), 9.0, np.random.default_rng(1))
+    expect(
+        white.min() > 128,
+        "white pixels became black: values above 255 wrapped around; clip before the conversion",
+    )
+    expect(
+        black.min() == 0 and white.max() == 255,
+        f"levels go from 0 to 255, both included; yours from {black.min()} to {white.max()}",
+    )
 
 
 def same_lr(image: np.ndarray, detail: np.ndarray, scale: int) -> np.ndarray:

@@ -403,8 +403,11 @@ def oca_index(window: int, side: int) -> torch.Tensor:
     return (down * row + right) % row**2
 
 
-def _index(function: Callable[..., torch.Tensor], layer: OverlappingAttention) -> torch.Tensor:
-    return function(layer.window, layer.side).to(layer.relative_position_bias_table.device)
+def _bias(function: Callable[..., torch.Tensor], layer: OverlappingAttention) -> torch.Tensor:
+    """`BiasedAttention.bias` with the learner's index in it."""
+    table = layer.relative_position_bias_table
+    rows = table[function(layer.window, layer.side).to(table.device)]  # (T, S, h)
+    return rows.permute(2, 0, 1)[None].contiguous()  # (1, h, T, S)
 
 
 @exercise(
@@ -414,7 +417,7 @@ def _index(function: Callable[..., torch.Tensor], layer: OverlappingAttention) -
     minutes=20,
     solution=oca_index,
     cases=lambda draw: {"16 and 24": (16, 24), "3 and 5": (3, 5), "8 and 8": (8, 8)},
-    part=Part(_is_overlapping, {"index": _index}),
+    part=Part(_is_overlapping, {"bias": _bias}),
 )
 def _oca_index(attempt: Callable[..., torch.Tensor]) -> None:
     got, want = attempt(4, 6), overlapping_position_index(4, 6)

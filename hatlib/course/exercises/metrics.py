@@ -28,6 +28,10 @@ def psnr_of_integers(a: np.ndarray, b: np.ndarray) -> float:
     cases=lambda draw: {
         "another pair of uint8": (draw.image(5, 7), draw.image(5, 7)),
         "one channel with 16 bits": tuple(draw.rng.integers(0, 65536, (2, 6, 4), dtype=np.uint16)),
+        "images that differ by one level in one pixel": (
+            np.zeros((4, 5), np.uint8),
+            np.eye(4, 5, dtype=np.uint8) // np.arange(1, 6, dtype=np.uint8),
+        ),
         "equal images": (draw.image(3, 3) // 255, np.zeros((3, 3, 3), np.uint8)),
     },
 )
@@ -265,6 +269,11 @@ def ssim_uniform(x: np.ndarray, y: np.ndarray, size: int = 7) -> float:
             255 - Draw().array(10, 11, high=255),
             7,
         ),
+        "nearly black pictures, where C₁ and C₂ count": (
+            draw.array(9, 8, high=3),
+            draw.array(9, 8, high=3),
+            3,
+        ),
         "windows of 9×9": (draw.array(9, 13, high=255), draw.array(9, 13, high=255), 9),
     },
     forbids={
@@ -362,6 +371,7 @@ def _shifts(draw: Draw) -> Mapping[str, tuple[Any, ...]]:
         "a pair moved by (4, −5)": (*pair(4, -5, 30, 34), 5),
         "a noisy pair that was not moved": (*pair(0, 0, 16, 14), 3),
         "a pair with a ramp of brightness": (a + ramp, b + ramp - 15, 3),
+        "a pair that was moved further than the reach": (*pair(2, 2, 16, 14), 1),
         "a pair within a reach of 1": (*pair(-1, 1, 20, 30), 1),
     }
 

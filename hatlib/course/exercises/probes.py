@@ -286,6 +286,8 @@ class Guard:
             return self.attempt(*arguments, **named)
         except (NotImplementedError, Wrong):
             raise
+        except SystemExit as error:
+            raise Stopped(f"the function ends Python{place(self.attempt, error)}") from error
         except Exception as error:
             reason = (str(error).splitlines() or ["no message"])[0]
             raise Stopped(
@@ -318,7 +320,7 @@ class Guard:
             raise Wrong(self.forbidden["loop"])
 
 
-def place(attempt: Callable[..., Any], error: Exception) -> str:
+def place(attempt: Callable[..., Any], error: BaseException) -> str:
     """ " at `line`", the line of the learner's code that failed; "" if it cannot be found."""
     file = getattr(getattr(attempt, "__code__", None), "co_filename", None)
     lines = [
@@ -337,7 +339,8 @@ def frozen(value: Any) -> Any:
         return [frozen(item) for item in value]
     if isinstance(value, Mapping):
         return {key: frozen(item) for key, item in value.items()}
-    return None  # of numbers and functions nothing can change
+    simple = value is None or isinstance(value, int | float | complex | str)
+    return value if simple else id(value)
 
 
 def _state(value: Any) -> str | None:

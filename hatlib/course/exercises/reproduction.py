@@ -63,6 +63,22 @@ def _table(draw: Draw, protocol: str, decimals: int, scale: int, gray: int = 0) 
     return pairs, [f"{value:.{decimals}f}" for value in values], scale
 
 
+def _off_by_one(draw: Draw) -> tuple[Any, ...]:
+    """A table by the papers' protocol, its last number one unit of the last digit too high."""
+    pairs, printed, scale = _table(draw, "papers", 2, 3)
+    return pairs, [*printed[:-1], f"{float(printed[-1]) + 0.01:.2f}"], scale
+
+
+def _half_and_more(draw: Draw) -> tuple[Any, ...]:
+    """One picture, and a number that is off by a little more than half a unit: 28.46 as 29."""
+    while True:
+        hr = draw.image(16, 16)
+        sr = np.clip(hr + draw.rng.normal(0, 10, hr.shape), 0, 255).astype(np.uint8)
+        value = metrics.psnr(sr, hr, shave=2)
+        if 0.45 < value % 1 < 0.49:
+            return [(sr, hr)], [f"{np.ceil(value):.0f}"], 2
+
+
 @exercise(
     "10.1",
     "Which protocol was it?",
@@ -77,6 +93,8 @@ def _table(draw: Draw, protocol: str, decimals: int, scale: int, gray: int = 0) 
         "a table with the border": _table(draw, "not shaved", 2, 3),
         "a table with one decimal": _table(draw, "papers", 1, 2),
         "a table without decimals": _table(draw, "papers", 0, 2),
+        "a table with a wrong last digit": _off_by_one(draw),
+        "a number that was rounded up from below a half": _half_and_more(draw),
         "a table of none of them": _table(draw, "none", 4, 4),
     },
 )
@@ -140,7 +158,8 @@ def _measured(draw: Draw, images: int, missing: int) -> tuple[dict[str, float], 
     gaps = draw.array(images, low=-0.3, high=0.5)
     first = {name: float(value) for name, value in zip(names, hard, strict=True)}
     second = {name: first[name] - float(gap) for name, gap in zip(names, gaps, strict=True)}
-    second[names[-1]] = first[names[-1]] + 0.001
+    for k, gap in ((-1, -0.001), (-2, 0.004), (-3, 0.01), (-4, -0.012)):
+        second[names[k]] = first[names[k]] - gap
     for k in range(missing):
         del first[names[k]], second[names[k + missing]]
     return first, dict(reversed(second.items()))
@@ -162,7 +181,14 @@ def _measured(draw: Draw, images: int, missing: int) -> tuple[dict[str, float], 
 )
 def _compared(attempt: Callable[..., tuple[float, int, int]]) -> None:
     first = {"façade": 25.0, "cat": 33.0, "coffee": 30.0, "tissue": 28.002, "moon": 41.0}
-    second = {"coffee": 29.0, "façade": 22.0, "tissue": 28.0, "brick": 18.0, "moon": 41.4, "rocket": 35.0}
+    second = {
+        "coffee": 29.0,
+        "façade": 22.0,
+        "tissue": 28.0,
+        "brick": 18.0,
+        "moon": 41.4,
+        "rocket": 35.0,
+    }
     mean, ahead, behind = attempt(dict(first), dict(second))
     right = (3 + 1 + 0.002 - 0.4) / 4
     by_place = np.mean([a - b for a, b in zip(first.values(), second.values(), strict=False)])
@@ -358,6 +384,8 @@ def _paired_interval(attempt: Callable[..., tuple[float, float, float]]) -> None
         abs(got[2] - without[2]) > 0.1,
         "the last image is never drawn: rng.integers(0, n) ends before n already",
     )
+    turned = attempt(few[::-1].copy(), np.zeros(5), 20000)
+    expect(abs(turned[2] - without[2]) > 0.1, "the first image is never drawn: start at 0")
     expect(
         abs((got[2] - got[1]) / (five[2] - five[1]) - 1) < 0.06,
         "as many images are drawn as there are: n of n, not n − 1 or any other number",

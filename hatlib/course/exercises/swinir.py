@@ -329,7 +329,7 @@ def stl_parameters(
         "180 channels, 6 heads, windows of 8": (180, 6, 8, 2.0, True),
         "48 channels, 3 heads, windows of 4, mlp_ratio 4": (48, 3, 4, 4.0, True),
         "the same without tables": (48, 3, 4, 4.0, False),
-        "mlp_ratio 1.5": (30, 5, 6, 1.5, True),
+        "mlp_ratio 1.3, rounded": (33, 3, 6, 1.3, True),
     },
 )
 def _stl_parameters(attempt: Callable[..., int]) -> None:

@@ -176,7 +176,7 @@ WRONG = {
         (lambda gs, limit: clipped(gs, 1.0), "a limit of 1 only"),
         (_clipped_in_place, "changed its argument gradients in place"),
         (lambda gs, limit: torch.cat([g.flatten() for g in gs]), "a list was expected"),
-        (lambda gs, limit: clipped(gs, limit) and clipped(gs, limit)[:1], "a tensor for each"),
+        (lambda gs, limit: (clipped(gs, limit) or [])[:1], "a tensor for each"),
     ],
     "09.4": [
         (_at_once, "at once"),
