@@ -65,9 +65,13 @@ def train(
     try:
         run = loop.fit(chosen, recipes.training_images(chosen), callbacks=attached, folder=folder)
     except KeyboardInterrupt:
+        kept = f"{folder} keeps the run, and --resume resumes it"
+        if not (folder / checkpoint.NAME).is_file():
+            kept = "no step was done, so there is nothing to keep"
         with contextlib.suppress(OSError):  # the terminal may be gone
-            console.say(f"interrupted; {folder} keeps the run, and --resume resumes it")
+            console.say(f"interrupted; {kept}")
         raise
+    folder.mkdir(parents=True, exist_ok=True)  # it may have been removed meanwhile
     console.say(checkpoint.export(run, weights))
     for step, decibels in run.curves.get(curve, []):
         console.say(f"step {step}: {decibels:.2f} dB on {validate}")

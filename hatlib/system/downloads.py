@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from hatlib.errors import HatlibError
-from hatlib.system import http, paths
+from hatlib.system import http, locks, paths
 from hatlib.system.atomic import PREFIX, check_target, replace, sweep, temporary_path
 
 WORKERS = 8  # connections at a time
@@ -245,7 +245,7 @@ class _Fetch:
         self.received = 0
         self.connections = 0
         self.last = time.monotonic()
-        self.lock_file: Any = None
+        self.held = contextlib.ExitStack()
         self.alone: bool | None = None  # whether no other program fetches into the folder
 
     def run(self) -> None:
@@ -281,7 +281,7 @@ class _Fetch:
             deadline = time.monotonic() + 0.5  # enough for a file that is being written
             for worker in workers:
                 worker.join(max(0.0, deadline - time.monotonic()))
-            self._release()
+            self.held.close()
 
     def _wait(self, bar: Any) -> None:
         """Until one more file is there."""
@@ -437,21 +437,12 @@ class _Fetch:
         """Whether this program is alone in the data folder."""
         with self.lock:
             if self.alone is None and self.folder.is_dir():
-                from filelock import FileLock
-
-                self.lock_file = FileLock(self.folder / f"{PREFIX}fetch.lock", timeout=0)
                 try:
-                    self.lock_file.acquire()
+                    self.held.enter_context(locks.alone_in(self.folder, "fetch"))
                     self.alone = True
-                except (OSError, NotImplementedError):  # taken, or a disk without locks
+                except locks.Taken:
                     self.alone = False
             return bool(self.alone)
-
-    def _release(self) -> None:
-        if self.alone:
-            with contextlib.suppress(OSError):
-                self.lock_file.release()
-                os.unlink(self.lock_file.lock_file)
 
     def _write(self, part: _Part, remote: Remote, chunk: bytes) -> None:
         with self._keeping(remote):

@@ -78,6 +78,9 @@ class Checkpointing:
     def save(self, run: Run) -> None:
         """Writes the checkpoint now, unless the one on disk is of this step."""
         if self.path and run.step != self.step:
+            # somebody may have removed the folder, and the run is not lost with it
+            with contextlib.suppress(OSError):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
             checkpoint.save(run, self.path)
         self.step = run.step
         self.last = time.monotonic()

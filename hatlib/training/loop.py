@@ -14,7 +14,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +24,11 @@ import torch
 
 from hatlib import models
 from hatlib.data.patches import PatchSampler
+from hatlib.errors import HatlibError
 from hatlib.inference.precision import arithmetic, autocast
 from hatlib.models import Network
-from hatlib.system import console, devices, torch_settings
+from hatlib.models.layers import check_network
+from hatlib.system import console, devices, locks, torch_settings
 from hatlib.training import checkpoint
 from hatlib.training.callbacks import Callback, Checkpointing, Progress
 from hatlib.training.recipes import LOSSES, Recipe
@@ -38,6 +41,17 @@ if TYPE_CHECKING:
 STOP_SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
+
+# What says how many processes there are, and what comes with it where they were started: torchrun's
+# and accelerate's own, then those of MPI.
+PROCESSES = (
+    ("WORLD_SIZE", "RANK"),
+    ("WORLD_SIZE", "MASTER_ADDR"),
+    ("PMI_SIZE", "PMI_RANK"),
+    ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
+    ("MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK"),
+)
+WAIT_FOR_PROCESSES = 300  # seconds in which all of them have to come
 
 
 class Stopped(KeyboardInterrupt):
@@ -72,51 +86,101 @@ def fit(
             same in any case, as long as the number of threads is.
     Raises:
         HatlibError: a precision that the device does not have, images too small, gradients that
-            stay infinite, a checkpoint of another run.
+            stay infinite, a checkpoint of another run, a folder that another run writes to,
+            processes that were announced and did not come.
         Stopped: Ctrl-C, SIGTERM or SIGHUP came; the step and the checkpoint were finished first.
     """
+    _check(recipe, images, model, callbacks)
     accelerator = _accelerator()
-    run, checkpointing = _start(recipe, images, model, folder, accelerator)
-    network = accelerator.prepare_model(run.model)  # itself, or what several processes share
-    bar = Progress(run, progress and accelerator.is_main_process)
-    attached: list[Callback] = [*callbacks, checkpointing, bar]  # what is measured is saved
-    with (
-        torch_settings.deterministic(deterministic),
-        torch_settings.tf32(run.precision == "tf32"),  # also where gradients are computed
-        contextlib.closing(bar),
-        _stop_signals(run),
-    ):
-        while run.step < recipe.steps and not _stopping(run, accelerator):
-            began = time.perf_counter()
-            lr, hr = next(run.sampler)  # (N, 3, p, p) and (N, 3, s·p, s·p), in [0, 1]
-            loaded = time.perf_counter()
+    with _alone_in(folder, accelerator):
+        run, checkpointing = _start(recipe, images, model, folder, accelerator)
+        network = accelerator.prepare_model(run.model)  # itself, or what several processes share
+        bar = Progress(run, progress and accelerator.is_main_process)
+        attached: list[Callback] = [*callbacks, checkpointing, bar]  # what is measured is saved
+        with (
+            torch_settings.deterministic(deterministic),
+            torch_settings.tf32(run.precision == "tf32"),  # also where gradients are computed
+            contextlib.closing(bar),
+            _stop_signals(run),
+        ):
+            while run.step < recipe.steps and not _stopping(run, accelerator):
+                began = time.perf_counter()
+                lr, hr = next(run.sampler)  # (N, 3, p, p) and (N, 3, s·p, s·p), in [0, 1]
+                loaded = time.perf_counter()
 
-            run.optimiser.zero_grad(set_to_none=True)
-            with autocast(accelerator.device, run.precision):
-                loss = LOSSES[recipe.loss](network(lr).float(), hr)  # in float32 in any case
-            accelerator.backward(loss)
-            finite = run.update()
-            run.record(loss.item(), finite, began, loaded)  # item() waits until a GPU is done
-            for callback in attached:
-                callback(run)
-        checkpointing.save(run)
-    if run.stop_signal:
-        raise Stopped(run.stop_signal)
-    return run
+                run.optimiser.zero_grad(set_to_none=True)
+                with autocast(accelerator.device, run.precision):
+                    loss = LOSSES[recipe.loss](network(lr).float(), hr)  # in float32 in any case
+                accelerator.backward(loss)
+                finite = run.update()
+                run.record(loss.item(), finite, began, loaded)  # item() waits until a GPU is done
+                for callback in attached:
+                    callback(run)
+            checkpointing.save(run)
+        if run.stop_signal:
+            raise Stopped(run.stop_signal)
+        return run
 
 
 # --- before the loop ------------------------------------------------------------------------------
 
 
+def _check(recipe: object, images: object, model: object, callbacks: object) -> None:
+    """Raises HatlibError for arguments of a wrong kind, or a model that does not fit the recipe."""
+    if not isinstance(recipe, Recipe):
+        raise HatlibError(f"recipe is {type(recipe).__name__}; hatlib.Recipe makes one")
+    if not isinstance(images, Iterable):
+        raise HatlibError(f"images are {type(images).__name__}; they are arrays, one by one")
+    if not isinstance(callbacks, Iterable) or not all(callable(each) for each in callbacks):
+        raise HatlibError("callbacks are functions of the run, in a list")
+    if model is None:
+        return
+    check_network(model)
+    assert isinstance(model, Network)
+    if model.scale != recipe.scale:
+        raise HatlibError(f"the model upscales ×{model.scale}, and the recipe ×{recipe.scale}")
+    if not any(weight.requires_grad for weight in model.parameters()):
+        raise HatlibError("the model has no weights to train")
+
+
 def _accelerator() -> Accelerator:
     """The device, and the other processes where there are some."""
-    from accelerate import Accelerator  # here, as importing it takes a second
+    # here, as importing it takes a second
+    from accelerate import Accelerator, InitProcessGroupKwargs
 
+    _check_launcher(os.environ)
     devices.prepare_cpu()
     device = devices.device()
     if device.index is not None:  # the second GPU: accelerate would take the first
         os.environ["ACCELERATE_TORCH_DEVICE"] = str(device)
-    return Accelerator(cpu=device.type == "cpu")
+    limit = InitProcessGroupKwargs(timeout=timedelta(seconds=WAIT_FOR_PROCESSES))
+    try:
+        return Accelerator(cpu=device.type == "cpu", kwargs_handlers=[limit])
+    except (RuntimeError, ValueError) as error:  # torch.distributed's and accelerate's
+        reason = " ".join(str(error).split())[:200]
+        raise HatlibError(f"the processes of this run do not find each other: {reason}") from None
+
+
+def _check_launcher(environment: Mapping[str, str]) -> None:
+    """Raises HatlibError where the environment announces processes that nobody started, as a
+    variable left over from another program does: the first would wait for the others."""
+    for size, other in PROCESSES:
+        count = environment.get(size) or "1"
+        if count != "1" and not (count.isdecimal() and environment.get(other)):
+            raise HatlibError(
+                f"{size} is {count} in the environment and {other} is not set, so nothing started "
+                f"the other processes: unset {size}, or use torchrun or accelerate launch"
+            )
+
+
+def _alone_in(
+    folder: str | Path | None, accelerator: Accelerator
+) -> contextlib.AbstractContextManager[None]:
+    """Inside, no other run writes to the folder. Of several processes the first sees to it."""
+    if not folder or not accelerator.is_main_process:
+        return contextlib.nullcontext()
+    console.make_folder(Path(folder))
+    return locks.alone_in(Path(folder), "train")
 
 
 def _start(
@@ -130,11 +194,9 @@ def _start(
     path = Path(folder) / checkpoint.NAME if folder else None
     # What can be refused is refused now: decoding the images takes a minute.
     saved = None
-    if path:
-        console.make_folder(path.parent)
-        if path.is_file():
-            saved = checkpoint.read(path)
-            saved.check_recipe(recipe)
+    if path and path.is_file():
+        saved = checkpoint.read(path)
+        saved.check_recipe(recipe)
 
     # The seed comes before the network, whose initialisation is random; the sampler has its own.
     devices.seed_everything(recipe.seed)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -299,6 +300,60 @@ def test_a_run_that_was_killed_five_times_ends_with_the_same_weights(tmp_path: P
     assert same(train(folder), train())
 
 
+# --- the folder -----------------------------------------------------------------------------------
+
+
+def test_two_runs_in_one_folder_do_not_lose_one(tmp_path: Path) -> None:
+    def second(run: Run) -> None:
+        if run.step == 2:
+            with pytest.raises(HatlibError, match=r"another program \(train\) writes to"):
+                train(tmp_path, steps=9)
+
+    first = train(tmp_path, [second], steps=4)
+    assert first.step == 4 and checkpoint.read(tmp_path / checkpoint.NAME).facts["step"] == 4
+    assert os.listdir(tmp_path) == [checkpoint.NAME]
+    train(tmp_path, steps=4)  # the lock has ended with the run
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_another_program_is_kept_out_until_the_first_is_killed(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    process = launch(folder, pause=5.0)
+    assert process.stdout is not None
+    process.stdout.readline()  # it has done a step
+    with pytest.raises(HatlibError, match="another program"):
+        train(folder)
+    process.kill()
+    process.communicate()
+    assert train(folder).step == RECIPE.steps
+
+
+def test_a_run_outlives_its_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+
+    def remove(run: Run) -> None:
+        if run.step == 3:
+            shutil.rmtree(folder)
+
+    train(folder, [remove], steps=5)
+    assert checkpoint.read(folder / checkpoint.NAME).facts["step"] == 5
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="this system does not say")
+def test_a_resumed_run_does_not_keep_its_old_file(tmp_path: Path) -> None:
+    def maps() -> bool:
+        return str(tmp_path) in Path("/proc/self/maps").read_text()
+
+    with pytest.raises(Stopped):
+        train(tmp_path, [at(5, signal.SIGTERM)], steps=12)
+    mapped = checkpoint.read(tmp_path / checkpoint.NAME)
+    assert maps(), "the test would see it"
+    del mapped
+    kept: list[bool] = []
+    train(tmp_path, [lambda run: kept.append(maps())], steps=12)
+    assert kept == [False] * 7
+
+
 # --- several processes ----------------------------------------------------------------------------
 
 
@@ -307,6 +362,27 @@ def two_processes() -> tuple[str, ...]:
     pytest.importorskip("torch.distributed")
     port = str(29500 + os.getpid() % 1000)
     return ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", port)
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"WORLD_SIZE": "2"}, "WORLD_SIZE is 2 in the environment and RANK is not set"),
+        ({"WORLD_SIZE": "2", "RANK": "0"}, "MASTER_ADDR is not set"),
+        ({"WORLD_SIZE": "many"}, "WORLD_SIZE is many"),
+        ({"WORLD_SIZE": "0"}, "WORLD_SIZE is 0"),
+        ({"PMI_SIZE": "4"}, "PMI_RANK is not set"),
+        ({"OMPI_COMM_WORLD_SIZE": "4"}, "OMPI_COMM_WORLD_RANK is not set"),
+    ],
+)
+@pytest.mark.timeout(60)  # it hung
+def test_what_another_program_left_in_the_environment_is_named(
+    variables: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(HatlibError, match=words):
+        train(steps=1)
 
 
 def assert_follows(folder: Path, steps: int) -> None:
@@ -340,3 +416,19 @@ def test_two_processes_stop_after_the_same_step_and_resume(tmp_path: Path) -> No
     out, errors = process.communicate(timeout=200)
     assert process.returncode == 0 and out.count("done") == 2, errors
     assert_follows(folder, 40)
+
+
+# --- the same bits --------------------------------------------------------------------------------
+
+
+def test_a_deterministic_run_asks_torch_for_it_while_it_trains() -> None:
+    asked: list[bool] = []
+
+    def note(run: Run) -> None:
+        asked.append(torch.are_deterministic_algorithms_enabled())
+
+    recipe = dataclasses.replace(RECIPE, steps=2)
+    fit(recipe, IMAGES, callbacks=[note], progress=False)
+    fit(recipe, IMAGES, callbacks=[note], progress=False, deterministic=True)
+    assert asked == [False, False, True, True]
+    assert not torch.are_deterministic_algorithms_enabled()
