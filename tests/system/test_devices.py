@@ -104,6 +104,7 @@ def test_work_begins_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
 # --- which device ---------------------------------------------------------------------------------
 
+ONES = torch.ones
 NO_KERNEL = "CUDA error: no kernel image is available for execution on the device"
 
 
@@ -120,14 +121,13 @@ def machine_with(monkeypatch: pytest.MonkeyPatch, *listed: str, works: bool = Tr
     """A machine on which torch lists "cuda" or "mps", and on which it can compute, or not."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: "cuda" in listed)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: "mps" in listed)
-    ones = torch.ones
 
     def ones_there(count: int, device: str) -> torch.Tensor:
         if device.partition(":")[0] not in ("cpu", *listed):
             raise AssertionError("Torch not compiled with CUDA enabled")
         if not works:
             raise RuntimeError(f"{NO_KERNEL}\nCompile with TORCH_USE_CUDA_DSA")
-        return ones(count)
+        return ONES(count)
 
     monkeypatch.setattr(torch, "ones", ones_there)
 

@@ -67,6 +67,19 @@ def test_another_recipe_is_refused_before_the_images_are_decoded(tmp_path: Path)
         fit(_recipe(steps=2, seed=1), decode(), folder=tmp_path, progress=False)
 
 
+def test_a_checkpoint_holds_the_random_state_of_the_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, restored = torch.arange(16, dtype=torch.uint8), []
+    monkeypatch.setattr(checkpoint, "_device", lambda run: torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: state)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda value, device: restored.append(value))
+    interrupt(tmp_path, 3, steps=6)
+    assert torch.equal(checkpoint.read(tmp_path / checkpoint.NAME).tensors["random_cuda"], state)
+    train(tmp_path, steps=6)
+    assert len(restored) == 1 and torch.equal(restored[0], state)
+
+
 @pytest.mark.parametrize(
     ("images", "words"),
     [
