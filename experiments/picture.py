@@ -50,13 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def draw_row(axes: np.ndarray, name: str, box: plotting.Box, ways: dict[str, Network]) -> None:
     hr = crop_to_multiple(builtin.builtin_image(name), 4)
-    plotting.show_image(axes[0], hr, "HR", box)
+    plotting.show_image(axes[0], hr, f"{name}, HR", box)
     for ax, (way, model) in zip(axes[1:], ways.items(), strict=False):
         sr = upscale.upscale(model, imresize(hr, 1 / 4))
         value = metrics.psnr(sr, hr, shave=4)
         print(f"{name:10}{way:9}{value:6.2f} dB")
         plotting.show_image(ax, plotting.crop(sr, box), f"{way}, {value:.2f} dB")
-    plotting.show_image(axes[-1], plotting.crop(hr, box), "HR")
+    plotting.show_image(axes[-1], plotting.crop(hr, box), "HR, the same crop")
 
 
 if __name__ == "__main__":

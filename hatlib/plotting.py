@@ -541,7 +541,9 @@ def mosaic(maps: np.ndarray, columns: int = 8, width: float = 9.0, title: str = 
         top = k // columns * (height + 1)
         left = k % columns * (wide + 1)
         sheet[top : top + height, left : left + wide] = values / (np.abs(values).max() or 1.0)
-    figure, axes = new_figure(1, 1, width, width * sheet.shape[0] / sheet.shape[1] + 0.1)
+    # the scale needs about an inch of the width
+    tall = (width - 1) * sheet.shape[0] / sheet.shape[1] + (0.35 if title else 0.1)
+    figure, axes = new_figure(1, 1, width, max(tall, 1.4))
     show_image(axes[0, 0], sheet, title, cmap="RdBu_r", vmin=-1, vmax=1)
     bar = figure.colorbar(
         axes[0, 0].images[0], ax=axes, shrink=0.8, aspect=25, pad=0.01, ticks=[-1, 0, 1]

@@ -58,10 +58,13 @@ def _still(model: Mapping[str, Any]) -> str:
     if picture := _picture(model):
         width = (values.get("width") or "").removesuffix("px")
         size = f' width="{width}"' if width.isdigit() else ""
-        return f'<img src="data:image/{values["format"]};base64,{picture}"{size} alt="{ALT}">'
+        form = html.escape(str(values["format"]))
+        return f'<img src="data:image/{form};base64,{picture}"{size} alt="{ALT}">'
     if kind == "FileUploadModel":
         return f"<button disabled>{label}</button>"
-    if kind in ("HTMLModel", "HTMLMathModel", "LabelModel"):
+    if kind == "LabelModel":  # text, not HTML
+        return f"<div>{html.escape(str(values.get('value', '')))}</div>"
+    if kind in ("HTMLModel", "HTMLMathModel"):
         return f"<div>{values.get('value', '')}</div>"
     if kind == "OutputModel":
         return "".join(_output(output) for output in values.get("outputs", []))
@@ -74,7 +77,9 @@ def _still(model: Mapping[str, Any]) -> str:
         bar = ""
         if "min" in values and "max" in values:
             limits = " ".join(
-                f'{key}="{values[key]}"' for key in ("min", "max", "step", "value") if key in values
+                f'{key}="{html.escape(str(values[key]))}"'
+                for key in ("min", "max", "step", "value")
+                if key in values
             )
             bar = f'<input type="range" {limits} disabled>'
         number = values["value"]
@@ -103,3 +108,8 @@ def fallback(model_id: str, state: Mapping[str, Any]) -> dict[str, str]:
             if "image/png" in output.get("data", {}):
                 return {"text/plain": explorer, "image/png": output["data"]["image/png"]}
     return {"text/plain": "a widget: run the cell to use it"}
+
+
+def alt_text(data: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """The metadata that say in words what the picture of an output shows."""
+    return {kind: {"alt": ALT} for kind in data if kind.startswith("image/")}

@@ -13,13 +13,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import numpy as np
 import pytest
 from PIL import Image
 
 from hatlib import HatlibError
 from hatlib.cli import app
-from hatlib.course import kernel, pages, runner, widget_images
+from hatlib.course import drawings, kernel, pages, runner, widget_images
 from hatlib.course.result import Result
 from hatlib.system import machine, paths
 
@@ -351,16 +352,36 @@ def test_stored_pictures_are_smaller_and_the_same() -> None:
     )
 
 
-def test_drawings_are_stored_with_a_palette_and_photographs_are_not() -> None:
+def test_drawings_get_a_palette_and_photographs_keep_every_pixel() -> None:
+    drawings.residual_block().savefig(drawing := io.BytesIO(), format="png")
     ramp = np.arange(256 * 192).reshape(192, 256)
-    many = np.dstack([ramp % 256, ramp // 256, ramp % 7]).astype(np.uint8)  # 49,152 colours
-    few = np.dstack([ramp % 128, ramp // 4096, ramp * 0]).astype(np.uint8)  # 1,536, as in a plot
-    for picture, most in ((many, 0), (few, 24)):
-        Image.fromarray(picture).save(buffer := io.BytesIO(), format="png", optimize=True)
-        stored = Image.open(io.BytesIO(kernel.recompress_png(buffer.getvalue())))
-        assert (stored.mode == "P") == bool(most)
-        off = np.abs(np.asarray(stored.convert("RGB")).astype(int) - picture)
-        assert off.max() <= most
+    photograph = np.dstack([ramp % 256, ramp // 256, ramp % 7]).astype(np.uint8)  # 49,152 colours
+    Image.fromarray(photograph).save(photo := io.BytesIO(), format="png")
+    for file, palette, most in ((drawing, True, 40), (photo, False, 0)):
+        packed = kernel.recompress_png(file.getvalue())
+        stored = Image.open(io.BytesIO(packed))
+        assert (stored.mode == "P") == palette
+        before = np.asarray(Image.open(file).convert("RGB")).astype(int)
+        assert np.abs(np.asarray(stored.convert("RGB")) - before).max() <= most
+        assert len(packed) < len(file.getvalue()) * (0.6 if palette else 1)
+
+
+def test_pages_escape_what_notebooks_and_their_names_contain() -> None:
+    from bs4 import BeautifulSoup
+
+    evil = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
+    error = nbformat.v4.new_output("error", ename=evil, evalue=evil, traceback=[evil])
+    outputs = [nbformat.v4.new_output("stream", text=f"</pre>{evil}"), error]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(evil, outputs=outputs)])
+    results = [Result('00" onmouseover="x', evil, evil, 1), Result("01", evil, evil, 1)]
+    for result in results:
+        result.state = "failed"
+        result.error = evil
+    page = pages.notebook_page(notebook, Path(f"{results[0].name}.ipynb"), results, Path("out"))
+    for text in (page, pages.index_page(results, {evil: evil})):
+        tags = BeautifulSoup(text, features="html.parser").find_all(True)
+        assert not [tag for tag in tags if tag.name == "script"]
+        assert not [key for tag in tags for key in tag.attrs if key.startswith("on")]
 
 
 def test_the_picture_of_an_explorer_has_a_text() -> None:

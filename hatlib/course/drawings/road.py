@@ -67,7 +67,21 @@ def road_map(here: str = "") -> Figure:
         "pre-trained on ImageNet. RCAN saw DIV2K only, SwinIR and HAT Flickr2K, too.",
         "left",
     )
-    return figure(sketch)
+    drawing = figure(sketch)
+    plotting.set_alt_text(drawing, _in_words(here))
+    return drawing
+
+
+def _in_words(here: str) -> str:
+    """The road as a text."""
+    stops = "; ".join(f"{stop.number} {_plain(stop.name)}: {_plain(stop.adds)}" for stop in STOPS)
+    place = f"; you are at {here}" if here else ""
+    return f"The course as a road from the degradation model to HAT{place}. {stops}."
+
+
+def _plain(text: str) -> str:
+    """A text of several lines as one."""
+    return text.replace("-\n", "").replace("\n", " ")
 
 
 def _stop(sketch: Sketch, stop: Stop, x: float, here: bool) -> None:

@@ -535,4 +535,6 @@ def figure(*sketches: Sketch) -> Figure:
 
 def _spoken(sketch: Sketch) -> str:
     """A sketch in words: its title and its texts in their order."""
-    return f"{sketch.title}: " + ", ".join(text.replace("\n", " ") for text in sketch.texts)
+    return f"{sketch.title}: " + ", ".join(
+        text.replace("-\n", "").replace("\n", " ") for text in sketch.texts
+    )
