@@ -57,6 +57,10 @@ for _ in tqdm(range(3)):
     pass
 for _ in tqdm(range(3), leave=False):
     pass"""
+FIGURE = """\
+import numpy as np
+from hatlib import plotting
+plotting.show_images({"a <diagonal>": np.eye(8)})"""
 FACTS = """\
 import json, os, sys
 names = ("HATLIB_DATA", "HATLIB_PROFILE", "MPLBACKEND")
@@ -110,6 +114,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Result], s
         "# Last",
         "import sys\nprint('careful', file=sys.stderr)",
         BAR,
+        FIGURE,
     )
     registered = (
         folder / "jupyter" / "kernels" / "python3"
@@ -249,6 +254,22 @@ def test_explorers_are_shown_still(page: Any, ran: tuple[Path, list[Result], str
     assert "one 3.5" in still.get_text()
     stored = cells(ran[0] / "build" / "00_blur.ipynb")[2]["outputs"][0]["data"]
     assert stored.keys() == {"image/png", "text/plain"}  # what a viewer without a kernel can show
+
+
+def test_pictures_have_words_for_those_who_do_not_see_them(
+    page: Any, ran: tuple[Path, list[Result], str]
+) -> None:
+    from bs4 import BeautifulSoup
+
+    words = "Pictures: a <diagonal>."
+    (output,) = cells(ran[0] / "build" / "02_last.ipynb")[-1]["outputs"]
+    assert output["metadata"] == {"image/png": {"alt": words}}
+    text = (ran[0] / "build" / "02_last.html").read_text(encoding="utf-8")
+    (picture,) = BeautifulSoup(text, "html.parser").select("main img")
+    assert picture["alt"] == words
+    # the explorer's, too
+    stored = cells(ran[0] / "build" / "00_blur.ipynb")[2]["outputs"][0]
+    assert stored["metadata"]["image/png"]["alt"] == widget_images.ALT == page.img["alt"]
 
 
 def test_an_upload_button_is_shown_still() -> None:

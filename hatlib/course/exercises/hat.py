@@ -291,11 +291,12 @@ def _cut_larger(
 def _overlapping_forward(
     function: Callable[..., torch.Tensor], layer: OverlappingAttention, x: torch.Tensor
 ) -> torch.Tensor:
-    """`OverlappingAttention.reference` with the learner's windows in it."""
+    """`OverlappingAttention.reference`, with what a learner's function has replaced in it."""
     w = layer.window
+    cut_larger = getattr(layer, "cut_larger", overlapping_partition)
     query, key, value = layer.qkv(x).chunk(3, dim=-1)
     (q,) = layer.split(partition(query, w, w))
-    (k,), (v,) = (layer.split(function(part, w, layer.side)) for part in (key, value))
+    (k,), (v,) = (layer.split(cut_larger(part, w, layer.side)) for part in (key, value))
     windows = layer.proj(layer.merge(attention(q, k, v, layer.bias())))
     return reverse(windows, w, w, *x.shape[1:3])
 
@@ -390,100 +391,6 @@ def _overlapping_windows(attempt: Callable[..., torch.Tensor]) -> None:
     expect(close(got, want), "the shape is right, but tokens or windows are in another order")
 
 
-def oca_index(window: int, side: int) -> torch.Tensor:
-    """Rows of the released bias table for w×w queries and side×side keys: int64 (T, S).
-
-    None of them is negative.
-    """
-    y, x = torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")
-    key_y, key_x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
-    start, row = window - side + 1, window + side - 1
-    down = key_y.flatten()[None, :] - y.flatten()[:, None] + start
-    right = key_x.flatten()[None, :] - x.flatten()[:, None] + start
-    return (down * row + right) % row**2
-
-
-def _bias(function: Callable[..., torch.Tensor], layer: OverlappingAttention) -> torch.Tensor:
-    """`BiasedAttention.bias` with the learner's index in it."""
-    table = layer.relative_position_bias_table
-    rows = table[function(layer.window, layer.side).to(table.device)]  # (T, S, h)
-    return rows.permute(2, 0, 1)[None].contiguous()  # (1, h, T, S)
-
-
-@exercise(
-    "08.4",
-    "An index without negative numbers",
-    difficulty=3,
-    minutes=20,
-    solution=oca_index,
-    cases=lambda draw: {"16 and 24": (16, 24), "3 and 5": (3, 5), "8 and 8": (8, 8)},
-    part=Part(_is_overlapping, {"bias": _bias}),
-)
-def _oca_index(attempt: Callable[..., torch.Tensor]) -> None:
-    got, want = attempt(4, 6), overlapping_position_index(4, 6)
-    expect(isinstance(got, torch.Tensor), f"a tensor was expected, not {type(got).__name__}")
-    expect(tuple(got.shape) != (36, 16), "rows are queries and columns are keys: (T, S)")
-    expect(
-        tuple(got.shape) == (16, 36),
-        f"the index is (T, S) = (16, 36) for w = 4 and a side of 6, not {tuple(got.shape)}",
-    )
-    expect(not got.is_floating_point(), "an index holds whole numbers")
-    expect(
-        int(got.min()) >= 0 or not close(got % 81, want),
-        "the rows are right, but some are negative; take them modulo the table's length",
-    )
-    difference = (got - want) % 81
-    expect(
-        not bool((difference == difference[0, 0]).all() and difference[0, 0] != 0),
-        f"every row is {int(difference[0, 0])} too large: the released weights' table does not "
-        "start at 0",
-    )
-    expect(
-        not close(
-            got,
-            overlapping_position_index(4, 6)
-            .view(4, 4, 6, 6)
-            .transpose(0, 1)
-            .transpose(2, 3)
-            .reshape(16, 36),
-        ),
-        "down and right are swapped",
-    )
-    y, x = grid(4, "cpu")
-    key_y, key_x = grid(6, "cpu")
-    down, right = (
-        keys[None, :] - queries[:, None] - 1 for keys, queries in ((key_y, y), (key_x, x))
-    )
-    raw = down * 9 + right  # as in the released code, with negative numbers
-    flipped = want.flip(0).flip(1)
-    query_minus_key = (-(down * 9 + right)) % 81
-    expect(
-        not close(got, flipped) and not close(got, query_minus_key),
-        "the sign is wrong: an offset is key minus query",
-    )
-    recognise(
-        got,
-        {
-            "take the modulo of the whole index, not of down and right by themselves": down % 9 * 9
-            + right % 9,
-            ("−1 is the last row, not row 1: take the modulo, not the absolute value"): raw.abs(),
-            "a negative index counts from the end; it is not the first row": raw.clamp(min=0),
-            "a row of offsets has w + side − 1 = 9 of them, not 2·side − 1 = 11": (
-                down * 11 + right
-            )
-            % 121,
-            "a row of offsets has w + side − 1 = 9 of them, not 2·w − 1 = 7": (down * 7 + right)
-            % 81,
-            "a row of offsets has w + side − 1 = 9 of them, not 2·w − 1 = 7, and the table 9·9": (
-                down * 7 + right
-            )
-            % 49,
-        },
-    )
-    expect(close(got, want), "the shape is right, but the values are not")
-    expect(close(attempt(16, 24), overlapping_position_index(16, 24)), "right for 4 and 6 only")
-
-
 def overlapping_block(
     x: torch.Tensor,
     norm1: Layer,
@@ -553,7 +460,7 @@ def _overlapping_block_forward(
 
 
 @exercise(
-    "08.5",
+    "08.4",
     "The overlapping block",
     difficulty=3,
     minutes=15,
@@ -624,6 +531,100 @@ def _overlapping_block(attempt: Callable[..., torch.Tensor]) -> None:
         1e-4,
     )
     expect(close(got, want, 1e-4), "the shape is right, but the values are not")
+
+
+def oca_index(window: int, side: int) -> torch.Tensor:
+    """Rows of the released bias table for w×w queries and side×side keys: int64 (T, S).
+
+    None of them is negative.
+    """
+    y, x = torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")
+    key_y, key_x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    start, row = window - side + 1, window + side - 1
+    down = key_y.flatten()[None, :] - y.flatten()[:, None] + start
+    right = key_x.flatten()[None, :] - x.flatten()[:, None] + start
+    return (down * row + right) % row**2
+
+
+def _bias(function: Callable[..., torch.Tensor], layer: OverlappingAttention) -> torch.Tensor:
+    """`BiasedAttention.bias` with the learner's index in it."""
+    table = layer.relative_position_bias_table
+    rows = table[function(layer.window, layer.side).to(table.device)]  # (T, S, h)
+    return rows.permute(2, 0, 1)[None].contiguous()  # (1, h, T, S)
+
+
+@exercise(
+    "08.5",
+    "An index without negative numbers",
+    difficulty=3,
+    minutes=20,
+    solution=oca_index,
+    cases=lambda draw: {"16 and 24": (16, 24), "3 and 5": (3, 5), "8 and 8": (8, 8)},
+    part=Part(_is_overlapping, {"forward": _overlapping_forward, "bias": _bias}),
+)
+def _oca_index(attempt: Callable[..., torch.Tensor]) -> None:
+    got, want = attempt(4, 6), overlapping_position_index(4, 6)
+    expect(isinstance(got, torch.Tensor), f"a tensor was expected, not {type(got).__name__}")
+    expect(tuple(got.shape) != (36, 16), "rows are queries and columns are keys: (T, S)")
+    expect(
+        tuple(got.shape) == (16, 36),
+        f"the index is (T, S) = (16, 36) for w = 4 and a side of 6, not {tuple(got.shape)}",
+    )
+    expect(not got.is_floating_point(), "an index holds whole numbers")
+    expect(
+        int(got.min()) >= 0 or not close(got % 81, want),
+        "the rows are right, but some are negative; take them modulo the table's length",
+    )
+    difference = (got - want) % 81
+    expect(
+        not bool((difference == difference[0, 0]).all() and difference[0, 0] != 0),
+        f"every row is {int(difference[0, 0])} too large: the released weights' table does not "
+        "start at 0",
+    )
+    expect(
+        not close(
+            got,
+            overlapping_position_index(4, 6)
+            .view(4, 4, 6, 6)
+            .transpose(0, 1)
+            .transpose(2, 3)
+            .reshape(16, 36),
+        ),
+        "down and right are swapped",
+    )
+    y, x = grid(4, "cpu")
+    key_y, key_x = grid(6, "cpu")
+    down, right = (
+        keys[None, :] - queries[:, None] - 1 for keys, queries in ((key_y, y), (key_x, x))
+    )
+    raw = down * 9 + right  # as in the released code, with negative numbers
+    flipped = want.flip(0).flip(1)
+    query_minus_key = (-(down * 9 + right)) % 81
+    expect(
+        not close(got, flipped) and not close(got, query_minus_key),
+        "the sign is wrong: an offset is key minus query",
+    )
+    recognise(
+        got,
+        {
+            "take the modulo of the whole index, not of down and right by themselves": down % 9 * 9
+            + right % 9,
+            ("−1 is the last row, not row 1: take the modulo, not the absolute value"): raw.abs(),
+            "a negative index counts from the end; it is not the first row": raw.clamp(min=0),
+            "a row of offsets has w + side − 1 = 9 of them, not 2·side − 1 = 11": (
+                down * 11 + right
+            )
+            % 121,
+            "a row of offsets has w + side − 1 = 9 of them, not 2·w − 1 = 7": (down * 7 + right)
+            % 81,
+            "a row of offsets has w + side − 1 = 9 of them, not 2·w − 1 = 7, and the table 9·9": (
+                down * 7 + right
+            )
+            % 49,
+        },
+    )
+    expect(close(got, want), "the shape is right, but the values are not")
+    expect(close(attempt(16, 24), overlapping_position_index(16, 24)), "right for 4 and 6 only")
 
 
 def hybrid_group(

@@ -134,6 +134,89 @@ def _protocol_of(attempt: Callable[..., str]) -> None:
     expect(says("papers", scale=2) == "papers", "right at ×4 only: shave `scale` pixels")
 
 
+def sharp_but_wrong(strip: Mapping[str, np.ndarray]) -> list[str]:
+    """Pictures of a strip that look sharper than bicubic and are farther from HR: their names.
+
+    Sharpness is the mean of |difference| to the next pixel below, plus the same to the right. How
+    far a picture is from HR is its mean squared error.
+
+    Args:
+        strip: name → gray picture, float (H, W), "HR" and "bicubic" among them.
+    Returns:
+        Names in the order of the strip; never "HR" and "bicubic".
+    """
+
+    def sharpness(picture: np.ndarray) -> float:
+        return sum(float(np.abs(np.diff(picture, axis=axis)).mean()) for axis in (0, 1))
+
+    def error(picture: np.ndarray) -> float:
+        return float(((picture - strip["HR"]) ** 2).mean())
+
+    plain = strip["bicubic"]
+    return [
+        name
+        for name, picture in strip.items()
+        if sharpness(picture) > sharpness(plain) and error(picture) > error(plain)
+    ]
+
+
+def _strip(draw: Draw, height: int, width: int) -> tuple[dict[str, np.ndarray]]:
+    """A strip with every kind of picture: blurred, better, sharp and wrong, moved, inverted."""
+    hr = draw.array(height, width, low=60, high=190)
+    ends = np.roll(hr, (1, 1), (0, 1))
+    bicubic = 0.6 * hr + 0.4 * hr.mean()
+    tall = bicubic + 18 * np.sign(np.arange(height) % 2 - 0.5)[:, None]
+    wide = bicubic + 18 * np.sign(np.arange(width) % 2 - 0.5)[None, :]
+    return (
+        {
+            "moved": ends,
+            "HR": hr,
+            "blurred": 0.3 * hr + 0.7 * hr.mean(),
+            "stripes": tall + 25,
+            "better": 0.8 * hr + 0.2 * hr.mean(),
+            "bicubic": bicubic,
+            "columns": wide + 25,
+            "brighter": bicubic + 40,
+            "sharper": 1.2 * hr - 0.2 * hr.mean(),
+        },
+    )
+
+
+@exercise(
+    "10.2",
+    "Read the strip",
+    difficulty=2,
+    minutes=12,
+    solution=sharp_but_wrong,
+    cases=lambda draw: {
+        "a strip of 16×12": _strip(draw, 16, 12),
+        "a strip of 9×20": _strip(draw, 9, 20),
+    },
+)
+def _sharp_but_wrong(attempt: Callable[..., list[str]]) -> None:
+    (strip,) = _strip(Draw(2), 14, 14)
+    got, want = list(attempt(dict(strip))), sharp_but_wrong(strip)
+    expect("HR" not in got, "HR is what the others are measured against: its error is 0")
+    expect("bicubic" not in got, "bicubic is not sharper than itself: take >, not ≥")
+    expect(
+        not {"better", "sharper"} & set(got),
+        "'better' is sharper than bicubic and nearer to HR: it is not wrong",
+    )
+    expect(
+        "brighter" not in got,
+        "'brighter' is bicubic plus 40 levels: farther from HR, but no sharper",
+    )
+    expect("blurred" not in got, "'blurred' is farther from HR, but softer than bicubic")
+    expect(
+        "stripes" in got and "columns" in got,
+        "sharpness counts both directions: 'stripes' changes from row to row, 'columns' from "
+        "column to column",
+    )
+    expect("moved" in got, "'moved' is as sharp as HR, and nothing of it is in its place")
+    expect(sorted(got) != sorted(want) or got == want, "keep the order of the strip")
+    expect(got == want, f"for this strip it is {want}, not {got}")
+
+
 def compared(first: Mapping[str, float], second: Mapping[str, float]) -> tuple[float, int, int]:
     """Two networks on the same images: the mean of first − second in dB, and who is ahead.
 
@@ -166,7 +249,7 @@ def _measured(draw: Draw, images: int, missing: int) -> tuple[dict[str, float], 
 
 
 @exercise(
-    "10.2",
+    "10.3",
     "A paired comparison",
     difficulty=2,
     minutes=12,
@@ -220,89 +303,6 @@ def _compared(attempt: Callable[..., tuple[float, int, int]]) -> None:
         f"the first is ahead in façade and coffee, the second in moon: 2 and 1, not {ahead} and "
         f"{behind}",
     )
-
-
-def sharp_but_wrong(strip: Mapping[str, np.ndarray]) -> list[str]:
-    """Pictures of a strip that look sharper than bicubic and are farther from HR: their names.
-
-    Sharpness is the mean of |difference| to the next pixel below, plus the same to the right. How
-    far a picture is from HR is its mean squared error.
-
-    Args:
-        strip: name → gray picture, float (H, W), "HR" and "bicubic" among them.
-    Returns:
-        Names in the order of the strip; never "HR" and "bicubic".
-    """
-
-    def sharpness(picture: np.ndarray) -> float:
-        return sum(float(np.abs(np.diff(picture, axis=axis)).mean()) for axis in (0, 1))
-
-    def error(picture: np.ndarray) -> float:
-        return float(((picture - strip["HR"]) ** 2).mean())
-
-    plain = strip["bicubic"]
-    return [
-        name
-        for name, picture in strip.items()
-        if sharpness(picture) > sharpness(plain) and error(picture) > error(plain)
-    ]
-
-
-def _strip(draw: Draw, height: int, width: int) -> tuple[dict[str, np.ndarray]]:
-    """A strip with every kind of picture: blurred, better, sharp and wrong, moved, inverted."""
-    hr = draw.array(height, width, low=60, high=190)
-    ends = np.roll(hr, (1, 1), (0, 1))
-    bicubic = 0.6 * hr + 0.4 * hr.mean()
-    tall = bicubic + 18 * np.sign(np.arange(height) % 2 - 0.5)[:, None]
-    wide = bicubic + 18 * np.sign(np.arange(width) % 2 - 0.5)[None, :]
-    return (
-        {
-            "moved": ends,
-            "HR": hr,
-            "blurred": 0.3 * hr + 0.7 * hr.mean(),
-            "stripes": tall + 25,
-            "better": 0.8 * hr + 0.2 * hr.mean(),
-            "bicubic": bicubic,
-            "columns": wide + 25,
-            "brighter": bicubic + 40,
-            "sharper": 1.2 * hr - 0.2 * hr.mean(),
-        },
-    )
-
-
-@exercise(
-    "10.3",
-    "Read the strip",
-    difficulty=2,
-    minutes=12,
-    solution=sharp_but_wrong,
-    cases=lambda draw: {
-        "a strip of 16×12": _strip(draw, 16, 12),
-        "a strip of 9×20": _strip(draw, 9, 20),
-    },
-)
-def _sharp_but_wrong(attempt: Callable[..., list[str]]) -> None:
-    (strip,) = _strip(Draw(2), 14, 14)
-    got, want = list(attempt(dict(strip))), sharp_but_wrong(strip)
-    expect("HR" not in got, "HR is what the others are measured against: its error is 0")
-    expect("bicubic" not in got, "bicubic is not sharper than itself: take >, not ≥")
-    expect(
-        not {"better", "sharper"} & set(got),
-        "'better' is sharper than bicubic and nearer to HR: it is not wrong",
-    )
-    expect(
-        "brighter" not in got,
-        "'brighter' is bicubic plus 40 levels: farther from HR, but no sharper",
-    )
-    expect("blurred" not in got, "'blurred' is farther from HR, but softer than bicubic")
-    expect(
-        "stripes" in got and "columns" in got,
-        "sharpness counts both directions: 'stripes' changes from row to row, 'columns' from "
-        "column to column",
-    )
-    expect("moved" in got, "'moved' is as sharp as HR, and nothing of it is in its place")
-    expect(sorted(got) != sorted(want) or got == want, "keep the order of the strip")
-    expect(got == want, f"for this strip it is {want}, not {got}")
 
 
 def paired_interval(a: np.ndarray, b: np.ndarray, draws: int = 2000) -> tuple[float, float, float]:

@@ -335,7 +335,7 @@ WRONG = {
             "on all sides",
         ),
     ],
-    "08.4": [
+    "08.5": [
         (_negative, "some are negative"),
         (_from_zero, "too large"),
         (_swapped, "swapped"),
@@ -368,7 +368,7 @@ WRONG = {
         (lambda x, f, s, a: a(F.gelu(s(x))), "the values are not"),
         (lambda x, f, s, a: channel_attention_block(x, f, s, a).double(), "its type is"),
     ],
-    "08.5": [
+    "08.4": [
         (_padded_first, "cut after the projection"),
         (_ocab_same_windows, "from the larger windows"),
         (_ocab_without_norm1, "norm1 is missing"),

@@ -183,7 +183,7 @@ WRONG = {
         (lambda *a: protocol_of(*a) == "papers", "text was expected, not True"),
         (_protocols(agree=lambda got, text: f"{got:.6f}".startswith(text)), "rounded: half a unit"),
     ],
-    "10.2": [
+    "10.3": [
         (
             lambda a, b: (
                 np.mean(list(a.values())) - np.mean(list(b.values())),
@@ -220,7 +220,7 @@ WRONG = {
         (lambda a, b: compared(a, b)[0], "three numbers"),
         (lambda a, b: (np.mean([a[name] - b[name] for name in a]), 2, 1), "KeyError"),
     ],
-    "10.3": [
+    "10.2": [
         (lambda strip: _sharp(strip, wrong=False), "HR is what the others"),
         (lambda strip: _sharp(strip, sharper=False), "no sharper"),
         (lambda strip: _sharp(strip, steps=(0,)), "both directions"),
