@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from hatlib.course import progress, widget_images
 from hatlib.course.result import Result
@@ -37,6 +38,10 @@ TEMPLATE = """\
 {%- endblock -%}
 {%- block body_header -%}{{ super() }}{{ resources.course.top }}{%- endblock -%}
 {%- block body_footer -%}{{ resources.course.bottom }}{{ super() }}{%- endblock -%}
+{%- block data_png -%}
+{%- set alt = output | get_metadata("alt", "image/png") -%}
+{{ super() | replace("<img ", '<img alt="' ~ (alt | escape_html) ~ '" ', 1) if alt else super() }}
+{%- endblock -%}
 {%- block error -%}<div id="error"></div>{{ super() }}{%- endblock -%}
 """
 
@@ -188,7 +193,9 @@ def _navigation(results: Sequence[Result], number: int) -> str:
             return "<span></span>"
         title = text.format(line(results[k].title))
         there = results[k].state != "absent"
-        return f'<a href="{results[k].name}.html">{title}</a>' if there else f"<span>{title}</span>"
+        return (
+            f'<a href="{page(results[k].name)}">{title}</a>' if there else f"<span>{title}</span>"
+        )
 
     return (
         f'<nav class="course">{link(number - 1, "← {}")}<a href="index.html">the course</a>'
@@ -244,6 +251,11 @@ def plain(markdown: str) -> str:
     return re.sub(r"(\*\*|\*|`|(?<!\w)_|_(?!\w))", "", text)
 
 
+def page(name: str, suffix: str = ".html") -> str:
+    """The address of a notebook's page, whatever signs its file name has."""
+    return html.escape(quote(name + suffix))
+
+
 def line(markdown: str) -> str:
     """A line of Markdown as HTML: plain text and its formulas."""
     parts = re.split(r"(?<!\\)\$([^$]+)\$", markdown)
@@ -288,19 +300,18 @@ def _row(result: Result) -> str:
     title = line(result.title)
     details = f"{result.minutes:.1f} min" if result.ran else ""
     if result.ran:
-        title = f'<a href="{result.name}.html">{title}</a>'
-        details += (
-            f' · {result.done} of {result.cells} cells · <a href="{result.name}.ipynb">notebook</a>'
-        )
+        title = f'<a href="{page(result.name)}">{title}</a>'
+        notebook = page(result.name, ".ipynb")
+        details += f' · {result.done} of {result.cells} cells · <a href="{notebook}">notebook</a>'
     if passed := sum(id.startswith(result.name[:2]) for id in progress.passed()):
         details += f" · exercises passed: {passed}"
     if result.state == "failed":
         details += (
-            f'<br><a class="error" href="{result.name}.html#error">{html.escape(result.error)}</a>'
+            f'<br><a class="error" href="{page(result.name)}#error">{html.escape(result.error)}</a>'
         )
     return ROW.format(
         state=result.state,
-        number=result.name[:2],
+        number=html.escape(result.name[:2]),
         title=title,
         promise=line(result.promise),
         label=result.state if result.ran else "not run",

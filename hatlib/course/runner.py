@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from hatlib.course import kernel, pages
 from hatlib.course.result import ENDED, Record, Result
 from hatlib.errors import HatlibError, unknown
-from hatlib.system import console, machine, paths
+from hatlib.system import console, locks, machine, paths
 from hatlib.system.atomic import set_aside, write_text
 from hatlib.system.console import make_folder, warn
 from hatlib.validation import checked, one_line
@@ -202,7 +202,7 @@ def run(
     facts = {**machine.facts(), "profile": profile}
     board = Board(console or Console(), [results[path] for path in chosen])
     tidy: dict[Path, NotebookNode] = {}
-    with board.live():
+    with locks.alone_in(folder, "course"), board.live():
         for path in chosen:
             result = results[path]
             board.start(result)

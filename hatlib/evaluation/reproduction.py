@@ -35,7 +35,7 @@ from hatlib.evaluation.reported import Reported, reported
 from hatlib.imaging.io import list_images
 from hatlib.inference.precision import arithmetic
 from hatlib.models import Network
-from hatlib.system import atomic, console, devices, machine, paths
+from hatlib.system import atomic, console, devices, locks, machine, paths
 from hatlib.validation import AnyNumber, Name, NotNegative, Similarity, validated
 from hatlib.weights import catalogue, files
 
@@ -134,7 +134,8 @@ def run(
             only ("matlab", "original").
         draw: makes the strips, as `hatlib.plotting.comparison` does; without it there are none.
     Raises:
-        HatlibError: an unknown model or set, another scale, a folder that can't be written to.
+        HatlibError: an unknown model or set, another scale, a folder that can't be written to or
+            that another program writes to.
     """
     folder = paths.expanded(out)
     networks = _networks(models, scale)
@@ -150,23 +151,24 @@ def run(
     hashes = {name: files.fingerprint(model) for name, model in networks.items()}
     rows: list[Row] = []
     images: list[tuple[object, ...]] = []
-    for test in benchmarks:
-        logs = {
-            name: Log(_log_file(folder, test, name), conditions(test, hashes[name], computed[name]))
-            for name in networks
-        }
-        _measure(test, networks, logs, folder, precision, progress, draw)
-        rows += _rows(test, logs, computed)
-        images += _by_image(test, logs, hashes)
+    with locks.alone_in(folder, "reproduce"):  # two programs would lose rows of each other
+        for test in benchmarks:
+            logs = {
+                name: Log(
+                    _log_file(folder, test, name), conditions(test, hashes[name], computed[name])
+                )
+                for name in networks
+            }
+            _measure(test, networks, logs, folder, precision, progress, draw)
+            rows += _rows(test, logs, computed)
+            images += _by_image(test, logs, hashes)
     atomic.write_text(folder / "reproduce.csv", "".join(map(_line, [ALL_FIELDS, *images])))
     record = {
         "machine": _machine(),
         "weights": {name: _weights(name, hashes) for name in hashes},
         "rows": [row.record() for row in rows],
     }
-    atomic.write_text(
-        folder / "reproduce.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n"
-    )
+    atomic.write_text(folder / "reproduce.json", console.json_text(record))
     atomic.write_text(folder / "reproduce.md", markdown(rows))
     return rows
 

