@@ -14,7 +14,7 @@ cores, with the number of steps that is recorded.
     reproduce    1 hour     reproduction.csv             PSNR and SSIM of whole sets, by image
     cards        1 hour     trained.csv, model cards     what do the course's own weights reach?
     cost         minutes    cost.csv                     parameters, operations and time, in turns
-    picture      minutes    picture.png                  the README's picture
+    picture      seconds    picture.png                  the README's picture
     claims       minutes    notebooks/CLAIMS.md          which of the survey's statements hold?
 
 `tables` (files that grow), `bootstrap` (confidence intervals) and `command` (options that all
