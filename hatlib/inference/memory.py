@@ -18,10 +18,10 @@ LARGE = 512 * 512
 # side of a tile below which nothing is gained: the halo is most of the work
 SMALLEST = 16
 
-# Bytes per LR pixel, measured at ×4 and rounded up. DRCT needs most, HAT two thirds of it. On a CPU
-# the networks work in strips. On a GPU they do not, but the fused attention keeps no scores; where
-# they are kept ("elsewhere": the readable arithmetic, other devices, networks from elsewhere), they
-# are most of it.
+# Bytes per LR pixel, measured at ×4 and rounded up. On a CPU, where the networks work in strips,
+# DRCT needs most and HAT two thirds of it. On a GPU they do not; HAT needs most, 13,300 and in
+# bfloat16 8,200, as the fused attention keeps no scores. Where they are kept ("elsewhere": the
+# readable arithmetic with 42,000, other devices, networks from elsewhere), they are most of it.
 BYTES_PER_PIXEL = {"cpu": 16_000, "cuda": 16_000, "cuda half": 10_000, "elsewhere": 48_000}
 
 # SRCNN, and interpolation all the more, need less
@@ -38,7 +38,12 @@ OUT_OF_MEMORY = (
     "DEVICE_ALLOCATION_FAILED",
     # torch tries all of cuDNN's ways, and says this when there was no workspace for any
     "unable to find an engine",
+    # oneDNN, which computes convolutions on CPUs, when it finds no room for one
+    "could not create a primitive",
 )
+
+# of the image before: (H, W, …)
+_last_shape: tuple[int, ...] | None = None
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +93,19 @@ def tile_side(
     # what a tile and its halo hold together has to fit, in whole windows
     unit = math.lcm(SMALLEST, model.padding.multiple)
     return max(unit, (math.isqrt(pixels) - 2 * model.halo) // unit * unit)
+
+
+def release_after(image: np.ndarray) -> None:
+    """Gives freed memory back to the system where the size of images changes.
+
+    oneDNN keeps what it prepared for each size, small blocks between which the large freed ones
+    lie. They do not fit the next size: without this, 100 images of different sizes took five times
+    the memory of one.
+    """
+    global _last_shape
+    if _last_shape not in (None, image.shape):
+        devices.release_memory()
+    _last_shape = image.shape
 
 
 def whole_windows(model: Network, side: int) -> int:
