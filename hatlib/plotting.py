@@ -105,6 +105,7 @@ STYLE: dict[str, Any] = {
     "grid.color": "#dddddd",
     "image.interpolation": "nearest",  # pixels are the subject here: never let matplotlib blur them
     "legend.frameon": False,
+    "text.parse_math": False,  # titles may be names of files, with a $ in them
 }
 # of an attribution map's maximum: what is fainter leaves the picture as it is
 FAINTEST = 0.003
@@ -200,6 +201,12 @@ def _in_words(axes: Axes) -> tuple[str, str]:
     if rows:
         text = f"{start}Values along {axes.get_xlabel()}, for {'; '.join(rows)}"
     return "plot", text + (f": {'; '.join(labels)}." if labels else ".")
+
+
+def _legend(axes: Axes, **options: Any) -> None:
+    """The legend, with its labels as they are: names of files may have a $ in them."""
+    for text in axes.legend(**options).get_texts():
+        text.set_parse_math(False)
 
 
 def show_image(
@@ -427,7 +434,7 @@ def curves(
     ax.set_xscale("log" if log_x else "linear")
     ax.set_yscale("log" if log_y else "linear")
     ax.grid(True, color="#dddddd", linewidth=0.6)
-    ax.legend(fontsize=8, handlelength=3.2)
+    _legend(ax, fontsize=8, handlelength=3.2)
     return figure
 
 
@@ -465,7 +472,7 @@ def scatter(
     ax.set_xlabel(x)
     ax.set_ylabel(y)
     ax.grid(True, color="#dddddd", linewidth=0.6)
-    ax.legend(fontsize=8)
+    _legend(ax, fontsize=8)
     return figure
 
 
@@ -520,7 +527,7 @@ def intervals(
     ax.set_ylim(len(labels) - 0.5, -0.5)  # the first label on top
     ax.set_xlabel(x)
     ax.grid(True, axis="x", color="#dddddd", linewidth=0.6)
-    ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    _legend(ax, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 
@@ -623,7 +630,16 @@ def attribution_rows(
 def _below(axes: Axes, *lines: str) -> None:
     """Lines of text under an image without axes."""
     text = "\n".join(filter(None, lines))
-    axes.text(0.5, -0.03, text, ha="center", va="top", fontsize=9, transform=axes.transAxes)
+    axes.text(
+        0.5,
+        -0.03,
+        text,
+        parse_math=False,
+        ha="center",
+        va="top",
+        fontsize=9,
+        transform=axes.transAxes,
+    )
 
 
 def _strength_bar(figure: Figure, axes: np.ndarray) -> None:

@@ -15,12 +15,13 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any
 
 import typer
 
-from hatlib.cli import course, data, doctor, images, lam, measure, train
+from hatlib.cli import course, data, doctor, export, images, lam, measure, train
 from hatlib.cli.batch import reason
 from hatlib.errors import HatlibError
 from hatlib.system import console, devices
@@ -36,6 +37,7 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "lam": lam.lam,
     "evaluate": measure.evaluate,
     "train": train.train,
+    "export": export.export,
     "reproduce": measure.reproduce,
     "course": course.course,
 }
@@ -52,6 +54,10 @@ app = typer.Typer(
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code; no exception gets out that a user can do something
     about."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd metadata, which decides nothing
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the shell: the next file would take its place
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):  # not a text file: somebody captures it
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # for ×, on Windows

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -125,15 +124,12 @@ class Batch:
 
     def _single_result(self) -> Path:
         """Where the result of a single image goes."""
-        from hatlib.imaging.io import SUFFIXES
+        from hatlib.imaging.io import check_suffix
 
         path = self.target
         if path.is_dir():
             path = path / f"{self.source.stem}.png"
-        if path.suffix.lower() not in SUFFIXES:
-            raise HatlibError(
-                f"cannot save {path}: the name has to end in one of {', '.join(SUFFIXES)}"
-            )
+        check_suffix(path)
         if self.source.exists() and not self.source.is_file():
             raise HatlibError(f"{self.source} is not a regular file")
         atomic.check_target(path)
@@ -141,10 +137,10 @@ class Batch:
 
     def _plan_folder(self) -> dict[Path, Path]:
         """Original → result. Two originals with one stem keep their suffixes in the results."""
-        from hatlib.imaging.io import SUFFIXES
+        from hatlib.imaging.io import SUFFIXES, is_image_file
 
         visible = sorted(path for path in self.source.iterdir() if path.name[0] != ".")
-        files = [path for path in visible if path.is_file()]
+        files = [path for path in visible if is_image_file(path)]
         images = [path for path in files if path.suffix.lower() in (*SUFFIXES, *ALSO_READ)]
         self.no_reader = [path for path in files if path.suffix.lower() in NOT_READ]
         self.subfolders = sum(path.is_dir() for path in visible)
@@ -165,17 +161,10 @@ class Batch:
 
 
 def result_names(images: list[Path], folder: Path) -> list[Path]:
-    """A PNG file for each image, none twice, on a disk that does not tell a from A either."""
-    names = [f"{path.stem}.png" for path in images]
-    while True:
-        counts = Counter(name.casefold() for name in names)
-        longer = [
-            name if counts[name.casefold()] == 1 else f"{path.name}.png"
-            for name, path in zip(names, images, strict=True)
-        ]
-        if longer == names:
-            return [folder / name for name in names]
-        names = longer
+    """A PNG file for each image, none twice."""
+    from hatlib.imaging.io import distinct_names
+
+    return [folder / f"{name}.png" for name in distinct_names(images)]
 
 
 def reason(error: Exception) -> str:

@@ -12,6 +12,7 @@ from hatlib.cli.results import Results, checksum
 from hatlib.errors import HatlibError
 from hatlib.system import atomic, console
 
+ELONGATED = 8  # how many times as long as it is wide an image may be to be shown whole
 FIGURES = (".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg")
 
 
@@ -57,8 +58,12 @@ def lam(
     }
     with console.counter(source.name) as progress:
         result = attribution.lam(network, lr, window, steps, rule=rule, progress=progress)
+    # of a long strip, what is around the window: a figure has to fit into a file, too
+    height, width = lr.shape[:2]
+    extent = ELONGATED * min(height, width)
+    shown = extent if max(height, width) > extent else None
     with results.writing(target, made) as file:
-        plotting.attributions(lr, {model: result}, width=6.0).savefig(file, dpi=150)
+        plotting.attributions(lr, {model: result}, width=6.0, extent=shown).savefig(file, dpi=150)
     used = "nothing to attribute: LR is flat"
     if result.map.any():
         used = f"diffusion index {result.diffusion_index:.2f}"

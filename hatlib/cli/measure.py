@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hatlib.cli.batch import reason
 from hatlib.cli.options import (
     LR_HELP,
     MODEL_HELP,
@@ -22,7 +24,7 @@ from hatlib.cli.options import (
     names,
     weights_of,
 )
-from hatlib.cli.results import Results, Table, check_folder, claim_folder
+from hatlib.cli.results import Results, Table, check_distinct, check_folder, claim_folder
 from hatlib.errors import HatlibError
 from hatlib.system import console
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
     from hatlib.data.datasets import Pairs
+    from hatlib.models import Network
 
 MEASURED = 5  # columns of reproduce that fit a narrow terminal; the others follow as lines
 
@@ -131,7 +134,7 @@ def evaluate(
     ] = "auto",
     json_file: Json = None,
     overwrite: Overwrite = False,
-) -> None:
+) -> int:
     """Measure a network on a data set by the papers' protocol, next to the reported value."""
     from hatlib.data.datasets import load
     from hatlib.evaluation import protocol
@@ -143,14 +146,19 @@ def evaluate(
     saver = None
     if save_images:
         made = {"weights": weights_of(model, network), "scale": scale, "lr": lr, "gray": gray}
-        saver = _saver(save_images, pairs, Results(inputs, overwrite), inputs, made)
-    images = console.progress(pairs, data, lambda pair: pair.name)
-    results = protocol.evaluate(network, images, on_image=saver)
+        saver = _saver(save_images, pairs, Results(inputs, overwrite), inputs, made, json_file)
+    results, left_out = _measured(network, pairs, data, gray, saver)
     mean = results[["psnr", "ssim", "seconds"]].mean()
     console.console().print(_image_table(results))
     line = protocol.protocol(scale, lr, gray)
     console.say(f"{model} on {data} {line}")
-    reported = _reported(model, data, scale, len(pairs), lr)
+    if identical := results.name[results.psnr == math.inf].tolist():
+        others = results.psnr[results.psnr != math.inf]
+        rest = f"; mean of the other {len(others)}: {others.mean():.2f} dB" if len(others) else ""
+        console.say(f"identical to HR, PSNR infinite: {', '.join(identical)}{rest}")
+    if left_out:
+        console.say(f"left out: {', '.join(left_out)}")
+    reported = _reported(model, data, scale, len(results), lr)
     if reported:
         psnr, ssim, where = reported
         values = f"{psnr:.2f} dB"
@@ -168,8 +176,41 @@ def evaluate(
             "mean": mean.to_dict(),
             "reported": reported,
             "images": results.to_dict("records"),
+            "left_out": left_out,
         }
     )
+    return 1 if left_out else 0
+
+
+def _measured(
+    network: Network,
+    pairs: Pairs,
+    title: str,
+    gray: str,
+    saver: Callable[[str, np.ndarray], None] | None,
+) -> tuple[DataFrame, list[str]]:
+    """One row per image, and the names of those that cannot be measured: damaged, of a kind that is
+    not read, too small. One bad file among hundreds does not stop the others.
+
+    Raises:
+        HatlibError: none can be measured.
+    """
+    import pandas
+
+    from hatlib.evaluation import protocol
+
+    tables = []
+    left_out = []
+    names = pairs.names
+    for k in console.progress(range(len(pairs)), title, lambda k: names[k]):
+        try:
+            tables.append(protocol.evaluate(network, [pairs[k]], on_image=saver, gray=gray))
+        except Exception as error:
+            left_out.append(names[k])
+            console.warn(f"{names[k]} left out: {reason(error)}")
+    if not tables:
+        raise HatlibError(f"none of the {len(pairs)} images of {title} could be measured")
+    return pandas.concat(tables, ignore_index=True), left_out
 
 
 def _image_table(results: DataFrame) -> RichTable:
@@ -216,7 +257,12 @@ def files_of(data: str) -> list[Path]:
 
 
 def _saver(
-    folder: Path, pairs: Pairs, results: Results, inputs: Sequence[Path], made: dict[str, Any]
+    folder: Path,
+    pairs: Pairs,
+    results: Results,
+    inputs: Sequence[Path],
+    made: dict[str, Any],
+    table: Path | None,
 ) -> Callable[[str, np.ndarray], None]:
     """Writes SR images into a folder: called with the name and the image.
 
@@ -232,6 +278,7 @@ def _saver(
             )
     plan = {name: folder / f"{name}.png" for name in pairs.names}
     results.check(list(plan.values()))
+    check_distinct([*plan.values(), table])
     console.make_folder(folder)
 
     def save(name: str, sr: np.ndarray) -> None:
@@ -283,6 +330,8 @@ def reproduce(
     inputs += [path for name in networks for path in file_of(name)]
     file = Table(json_file, overwrite, inputs)
     check_folder(out, "reproduce", overwrite, {path.parent for path in inputs})
+    if json_file is not None and json_file.resolve().is_relative_to(out.resolve()):
+        raise HatlibError(f"{json_file} lies in {out}, where reproduce writes tables of its own")
 
     def announced(items: Sequence[int], title: str) -> Iterator[int]:
         """The items, with a bar, and a line for those who look at it hours later."""

@@ -16,6 +16,7 @@ import contextlib
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,10 @@ class Results:
     def check(self, paths: Sequence[Path]) -> None:
         """Raises HatlibError unless all of these files may be written."""
         foreign = []
+        check_distinct(paths)
         for path in paths:
+            if path.name == RECORD:
+                raise HatlibError(f"cannot write {path}: hatlib keeps there what it wrote")
             if _exists(path) and (original := self._inputs.get(_identity(path))):
                 same = "" if path == original else f" is {original}, which"
                 raise HatlibError(
@@ -115,7 +119,7 @@ class Record:
         """Adds an entry, by one write of one line: those of two processes do not mix."""
         self.entries.setdefault(entry["file"], []).append(entry)
         with self.file.open("a", encoding="utf-8", newline="") as lines:
-            lines.write(json.dumps(entry, ensure_ascii=False) + "\n")
+            lines.write(json.dumps(entry) + "\n")  # ASCII: names need not be UTF-8
 
 
 def _read_lines(file: Path) -> Iterator[Settings]:
@@ -127,6 +131,15 @@ def _read_lines(file: Path) -> Iterator[Settings]:
             entry = json.loads(line)
             if isinstance(entry, dict) and entry.keys() >= {"file", "sha256", "made"}:
                 yield entry
+
+
+def check_distinct(paths: Iterable[Path | None]) -> None:
+    """Raises HatlibError if two of the files that a command is to write are one (None: not
+    asked for)."""
+    names = Counter(os.path.realpath(path).casefold() for path in paths if path is not None)
+    for name, count in names.items():
+        if count > 1:
+            raise HatlibError(f"{count} results of this command would be written to {name}")
 
 
 def checksum(path: Path) -> str:

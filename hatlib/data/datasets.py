@@ -8,7 +8,6 @@ images is a set too. Random patches for training are in `hatlib.data.patches`. T
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,10 +21,12 @@ from hatlib.data.patches import PatchSampler
 from hatlib.errors import HatlibError, unknown
 from hatlib.imaging.convert import crop_to_multiple
 from hatlib.imaging.degradation import DOWNSAMPLERS, downsample
-from hatlib.imaging.io import SUFFIXES, list_images, load_image
+from hatlib.imaging.io import SUFFIXES, as_uint8, distinct_names, list_images
+from hatlib.imaging.reading import read_picture
 from hatlib.imaging.resize import BORDERS
-from hatlib.system import downloads
+from hatlib.system import console, downloads
 from hatlib.system.paths import data_folder, expanded
+from hatlib.validation import SetName, Whole, checked
 
 __all__ = [
     "CATALOGUE",
@@ -127,8 +128,19 @@ class Source(NamedTuple):
 
 
 def _source(name: str, path: Path, lr_path: Path | None = None) -> Source:
-    read_lr = partial(load_image, lr_path) if lr_path else None
-    return Source(name, partial(load_image, path), read_lr)
+    read_lr = partial(_read, lr_path) if lr_path else None
+    return Source(name, partial(_read, path), read_lr)
+
+
+def _read(path: Path, gray: str) -> np.ndarray:
+    """As `load_image`, of images without transparency: what it hides is nothing to learn from or to
+    measure."""
+    picture = read_picture(path)
+    if picture.transparent:
+        raise HatlibError(
+            f"{path} has transparent pixels, whose colours nobody sees; save it without"
+        )
+    return as_uint8(picture, gray)
 
 
 def _sources(
@@ -138,6 +150,9 @@ def _sources(
     every: int = 1,
 ) -> list[Source]:
     """The images of a set or a folder, unread. Fetches what is missing."""
+    limit = checked("limit", limit, Whole | None)
+    every = checked("every", every, Whole)
+    name_or_folder = checked("a data set or a folder", name_or_folder, SetName)
     if limit is not None and limit < 1:
         raise HatlibError(f"limit is how many images to take, at least 1, got {limit}")
     if every < 1:
@@ -159,8 +174,10 @@ def _sources(
             f"a folder of images has no original LR files, got lr='original' for {name}"
         )
     files = list_images(folder)[::every][:limit]
-    stems = Counter(path.stem for path in files)
-    return [_source(path.stem if stems[path.stem] == 1 else path.name, path) for path in files]
+    return [
+        _source(console.printable(name).replace("\n", r"\n"), path)
+        for name, path in zip(distinct_names(files), files, strict=True)
+    ]
 
 
 def ucla_folder() -> Path | None:
@@ -229,7 +246,11 @@ class Pairs(Sequence[Pair]):
         if isinstance(index, slice):
             return Pairs(self.sources[index], self.scale, self.gray, self.border, self.lr)
         source = self.sources[index]
-        hr = crop_to_multiple(source.read(self.gray), self.scale)
+        whole = source.read(self.gray)
+        try:
+            hr = crop_to_multiple(whole, self.scale)
+        except HatlibError as error:
+            raise HatlibError(f"{source.name}: {error}") from None
         if source.read_lr:
             return Pair(source.name, source.read_lr(self.gray), hr)
         return Pair(source.name, downsample(hr, self.scale, self.lr, self.border), hr)

@@ -9,17 +9,20 @@ Taught in notebook 02.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hatlib.errors import HatlibError, unknown
+from hatlib.errors import HatlibError
+from hatlib.imaging.convert import check_image
 from hatlib.imaging.degradation import DOWNSAMPLERS
 from hatlib.imaging.metrics import psnr_and_ssim
 from hatlib.inference.upscale import upscale
 from hatlib.models import Network
 from hatlib.models.interpolation import Bicubic, Nearest
+from hatlib.models.layers import check_network
+from hatlib.validation import Pixels, checked, choice
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,11 +76,13 @@ def evaluate(
     """
     import pandas as pd
 
-    if gray not in GRAY:
-        raise unknown("gray", gray, list(GRAY))
+    check_network(model)
+    choice("gray", gray, GRAY)
+    choice("channel", channel, ("y", "rgb"))
+    shave = checked("shave", shave, Pixels | None)
     as_rgb = gray == "rgb" or (gray == "auto" and not isinstance(model, Bicubic | Nearest))
     rows = []
-    for name, lr, hr in pairs:
+    for name, lr, hr in _triples(pairs):
         if as_rgb and hr.ndim == 2:
             lr, hr = (np.repeat(image[..., None], 3, axis=2) for image in (lr, hr))
         if hr.shape[:2] != (lr.shape[0] * model.scale, lr.shape[1] * model.scale):
@@ -88,11 +93,27 @@ def evaluate(
         sr = upscale(model, lr, **{"precision": "fp32", **options})
         seconds = time.perf_counter() - start
         border = model.scale if shave is None else shave
-        psnr, ssim = psnr_and_ssim(sr, hr, border, channel)
+        try:
+            psnr, ssim = psnr_and_ssim(sr, hr, border, channel)
+        except HatlibError as error:
+            raise HatlibError(f"{name}: {error}") from None
         rows.append((name, psnr, ssim, seconds))
         if on_image:
             on_image(name, sr)
     return pd.DataFrame(rows, columns=["name", "psnr", "ssim", "seconds"])
+
+
+def _triples(pairs: Iterable[Pair]) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """The pairs, each checked as it comes."""
+    if not isinstance(pairs, Iterable):
+        raise HatlibError(f"pairs are {type(pairs).__name__}; load_dataset gives them")
+    for pair in pairs:
+        if not isinstance(pair, tuple | list) or len(pair) != 3:
+            raise HatlibError(f"a pair is (name, lr, hr), got {type(pair).__name__}")
+        name, lr, hr = pair
+        check_image(lr)
+        check_image(hr)
+        yield name, lr, hr
 
 
 def protocol(scale: int, lr: str = "matlab", gray: str = "auto", channel: str = "y") -> str:

@@ -14,6 +14,7 @@ import torch
 
 from hatlib.errors import HatlibError
 from hatlib.system.constants import constant
+from hatlib.validation import Count, checked
 
 # ITU-R BT.601: luma of R, G, B in [0, 1], before the studio range 16–235 is applied
 LUMA = (0.299, 0.587, 0.114)
@@ -27,7 +28,7 @@ Values = TypeVar("Values", np.ndarray, torch.Tensor)
 
 def check_image(image: object, sixteen_bits: bool = False) -> None:
     """Raises HatlibError unless `image` is an array (H, W, 3) or (H, W) with at least one pixel,
-    uint8 or float.
+    uint8, or float that is finite and in [0, 1] or near it (in [−1, 2]).
 
     Args:
         image: anything.
@@ -43,6 +44,11 @@ def check_image(image: object, sixteen_bits: bool = False) -> None:
     if not whole_numbers and not np.issubdtype(image.dtype, np.floating):
         kinds = "uint8 (0 to 255), uint16 (0 to 65535)" if sixteen_bits else "uint8 (0 to 255)"
         raise HatlibError(f"an image is {kinds} or float (0 to 1), got {image.dtype}")
+    if not whole_numbers:
+        low, high = image.min(), image.max()
+        # a network may leave [0, 1] by a little; NaN fails, too
+        if not (low >= -1 and high <= 2):
+            raise HatlibError(f"float images go from 0 to 1, got values from {low:g} to {high:g}")
 
 
 def white(dtype: np.dtype[Any] | type[np.generic]) -> float:
@@ -83,6 +89,8 @@ def to_image(tensor: torch.Tensor) -> np.ndarray:
     Raises:
         HatlibError: another shape, or values that are not finite.
     """
+    if not isinstance(tensor, torch.Tensor):
+        raise HatlibError(f"a tensor was expected, got {type(tensor).__name__}")
     planes = tensor.detach()[0] if tensor.ndim == 4 and len(tensor) == 1 else tensor.detach()
     if planes.ndim != 3 or planes.shape[0] not in (1, 3):
         raise HatlibError(
@@ -134,16 +142,14 @@ def luma(image: np.ndarray, full_range: bool = False) -> np.ndarray:
     as it is.
 
     Args:
-        image: uint8 in 0–255 or float in [0, 1], (H, W, 3) or (H, W).
+        image: uint8 in 0–255, uint16 in 0–65535 or float in [0, 1], (H, W, 3) or (H, W).
         full_range: False gives the studio range 16–235 (MATLAB's rgb2ycbcr, and every
             super-resolution table); True the full range 0–255 (JPEG, Pillow, OpenCV).
     Returns:
         float64 (H, W).
     """
-    check_image(image)
-    values = image.astype(np.float64)
-    if image.dtype == np.uint8:
-        values /= 255
+    check_image(image, sixteen_bits=True)
+    values = image.astype(np.float64) / white(image.dtype)
     if values.ndim == 2:
         return values * 255
     return values @ (255 * np.array(LUMA)) if full_range else values @ np.array(STUDIO_LUMA) + 16
@@ -171,6 +177,8 @@ def crop_to_multiple(image: np.ndarray, scale: int) -> np.ndarray:
     Raises:
         HatlibError: the image is smaller than `scale`.
     """
+    check_image(image, sixteen_bits=True)
+    scale = checked("scale", scale, Count)
     height, width = image.shape[:2]
     if min(height, width) < scale:
         raise HatlibError(

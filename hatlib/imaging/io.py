@@ -8,6 +8,8 @@ bits per channel, a colour profile) is in `hatlib.imaging.user_files`. Taught in
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,19 @@ from hatlib.errors import HatlibError
 from hatlib.imaging.convert import check_image, round_to_uint8
 from hatlib.imaging.reading import SUFFIXES, Picture, read_picture
 from hatlib.system.atomic import atomic_path
+from hatlib.validation import FileName, checked
 
-__all__ = ["SUFFIXES", "as_uint8", "list_images", "load_image", "save_image"]
+__all__ = [
+    "SUFFIXES",
+    "as_uint8",
+    "check_sides",
+    "check_suffix",
+    "distinct_names",
+    "is_image_file",
+    "list_images",
+    "load_image",
+    "save_image",
+]
 
 # JPEG always loses a little, of colours as little as of light; WebP loses some by default, and
 # nothing if asked (exact: nor what is transparent)
@@ -68,6 +81,7 @@ def save_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
         HatlibError: an unknown suffix, an array that is not a uint8 image, a folder that can't be
             written to.
     """
+    checked("path", path, FileName)
     check_image(image)
     if image.dtype != np.uint8:
         raise HatlibError(
@@ -106,6 +120,28 @@ def check_sides(path: str | os.PathLike[str], height: int, width: int) -> None:
         )
 
 
+def distinct_names(paths: Sequence[Path]) -> list[str]:
+    """A name for each image: its stem, or all of its file name where two have the same stem, on a
+    disk that does not tell a from A either."""
+    names = [path.stem for path in paths]
+    while True:
+        counts = Counter(name.casefold() for name in names)
+        longer = [
+            name if counts[name.casefold()] == 1 else path.name
+            for name, path in zip(names, paths, strict=True)
+        ]
+        if longer == names:
+            return names
+        names = longer
+
+
+def is_image_file(path: Path) -> bool:
+    """Whether an entry of a folder is a file to be read: not hidden, no folder, no pipe. A link to
+    nothing counts: it is an image that is missing."""
+    missing = path.is_symlink() and not path.exists()
+    return path.name[0] != "." and (path.is_file() or missing)
+
+
 def list_images(folder: str | os.PathLike[str]) -> list[Path]:
     """The image files of a folder, by name (hidden files and subfolders are left out).
 
@@ -116,9 +152,7 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
     if not where.is_dir():
         raise HatlibError(f"no such folder: {folder}")
     files = [
-        p
-        for p in where.iterdir()
-        if p.suffix.lower() in SUFFIXES and p.is_file() and p.name[0] != "."
+        path for path in where.iterdir() if path.suffix.lower() in SUFFIXES and is_image_file(path)
     ]
     if not files:
         raise HatlibError(f"no image in {folder} ({', '.join(SUFFIXES)})")

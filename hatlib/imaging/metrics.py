@@ -16,6 +16,7 @@ from scipy.ndimage import correlate1d
 
 from hatlib.errors import HatlibError
 from hatlib.imaging.convert import check_image, luma, round_to_uint8, to_planes, white
+from hatlib.validation import Pixels, checked
 
 if TYPE_CHECKING:
     import pandas
@@ -35,7 +36,7 @@ def psnr(a: np.ndarray, b: np.ndarray, shave: int = 0, channel: str = "y") -> fl
     """Peak signal-to-noise ratio, 10·log10(255² / MSE), in dB; infinite for identical images.
 
     Args:
-        a, b: uint8 in 0–255 or float in [0, 1], (H, W, 3) or (H, W); both alike.
+        a, b: uint8 in 0–255, uint16 in 0–65535 or float in [0, 1], (H, W, 3) or (H, W); both alike.
         shave: pixels left out at each border; papers use the scale.
         channel: "y" is BT.601 luma in 16–235, not rounded; "rgb" takes one MSE over the three
             channels. A one-channel image is taken as it is.
@@ -187,6 +188,7 @@ def _pair(
     """Both images as float64 (C, H, W) on the 0–255 scale, C 1 or 3, checked and without their
     borders."""
     _check_pair(a, b)
+    shave = checked("shave", shave, Pixels)
     if channel not in ("y", "rgb"):
         raise HatlibError(f"channel is '{channel}'; it can be 'y' or 'rgb'")
     x, y = (_shaved(_channels(image, channel), shave) for image in (a, b))
@@ -219,14 +221,11 @@ def _check_size(planes: np.ndarray, shave: int, smallest: int) -> None:
 
 def _check_pair(a: np.ndarray, b: np.ndarray) -> None:
     for image in (a, b):
-        check_image(image)
+        check_image(image, sixteen_bits=True)
     if a.shape != b.shape:
         raise HatlibError(f"two images of the same shape are needed, got {a.shape} and {b.shape}")
-    if (a.dtype == np.uint8) != (b.dtype == np.uint8):
+    if white(a.dtype) != white(b.dtype):
         raise HatlibError(
-            f"both have to be uint8 (0 to 255) or both float (0 to 1), got {a.dtype} and {b.dtype}"
+            f"both have to be uint8 (0 to 255), both uint16 (0 to 65535) or both float (0 to 1), "
+            f"got {a.dtype} and {b.dtype}"
         )
-    if a.dtype != np.uint8:
-        low, high = np.min([a.min(), b.min()]), np.max([a.max(), b.max()])
-        if not (low >= -1 and high <= 2):  # a network may leave [0, 1] by a little; NaN fails, too
-            raise HatlibError(f"float images go from 0 to 1, got values from {low:g} to {high:g}")

@@ -19,7 +19,9 @@ from hatlib.inference import memory, tiles
 from hatlib.inference.precision import arithmetic, autocast
 from hatlib.models import Network
 from hatlib.models.interpolation import Bicubic, Nearest
+from hatlib.models.layers import check_network
 from hatlib.system import devices, torch_settings
+from hatlib.validation import Whole, checked
 
 # LR (1, C, h, w) → SR (1, C, s·h, s·w)
 Run = Callable[[torch.Tensor], torch.Tensor]
@@ -57,7 +59,12 @@ def upscale(
         HatlibError: another kind of image, an unknown or unsuitable precision, a negative tile, a
             result that is not finite, not enough memory for the smallest tile.
     """
+    check_network(model)
     check_image(image, sixteen_bits=True)
+    tile = checked("tile", tile, Whole | None)
+    checked("ensemble", ensemble, bool)
+    if progress is not None and not callable(progress):
+        raise HatlibError(f"progress is {progress!r:.60}; it is called as progress(done, total)")
     if tile is not None and tile < 0:
         raise HatlibError(f"tile is {tile}; it is a number of LR pixels, or 0 for no tiles")
     devices.prepare_cpu()
@@ -71,6 +78,7 @@ def upscale(
             # images and tiles have many shapes, for each of which cuDNN's attention makes a plan
             with torch_settings.cudnn_attention(False), autocast(device, precision):
                 tiles.fill(result, model, run, image, side, device, progress)
+            memory.release_after(image)
             return result
         except (RuntimeError, MemoryError) as error:
             if not memory.out_of_memory(error):

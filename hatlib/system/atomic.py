@@ -64,6 +64,8 @@ def replace(temporary: Path, target: Path) -> None:
 
 def check_target(path: Path) -> None:
     """Raises HatlibError if a file of that name cannot be written."""
+    if "\0" in os.fspath(path):
+        raise HatlibError(f"cannot write {str(path)!r}: a name has no NUL in it")
     if path.is_dir():
         raise HatlibError(f"cannot write {path}: it is a folder, and a file name was expected")
     if not path.parent.is_dir():
@@ -98,7 +100,8 @@ def set_aside(path: Path) -> Path:
 def sweep(folder: Path) -> None:
     """Removes temporary files that a killed process left in a folder, a day or more ago."""
     with contextlib.suppress(OSError):
-        for path in folder.glob(f"{PREFIX}*"):
+        # names of hexadecimal digits: records and locks, which have words, stay
+        for path in folder.glob(f"{PREFIX}{8 * '[0-9a-f]'}*"):
             if time.time() - path.stat().st_mtime > STALE:
                 path.unlink(missing_ok=True)
 

@@ -25,7 +25,12 @@ def console() -> Console:
     """Where tables go: as wide as the terminal, and wide enough where there is none."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    return Console(width=None if is_terminal(sys.stdout) else 160, highlight=False)
+
+
+def is_terminal(stream: Any) -> bool:
+    """Whether somebody watches a stream; it is None where the shell has closed it."""
+    return stream is not None and stream.isatty()
 
 
 def say(text: str) -> None:
@@ -76,7 +81,7 @@ def progress(
             work is short, and nothing is said.
             "" for an item of which nothing is to be said.
     """
-    if not sys.stderr.isatty():
+    if not is_terminal(sys.stderr):
         for count, item in enumerate(items, start=1):
             yield item
             if lines and (said := lines(item)):
@@ -111,7 +116,9 @@ def check_file(path: Path | None) -> None:
 
 def json_text(content: Any) -> str:
     """A table's content as JSON; infinite PSNR (identical images) becomes null."""
-    return json.dumps(_finite(content), indent=1, ensure_ascii=False) + "\n"
+    text = json.dumps(_finite(content), indent=1, ensure_ascii=False) + "\n"
+    # of a file name that is no UTF-8: \udce9, which JSON reads as it was
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _finite(value: Any) -> Any:
@@ -127,7 +134,7 @@ def _finite(value: Any) -> Any:
 def counter(title: str) -> Iterator[Callable[[int, int], None] | None]:
     """A function to be called as f(done, total), which moves a bar on stderr; None where no
     terminal is watching."""
-    if not sys.stderr.isatty():
+    if not is_terminal(sys.stderr):
         yield None
         return
     from rich.console import Console

@@ -24,7 +24,7 @@ def memory_left(
         own: the file that names those of this process.
     """
     left: list[int] = []
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):
         for line in own.read_text(encoding="utf-8").splitlines():
             number, kinds, name = line.split(":", 2)
             if number == "0":  # version 2 has one hierarchy for everything

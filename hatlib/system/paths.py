@@ -12,8 +12,10 @@ def expanded(path: str | os.PathLike[str]) -> Path:
     """The path with ~ and ~user replaced by the home folder.
 
     Raises:
-        HatlibError: there is no such user, or no home folder is known.
+        HatlibError: the path is empty; there is no such user, or no home folder is known.
     """
+    if not os.fspath(path).strip():
+        raise HatlibError("a path is empty (. is the working folder)")
     try:
         return Path(path).expanduser()
     except RuntimeError:
