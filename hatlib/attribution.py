@@ -26,6 +26,7 @@ from hatlib.imaging.convert import to_image, to_tensor
 from hatlib.imaging.resize import border_indices
 from hatlib.inference.memory import out_of_memory
 from hatlib.system import devices, torch_settings
+from hatlib.validation import AnyNumber, Count, SrWindow, checked
 
 Window = tuple[int, int, int]  # top, left, side: in SR pixels
 
@@ -119,6 +120,9 @@ def lam(
             unknown rule, numbers out of range, a network whose result is not an image of RGB or not
             finite.
     """
+    if not isinstance(model, nn.Module):
+        raise HatlibError(f"model is {type(model).__name__}; it is an nn.Module on RGB in [0, 1]")
+    window = checked("window", window, SrWindow)
     _check(steps, sigma, rule, batch)
     devices.prepare_cpu()
     with (
@@ -408,7 +412,8 @@ def _as_tensor(lr: np.ndarray | torch.Tensor) -> torch.Tensor:
 def _check(steps: int, sigma: float, rule: str, batch: int | None) -> None:
     if rule not in RULES:
         raise unknown("rule", rule, RULES)
-    if steps < 1 or (batch is not None and batch < 1):
-        raise HatlibError(f"steps and batch are at least 1, got {steps} and {batch}")
+    checked("steps", steps, Count)
+    checked("batch", batch, Count | None)
+    checked("sigma", sigma, AnyNumber)
     if not (math.isfinite(sigma) and sigma > 0):
         raise HatlibError(f"sigma is the width of a blur in LR pixels, more than 0, got {sigma}")

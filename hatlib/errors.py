@@ -8,7 +8,12 @@ from collections.abc import Iterable
 
 
 class HatlibError(ValueError):
-    """Bad input. The message is one line; commands print it and exit with 2."""
+    """Bad input. The message is one line; commands print it and exit with 2.
+
+    Public functions raise it for values out of range and for values of a wrong kind alike ("8"
+    where a number is wanted): `hatlib.validation` has the limits and the words. TypeError is left
+    to what Python itself checks, the number and the names of arguments.
+    """
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> HatlibError:
@@ -18,6 +23,8 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> HatlibError:
     "unknown data set 'sett5'; did you mean 'set5'? Known: set5, set14"
     """
     names = list(known)
+    if not isinstance(name, str):
+        return HatlibError(f"{kind} is {name!r:.60}; it is one of {', '.join(names)}")
     near = difflib.get_close_matches(name.lower(), names, n=1)
     hint = f"did you mean '{near[0]}'? " if near else ""
     return HatlibError(f"unknown {kind} '{name}'; {hint}Known: {', '.join(names)}")

@@ -80,12 +80,14 @@ Whole = Annotated[int, WHOLE]
 Number = Annotated[float, Field(allow_inf_nan=False), NUMBER]
 AnyNumber = Annotated[float, NUMBER]  # a measured one may be infinite or NaN
 Name = Annotated[str, Field(min_length=1)]
-Source = Annotated[str, Field(min_length=1), BeforeValidator(_text)]  # a data set or a folder
+SetName = Annotated[str, Field(min_length=1), BeforeValidator(_text)]  # a data set or a folder
 
 Natural = Annotated[int, Field(ge=0), WHOLE]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), NUMBER]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), NUMBER]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), NUMBER]
+FileName = SetName
+CellSeconds = Annotated[float, Field(ge=1, le=10**6, allow_inf_nan=False), NUMBER]
 Similarity = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False), NUMBER]  # SSIM
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False), NUMBER]
 
@@ -94,6 +96,8 @@ Count = Annotated[int, Field(ge=1, le=10**6), WHOLE]  # of images, tiles, patche
 Steps = Annotated[int, Field(ge=1, le=10**9), WHOLE]
 StepNumber = Annotated[int, Field(ge=0, le=10**9), WHOLE]
 Pixels = Annotated[int, Field(ge=0, le=10**6), WHOLE]  # along a side
+Size = Annotated[tuple[Whole, Whole], LISTED]  # height and width
+SrWindow = Annotated[tuple[Whole, Whole, Whole], LISTED]  # top, left, side
 PatchSide = Annotated[int, Field(ge=1, le=4096), WHOLE]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1), WHOLE]  # what numpy's generator takes
 LearningRate = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False), NUMBER]

@@ -36,7 +36,9 @@ def course(
 ) -> int:
     """Run the notebooks in order and write them executed, as HTML, with an index."""
     from hatlib.course import runner
+    from hatlib.validation import CellSeconds, checked
 
+    checked("--timeout", timeout, CellSeconds | None)
     root = paths.checkout()
     source = notebooks or (root / "notebooks" if root else None)
     if source and out.is_dir() and source.is_dir() and out.samefile(source):

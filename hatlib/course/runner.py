@@ -190,6 +190,8 @@ def run(
     available = find_notebooks(notebooks)
     chosen = select(available, only)
     loaded, results = load(available)
+    if not any(path in loaded for path in chosen):
+        raise HatlibError(results[chosen[0]].error)
     variables = kernel.environment(store)
     profile = variables.get("HATLIB_PROFILE") or machine.profile()
     timeout = timeout or (QUICK_CELL_TIMEOUT if profile == "quick" else None)
@@ -208,6 +210,7 @@ def run(
             board.start(result)
             if path not in loaded:
                 board.finish(result, result.error)  # the others run all the same
+                write_record(list(results.values()), facts, folder)
                 continue
             notebook = loaded[path]
             place = path.parent.absolute()
@@ -216,8 +219,6 @@ def run(
             result.warnings = kernel.stderr_lines(notebook)
             tidy[path] = kernel.clean(notebook)
             write_files(path, notebook, tidy[path], list(results.values()), facts, folder)
-        if not tidy:  # no notebook could be read; those that can write the record as they finish
-            write_record(list(results.values()), facts, folder)
     if store and all(results[path].state == "passed" for path in chosen):
         store_outputs(tidy)
     return [results[path] for path in chosen]

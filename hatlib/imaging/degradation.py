@@ -31,6 +31,7 @@ from hatlib.errors import HatlibError, unknown
 from hatlib.imaging.convert import check_image, from_planes, round_to_uint8, to_planes
 from hatlib.imaging.resize import Array, border_indices, cubic, imresize
 from hatlib.system import devices
+from hatlib.validation import AnyNumber, Natural, Number, Size, Whole, checked
 
 Rng = np.random.Generator | int | None  # a generator, a seed, or None for a fresh one
 
@@ -63,7 +64,12 @@ def gaussian_kernel(
         HatlibError: a sigma that is negative or not finite, a size below 1, a kernel of more than
             1025×1025 taps (σ 128).
     """
-    sigmas = (sigma, sigma if sigma_y is None else sigma_y)
+    sigmas = (
+        checked("sigma", sigma, AnyNumber),
+        checked("sigma_y", sigma if sigma_y is None else sigma_y, AnyNumber),
+    )
+    angle = checked("angle", angle, Number)
+    size = checked("size", size, Whole | None)
     if not all(math.isfinite(v) and v >= 0 for v in sigmas):
         raise HatlibError(
             f"the sigmas of a Gaussian are numbers from 0 up, got {sigmas[0]} and {sigmas[1]}"
@@ -87,7 +93,7 @@ def gaussian_kernel(
 def _check_taps(side: int, reason: str) -> None:
     if side > LARGEST_KERNEL:
         raise HatlibError(
-            f"{reason} gives a kernel of {side}×{side} taps; the largest has "
+            f"{reason} gives a kernel of {side:.6g}×{side:.6g} taps; the largest has "
             f"{LARGEST_KERNEL}×{LARGEST_KERNEL}"
         )
 
@@ -111,6 +117,8 @@ def motion_kernel(length: float, angle: float = 0.0) -> np.ndarray:
     Returns:
         An odd square kernel: points along the path, each shared out among the four nearest taps.
     """
+    length = checked("length", length, AnyNumber)
+    angle = checked("angle", angle, Number)
     if not (math.isfinite(length) and length >= 0):
         raise HatlibError(f"the length of a motion kernel is a number from 0 up, got {length}")
     radius = math.ceil(length / 2)
@@ -233,7 +241,7 @@ def convolve(
 def _with_noise(planes: torch.Tensor, sigma: float, image: Any, rng: Rng) -> torch.Tensor:
     if sigma == 0:
         return planes
-    noise = np.random.default_rng(rng).standard_normal(tuple(planes.shape))
+    noise = generator(rng).standard_normal(tuple(planes.shape))
     return planes + torch.from_numpy(noise).to(planes) * (sigma / _level(image))
 
 
@@ -264,7 +272,7 @@ def sensor_noise(image: Array, gain: float = 0.5, read: float = 2.0, rng: Rng = 
     """
     _check_noise("gain", gain)
     _check_noise("read", read)
-    rng = np.random.default_rng(rng)
+    rng = generator(rng)
     signal = float_planes(image) * _level(image)
     if gain > 0:
         electrons = (signal.detach() / gain).clamp(min=0).cpu().numpy()
@@ -306,6 +314,7 @@ def resize(image: Array, size: tuple[int, int], method: str = "bicubic") -> Arra
     averages, or nearest."""
     if method not in RESIZE_METHODS:
         raise unknown("resize method", method, RESIZE_METHODS)
+    size = checked("size", size, Size)
     if min(size) < 1:
         raise HatlibError(f"the output has at least 1×1 pixels, got size {size}")
     planes = float_planes(image)
@@ -364,6 +373,17 @@ def downsample(
     )
 
 
+def generator(rng: Rng) -> np.random.Generator:
+    """The generator of random numbers that a seed stands for.
+
+    Raises:
+        HatlibError: something else than a generator, a seed from 0 up, or None.
+    """
+    if rng is None or isinstance(rng, np.random.Generator):
+        return np.random.default_rng(rng)
+    return np.random.default_rng(checked("rng", rng, Natural))
+
+
 # --- forms of images, and checks ------------------------------------------------------------------
 
 
@@ -405,18 +425,26 @@ def _level(image: Any) -> float:
 
 
 def check_scale(scale: int) -> None:
-    if not isinstance(scale, (int, np.integer)) or scale < 1:
+    if isinstance(scale, bool) or not isinstance(scale, (int, np.integer)) or scale < 1:
         raise HatlibError(f"the scale of a degradation is a whole number from 1 up, got {scale}")
 
 
 def _check_noise(name: str, value: float) -> None:
+    value = checked(name, value, AnyNumber)
     if not (math.isfinite(value) and value >= 0):
         raise HatlibError(f"{name} is a number from 0 up, got {value}")
 
 
 def _checked(kernel: Any) -> np.ndarray:
     """The kernel as float64, if it is one."""
-    taps = np.ascontiguousarray(kernel, dtype=np.float64)
+    try:
+        taps = np.asarray(kernel)
+        real = taps.dtype.kind in "fiu"
+    except ValueError:  # rows of different lengths
+        real = False
+    if not real:
+        raise HatlibError("a kernel is an array of real numbers of the shape (kh, kw)")
+    taps = np.ascontiguousarray(taps, dtype=np.float64)
     if taps.ndim != 2 or taps.size == 0:
         raise HatlibError(f"a kernel has the shape (kh, kw), got {taps.shape}")
     if not np.isfinite(taps).all():

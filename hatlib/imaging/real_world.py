@@ -14,6 +14,7 @@ from hatlib.imaging.degradation import (
     blur,
     check_scale,
     float_planes,
+    generator,
     jpeg,
     resize,
     sensor_noise,
@@ -31,7 +32,7 @@ def plan(shape: tuple[int, ...], scale: int = 4, rng: Rng = None, rounds: int = 
     the time, sharpening, in random order. The resize of the last round ends at ceil(H/s)×ceil(W/s),
     the others on the way there.
     """
-    rng = np.random.default_rng(rng)
+    rng = generator(rng)
     goal = (-(-shape[0] // scale), -(-shape[1] // scale))
     per_round = scale ** (1 / rounds)
     steps: list[Step] = []

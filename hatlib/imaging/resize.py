@@ -20,6 +20,7 @@ from hatlib.errors import HatlibError
 from hatlib.imaging.convert import round_to_uint8
 from hatlib.system import devices
 from hatlib.system.constants import constant, is_traced
+from hatlib.validation import Number, Size, checked
 
 Array = TypeVar("Array", np.ndarray, torch.Tensor)
 BORDERS = ("symmetric", "reflect", "replicate")
@@ -104,6 +105,7 @@ def imresize(
     rows, columns = (0, 1) if isinstance(image, np.ndarray) else (ndim - 2, ndim - 1)
     sides = _check(image, rows, columns)
     targets, scales = _targets(sides, scale, size)
+    checked("border", border, str)
     result: Any = image
     # MATLAB starts with the direction that is downsampled most, with rows when both are alike
     for side in sorted((0, 1), key=lambda k: scales[k]):
@@ -212,12 +214,13 @@ def _targets(
     if (scale is None) == (size is None):
         raise HatlibError("imresize needs either scale or size")
     if size is not None:
+        size = checked("size", size, Size)
         if min(size) < 1:
             raise HatlibError(f"the output has at least 1×1 pixels, got size {size}")
         targets = (int(size[0]), int(size[1]))
         scales = (size[0] / sides[0], size[1] / sides[1])
     else:
-        assert scale is not None
+        scale = checked("scale", scale, Number)
         if not (scale > 0 and math.isfinite(scale)):
             raise HatlibError(f"scale is a positive number, got {scale}")
         targets = (math.ceil(sides[0] * scale), math.ceil(sides[1] * scale))

@@ -13,6 +13,7 @@ from torch import nn
 
 from hatlib.errors import HatlibError
 from hatlib.models.layers import ColourNetwork, Padding
+from hatlib.validation import Count, Whole, checked
 
 MULTIPLES = (1, 2, 4, 8, 16, 32, 64)  # sides that a module may insist on
 PROBE = 24  # LR pixels: side of the image that a module is tried on, or more for its multiple
@@ -62,6 +63,9 @@ def adapt(
         HatlibError: no module; one that does not run on RGB, whose output is no larger image in
             RGB, or another scale than the one given, or values that are not in the range of [0, 1].
     """
+    scale = checked("scale", scale, Whole | None)
+    halo = checked("halo", halo, Whole | None)
+    multiple = checked("multiple", multiple, Count | None)
     least = 1
     if _is_descriptor(module):
         requirements = _requirements(module)

@@ -80,6 +80,15 @@ class Network(nn.Module):
     padding: Padding = Padding()
 
 
+def check_network(model: object) -> None:
+    """Raises HatlibError unless this is one of hatlib's networks."""
+    if not isinstance(model, Network):
+        raise HatlibError(
+            f"model is {type(model).__name__}, not a network of hatlib: load_model gives one by "
+            "name, and adapt makes one of any other nn.Module"
+        )
+
+
 class ColourNetwork(Network):
     """A network for RGB images only. A gray image goes through it as RGB; what comes back is the
     luma of the result."""

@@ -33,6 +33,7 @@ from hatlib.training import checkpoint
 from hatlib.training.callbacks import Callback, Checkpointing, Progress
 from hatlib.training.recipes import LOSSES, Recipe
 from hatlib.training.state import Run
+from hatlib.validation import FileName, checked
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -91,6 +92,7 @@ def fit(
         Stopped: Ctrl-C, SIGTERM or SIGHUP came; the step and the checkpoint were finished first.
     """
     _check(recipe, images, model, callbacks)
+    checked("folder", folder, FileName | None)
     accelerator = _accelerator()
     with _alone_in(folder, accelerator):
         run, checkpointing = _start(recipe, images, model, folder, accelerator)

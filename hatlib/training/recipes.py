@@ -31,8 +31,8 @@ from hatlib.validation import (
     Positive,
     Scale,
     Seed,
+    SetName,
     Share,
-    Source,
     StepNumber,
     Steps,
     checked,
@@ -74,7 +74,7 @@ class Recipe:
     options: dict[str, Any] = field(default_factory=dict)
     scale: Scale = 4
     # names of data sets, or folders; neither of these two holds a test image
-    data: Annotated[tuple[Source, ...], SEVERAL] = ("bsds500", "t91")
+    data: Annotated[tuple[SetName, ...], SEVERAL] = ("bsds500", "t91")
     # of the LR images: "bicubic", or "real-world": random chains of blur, noise, JPEG and the like
     degradation: str = "bicubic"
     patch_size: PatchSide = 12  # side of an LR patch, pixels

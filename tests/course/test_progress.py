@@ -117,3 +117,17 @@ def test_the_index_of_the_course_counts_them(file: Path) -> None:
     assert "exercises passed" not in pages.index_page([result], {})
     solve("00.3")
     assert "exercises passed: 1" in pages.index_page([result], {})
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "5", "nope", "[" * 100_000, '{"1.1": 5}', "null"], ids=lambda text: text[:9]
+)
+def test_a_damaged_record_is_kept_under_another_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    file = tmp_path / "progress.json"
+    file.write_text(text)
+    monkeypatch.setenv("HATLIB_PROGRESS", str(file))
+    progress.record_pass("2.1")
+    assert list(progress.passed()) == ["2.1"]
+    assert (tmp_path / "progress.json.damaged").read_text() == text

@@ -552,3 +552,47 @@ def test_live_table() -> None:
     ][-2:]
     assert last[0][1:] == ["failed", "1/3", "0.0", "ValueError:", "[1,", "2]"]
     assert last[1][1:] == ["waiting", "0/2"]
+
+
+NOT_NOTEBOOKS: list[str] = [
+    *("[]", "5", "", "null", "{}", "[" * 100_000, '{"nbformat": ' + "9" * 6000 + "}"),
+    *(
+        '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": []}'.replace(right, wrong)
+        for right, wrong in [("[]", "5"), ("[]", "[5]"), ("{}", "5"), (": 4", ": 99")]
+    ),
+]
+
+
+def test_a_file_that_is_no_notebook_does_not_stop_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel, "execute", lambda *arguments: "")
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    write(folder / "99_good.ipynb", "1 + 1")
+    for number, text in enumerate(NOT_NOTEBOOKS):
+        (folder / f"{number:02}_bad.ipynb").write_text(text)
+    results = runner.run(tmp_path / "out", notebooks=folder)
+    assert [r.state for r in results] == ["failed"] * len(NOT_NOTEBOOKS) + ["passed"]
+    assert all(r.error and "\n" not in r.error for r in results[:-1])
+    assert (tmp_path / "out" / "99_good.html").is_file()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("[]", "5", "", "{}", "[" * 100_000, '{"notebooks": 5}', '{"notebooks": [{}]}'),
+        *(
+            '{"notebooks": [{"name": "01_a", "state": "passed", FIELD}]}'.replace("FIELD", field)
+            for field in ('"done": "x"', '"seconds": NaN', '"warnings": 5', '"error": null')
+        ),
+    ],
+    ids=lambda text: text[-20:],
+)
+def test_a_damaged_record_is_kept_under_another_name(tmp_path: Path, text: str) -> None:
+    (tmp_path / "course.json").write_text(text)
+    (tmp_path / "01_a.html").write_text("page")
+    result = Result("01_a", "a", "", 1)
+    runner.restore_earlier([result], tmp_path)
+    assert result.state == "waiting"
+    assert (tmp_path / "course.json.damaged").read_text() == text

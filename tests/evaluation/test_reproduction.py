@@ -342,3 +342,47 @@ def test_another_scale_is_refused(tmp_path: Path) -> None:
     files.save(models.create("srcnn", 2), tmp_path / "two.safetensors", "srcnn")
     with pytest.raises(HatlibError, match=r"two.safetensors upscales ×2, and ×4 is measured"):
         reproduction.run([str(tmp_path / "two.safetensors")], ["builtin"], tmp_path / "out")
+
+
+HEAD = "name,psnr,ssim,seconds,bicubic,conditions\n"
+GOOD = "b,30.5,0.9,1.0,28.0,now\n"
+DAMAGED_ROWS: list[str | bytes] = [
+    "a,,,,,now\n",
+    "a,x,y,z,w,now\n",
+    "a,30\n",
+    "a,30,0.5,1,1,5,now\n",
+    "a,nan,1,1,1,now\n",
+    "a,30,5,1,1,now\n",
+    "a,30,0.5,-1,1,now\n",
+    "a," + "9" * 200_000 + ",1,1,1,now\n",
+    "a" * 200_000 + ",1,1,1,1,now\n",
+    "a\0,1,1,1,1,now\n",
+    '"a\n',
+    b"\xff\xfe\n",
+    b"\0" * 1000 + b"\n",
+]
+
+
+@pytest.mark.parametrize("number", range(len(DAMAGED_ROWS)))
+def test_a_damaged_row_is_measured_again_and_the_file_is_kept(tmp_path: Path, number: int) -> None:
+    row = DAMAGED_ROWS[number]
+    text = HEAD.encode() + (row if isinstance(row, bytes) else row.encode()) + GOOD.encode()
+    file = tmp_path / "set-bicubic.csv"
+    file.write_bytes(text)
+    log = reproduction.Log(file, "now")
+    assert log.rows == {"b": (30.5, 0.9, 1.0, 28.0)}
+    assert file.read_text() == HEAD + GOOD
+    assert (tmp_path / "set-bicubic.csv.damaged").read_bytes() == text
+
+
+def test_half_a_line_is_no_damage(tmp_path: Path) -> None:
+    file = tmp_path / "set-bicubic.csv"
+    file.write_text(HEAD + GOOD + "c,30.5,0.")
+    assert list(reproduction.Log(file, "now").rows) == ["b"]
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+
+
+def test_an_unknown_precision_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(HatlibError, match="unknown precision"):
+        reproduction.run(["bicubic"], ["builtin"], tmp_path / "out", limit=1, precision="5")
+    assert not (tmp_path / "out").exists()

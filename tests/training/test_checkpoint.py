@@ -176,3 +176,56 @@ def test_the_exported_weights_are_the_averaged_ones_with_their_recipe(tmp_path: 
         assert torch.equal(model.state_dict()[key], value.cpu())
     card = files.card(tmp_path / "srcnn.safetensors")["training"]
     assert recipes.differences(recipes.Recipe(**card["recipe"]), run.recipe) == []
+
+
+WRONG_CURVES: list[Any] = [5, {"a": 5}, {"a": [5]}]
+WRONG_RECIPES: list[Any] = [5, None, {"new_field": 5}, {"model": "newnet"}]
+WRONG_SAMPLERS: list[Any] = [5, {}, {"bit_generator": "MT19937"}]
+DAMAGED_FACTS: list[dict[str, Any]] = [
+    *[{"step": value} for value in (-1, "x", None, 10**9, 1.5)],
+    *[{"losses": value} for value in (5, ["a"], None, [])],
+    *[{"seconds": value} for value in ("x", -1, float("nan"))],
+    *[{"curves": value} for value in WRONG_CURVES],
+    *[{"images": value} for value in (5, {}, [])],
+    *[{"sampler": value} for value in WRONG_SAMPLERS],
+    *[{"recipe": value} for value in WRONG_RECIPES],
+    {"skipped": "x"},
+    {"waiting": None},
+    {"format": 99},
+]
+DAMAGED_TENSORS: list[tuple[str, Any]] = [
+    ("random", None),
+    ("random", torch.zeros(3, dtype=torch.uint8)),
+    ("random", torch.zeros(3)),
+    ("model.conv1.weight", None),
+    ("model.conv1.weight", torch.zeros(1)),
+    ("model.conv1.weight", torch.full((8, 1, 5, 5), torch.nan)),
+    ("ema_model.x", torch.zeros(2)),
+    ("optimiser.0.exp_avg", None),
+    ("optimiser.0.exp_avg", torch.zeros(2)),
+    ("optimiser.99.exp_avg", torch.zeros(2)),
+    ("optimiser.x.exp_avg", torch.zeros(2)),
+]
+
+
+def test_a_damaged_checkpoint_is_refused_in_one_line_and_stays_as_it_is(tmp_path: Path) -> None:
+    train(tmp_path, steps=2)
+    path = tmp_path / checkpoint.NAME
+    good = checkpoint.read(path)
+    cases = [(good.tensors, {**good.facts, **facts}) for facts in DAMAGED_FACTS]
+    for name, tensor in DAMAGED_TENSORS:
+        others = {key: value for key, value in good.tensors.items() if key != name}
+        cases.append((others if tensor is None else {**others, name: tensor}, good.facts))
+    for tensors, facts in cases:
+        checkpoint.write(path, tensors, facts)
+        before = path.read_bytes()
+        with pytest.raises(HatlibError) as caught:
+            train(tmp_path, steps=2)
+        assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+        assert path.read_bytes() == before
+
+
+def test_a_run_that_took_no_time_is_exported(tmp_path: Path) -> None:
+    run = train(steps=2)
+    run.seconds = run.waiting = 0.0
+    assert "0.0% of them" in checkpoint.export(run, tmp_path / "w.safetensors")
