@@ -32,6 +32,8 @@ _KEY = "hatlib"
 # the course's own weights
 TRAINED = Path(__file__).parent / "trained"
 SUFFIXES = (".safetensors", ".pth", ".pt")
+# their training images are for this alone: BSDS500's; T91 has no stated terms
+TRAINED_LICENCE = "non-commercial research and education (trained/LICENSE.txt)"
 
 
 def save(
