@@ -8,6 +8,7 @@ from matplotlib.colors import to_hex, to_rgb
 from hatlib import HatlibError, attribution, models, plotting
 from hatlib.data import builtin
 from hatlib.imaging import resize
+from hatlib.weights import catalogue
 
 CAT = builtin.builtin_image("cat")
 
@@ -186,6 +187,11 @@ def test_intervals_have_a_line_a_label_and_a_colour_a_series():
 )
 def test_a_label_names_its_method(label, method):
     assert plotting.method_of(label) == method
+
+
+def test_every_network_and_every_weight_has_its_look():
+    for name in [*models.names(), *catalogue.CATALOGUE]:
+        assert plotting.method_of(name), f"plotting.METHODS has no look for {name}"
 
 
 def test_a_method_looks_the_same_in_every_figure():
