@@ -60,7 +60,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v >= (3, 11) or sys.exit("hatlib needs Python 3.11 or newer; %s is %d.%d. Name another one: make PYTHON=/path/to/python3.12" % ((sys.executable,) + v))'
 	@echo "Setting up .venv with $$($(PYTHON) --version): a few minutes, most of them downloading torch"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install -qq $(PIP_ARGS) -c constraints.txt -e '.[notebooks,tests]'
+	@$(BIN)/python -m pip install -qq $(PIP_ARGS) -c constraints.txt -e '.[notebooks,export,tests]'
 	@touch $@
 	@echo ".venv is ready"
 

@@ -23,6 +23,7 @@ from packaging.utils import canonicalize_name
 import hatlib
 from tests.helpers import ROOT
 
+EXTRAS = ("notebooks", "export", "tests")
 CONDA_NAMES = {
     "torch": "pytorch",
     "matplotlib": "matplotlib-base",  # where conda-forge's name differs
@@ -85,9 +86,9 @@ def test_version_is_the_same_everywhere() -> None:
     assert installed == hatlib.__version__, "run pip install -e . again"
 
 
-@pytest.mark.parametrize("name", requirements("notebooks", "tests"))
+@pytest.mark.parametrize("name", requirements(*EXTRAS))
 def test_pyproject_has_lower_bounds_only(name: str) -> None:
-    bounds = list(requirements("notebooks", "tests")[name].specifier)
+    bounds = list(requirements(*EXTRAS)[name].specifier)
     assert [bound.operator for bound in bounds] == [">="], (
         f"{name}: write one lower bound (>=); the exact version belongs into constraints.txt"
     )
@@ -98,7 +99,7 @@ def test_environment_yml_is_in_step_with_pyproject() -> None:
     conda = {line for line in listed if isinstance(line, str)} - {"pip"}
     expected = {
         f"{CONDA_NAMES.get(name, name)}{requirement.specifier}"
-        for name, requirement in requirements("notebooks", "tests").items()
+        for name, requirement in requirements(*EXTRAS).items()
     }
     expected |= {f"python{project()['requires-python']}"}
     assert conda == expected, (
@@ -124,7 +125,7 @@ def test_constraints_are_exact_and_within_the_bounds() -> None:
         assert re.fullmatch(r"==[\w.]+", str(requirement.specifier)), (
             f"{requirement}: an exact public version, please"
         )
-    for name, requirement in requirements("notebooks", "tests").items():
+    for name, requirement in requirements(*EXTRAS).items():
         assert name in constraints(), f"add {name}==… to constraints.txt"
         version = str(constraints()[name].specifier).removeprefix("==")
         assert requirement.specifier.contains(version), (
@@ -135,11 +136,11 @@ def test_constraints_are_exact_and_within_the_bounds() -> None:
 def test_constraints_cover_every_installed_dependency() -> None:
     """Followed through the installed packages, so it sees the dependencies that apply on this
     system."""
-    for name in requirements("notebooks", "tests"):
+    for name in requirements(*EXTRAS):
         version = importlib.metadata.version(name)
         if not constraints()[name].specifier.contains(version):
             pytest.skip(f"not the environment of constraints.txt: {name} is {version} here")
-    todo, seen = list(requirements("notebooks", "tests").values()), set()
+    todo, seen = list(requirements(*EXTRAS).values()), set()
     while todo:
         requirement = todo.pop()
         name = canonicalize_name(requirement.name)
@@ -203,7 +204,7 @@ def test_every_dependency_is_declared_and_used() -> None:
         return {IMPORT_NAMES.get(name, name.replace("-", "_")) for name in requirements(*extras)}
 
     used = third_party(modules())
-    undeclared = used - importable("notebooks")
+    undeclared = used - importable("notebooks", "export")
     assert not undeclared, f"add to the dependencies in pyproject.toml: {sorted(undeclared)}"
     unused = importable() - used
     assert not unused, f"hatlib imports none of these, remove from pyproject.toml: {sorted(unused)}"
