@@ -20,7 +20,7 @@ from hatlib.errors import HatlibError
 from hatlib.imaging.convert import round_to_uint8
 from hatlib.system import devices
 from hatlib.system.constants import constant, is_traced
-from hatlib.validation import Number, Size, checked
+from hatlib.validation import AnyNumber, Size, checked
 
 Array = TypeVar("Array", np.ndarray, torch.Tensor)
 BORDERS = ("symmetric", "reflect", "replicate")
@@ -220,7 +220,7 @@ def _targets(
         targets = (int(size[0]), int(size[1]))
         scales = (size[0] / sides[0], size[1] / sides[1])
     else:
-        scale = checked("scale", scale, Number)
+        scale = checked("scale", scale, AnyNumber)
         if not (scale > 0 and math.isfinite(scale)):
             raise HatlibError(f"scale is a positive number, got {scale}")
         targets = (math.ceil(sides[0] * scale), math.ceil(sides[1] * scale))

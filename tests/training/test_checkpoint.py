@@ -178,15 +178,17 @@ def test_the_exported_weights_are_the_averaged_ones_with_their_recipe(tmp_path: 
     assert recipes.differences(recipes.Recipe(**card["recipe"]), run.recipe) == []
 
 
+WRONG_LOSSES: list[Any] = [5, ["a"], None, []]
+WRONG_IMAGES: list[Any] = [5, {}, []]
 WRONG_CURVES: list[Any] = [5, {"a": 5}, {"a": [5]}]
 WRONG_RECIPES: list[Any] = [5, None, {"new_field": 5}, {"model": "newnet"}]
 WRONG_SAMPLERS: list[Any] = [5, {}, {"bit_generator": "MT19937"}]
 DAMAGED_FACTS: list[dict[str, Any]] = [
     *[{"step": value} for value in (-1, "x", None, 10**9, 1.5)],
-    *[{"losses": value} for value in (5, ["a"], None, [])],
+    *[{"losses": value} for value in WRONG_LOSSES],
     *[{"seconds": value} for value in ("x", -1, float("nan"))],
     *[{"curves": value} for value in WRONG_CURVES],
-    *[{"images": value} for value in (5, {}, [])],
+    *[{"images": value} for value in WRONG_IMAGES],
     *[{"sampler": value} for value in WRONG_SAMPLERS],
     *[{"recipe": value} for value in WRONG_RECIPES],
     {"skipped": "x"},
