@@ -83,7 +83,7 @@ def test_the_courses_own_is_used_until_the_check_has_passed(
     item = exercises.get("04.4")
     assert exercises.answer("04.4") is item.solution
     assert capsys.readouterr().out == (
-        "04.4: the course's own rcab is used; yours takes over once its check has passed\n"
+        "04.4: the course's own rcab (yours once its check has passed)\n"
     )
 
     def mine(*arguments: object) -> object:

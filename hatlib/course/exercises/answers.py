@@ -99,5 +99,4 @@ def _line(item: Exercise, where: str = "") -> str:
     """Which function is used, and where."""
     if item.id in _passed:
         return f"{item.id}: your {item.name} is used{where}"
-    later = "yours takes over once its check has passed"
-    return f"{item.id}: the course's own {item.name} is used{where}; {later}"
+    return f"{item.id}: the course's own {item.name}{where} (yours once its check has passed)"

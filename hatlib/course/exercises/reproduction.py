@@ -12,6 +12,7 @@ from hatlib.course.exercises.registry import exercise
 from hatlib.imaging import metrics
 
 Pair = tuple[np.ndarray, np.ndarray]  # SR and HR, uint8 (H, W, 3)
+Way = Callable[[np.ndarray, np.ndarray], float]  # SR and HR → PSNR in dB
 
 
 def protocol_of(pairs: Sequence[Pair], printed: Sequence[str], scale: int) -> str:
@@ -25,7 +26,7 @@ def protocol_of(pairs: Sequence[Pair], printed: Sequence[str], scale: int) -> st
         printed: PSNR in dB of each image as text, such as "28.4". A measurement agrees with it if
             it is off by half a unit of the last digit at most.
     """
-    ways: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    ways: dict[str, Way] = {
         "papers": lambda sr, hr: metrics.psnr(sr, hr, shave=scale),
         "rgb": lambda sr, hr: metrics.psnr(sr, hr, shave=scale, channel="rgb"),
         # errors are 255/219 as large

@@ -335,7 +335,7 @@ def _may_attend(attempt: Callable[..., np.ndarray]) -> None:
     )
 
 
-def window_attention(
+def masked_attention(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor, mask: torch.Tensor | None
 ) -> torch.Tensor:
     """softmax(q·kᵀ/√d + bias + mask)·v in each window and head (Swin, equation 4): (B, h, T, d).
@@ -376,10 +376,10 @@ def _window_forward(
 
 @exercise(
     "05.6",
-    "Window attention",
+    "Attention with bias and mask",
     difficulty=3,
     minutes=15,
-    solution=window_attention,
+    solution=masked_attention,
     cases=lambda draw: {
         "two images and a mask": _attention_inputs(draw, 2, 3, 2, 4, 5, masked=True),
         "no mask": _attention_inputs(draw, 2, 2, 3, 9, 4, masked=False),
@@ -389,10 +389,10 @@ def _window_forward(
     tolerance=1e-5,
     part=Part(lambda layer: isinstance(layer, WindowAttention), {"forward": _window_forward}),
 )
-def _window_attention(attempt: Callable[..., torch.Tensor]) -> None:
+def _masked_attention(attempt: Callable[..., torch.Tensor]) -> None:
     q, k, v, bias, mask = _attention_inputs(Draw(), 2, 3, 2, 4, 5, masked=True)
     got = attempt(q.clone(), k.clone(), v.clone(), bias.clone(), mask.clone())
-    want = window_attention(q, k, v, bias, mask)
+    want = masked_attention(q, k, v, bias, mask)
     expect(
         got.shape == want.shape,
         f"the result has the shape of the queries, {tuple(want.shape)}, not {tuple(got.shape)}",

@@ -5,10 +5,10 @@ import torch
 
 from hatlib.course.exercises.windows import (
     attention_multiply_adds,
+    masked_attention,
     may_attend,
     offset_of_row,
     reach,
-    window_attention,
 )
 
 
@@ -256,12 +256,12 @@ WRONG = {
             "the first one's mask",
         ),
         (
-            lambda q, k, v, b, m: window_attention(q, k, v, b, m).transpose(1, 2),
+            lambda q, k, v, b, m: masked_attention(q, k, v, b, m).transpose(1, 2),
             "the shape of the queries",
         ),
-        (lambda q, k, v, b, m: window_attention(q, k, v, b, m * 1), "unsupported operand"),
+        (lambda q, k, v, b, m: masked_attention(q, k, v, b, m * 1), "unsupported operand"),
         (
-            lambda q, k, v, b, m: window_attention(q.mul_(1.1).div_(1.1), k, v, b.mul_(0), m),
+            lambda q, k, v, b, m: masked_attention(q.mul_(1.1).div_(1.1), k, v, b.mul_(0), m),
             "in place",
         ),
     ],
