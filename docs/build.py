@@ -1,0 +1,105 @@
+"""Builds the site: `python docs/build.py`, or `make site`.
+
+Sphinx reads a copy of the pages, in build/site-source, in which links to the rest of the repository
+lead to the code host. Warnings are errors.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+from sphinx.cmd.build import build_main
+
+from hatlib.course import site
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "build" / "site-source"
+OUT = ROOT / "build" / "site"
+# pages, pictures: everything else that a page links to is on the code host
+FILES = (
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "data/README.md",
+    "docs/**/*.md",
+    "experiments/picture.png",
+    "hatlib/weights/trained/README.md",
+    "hatlib/weights/trained/curves.png",
+    "notebooks/*.ipynb",
+    "notebooks/*.md",
+)
+NAME = re.compile(r"\[`(hatlib(?:\.\w+)+)`\]\([^)\s]*\.py\)")
+
+
+def pages() -> list[str]:
+    """The files of the site, as paths in the repository with slashes."""
+    return sorted(path.relative_to(ROOT).as_posix() for pattern in FILES for path in ROOT.glob(pattern))
+
+
+def place(name: str) -> str:
+    """Where a file goes in the site's sources: docs/ is its root."""
+    return name.removeprefix("docs/")
+
+
+def rewrite(markdown: str, here: str, known: set[str]) -> str:
+    """A page's text for the site: names of the package lead to the API, files to their page."""
+
+    def relink(address: str) -> str:
+        if re.match(r"[a-z]+:|/", address, re.IGNORECASE):
+            return address
+        target, mark, anchor = address.replace("%3F", "?").partition("#")
+        if not target:
+            return mark + anchor
+        file = posixpath.normpath(posixpath.join(posixpath.dirname(here), target))
+        if file == "README.md":
+            return "/index.md"
+        if file in known:
+            return "/" + place(file) + mark + anchor
+        if not (ROOT / file).exists():
+            raise SystemExit(f"{here}: no file {file}")
+        return f"{site.REPOSITORY}/blob/{site.BRANCH}/{file}{mark}{anchor}"
+
+    return site.relinked(NAME.sub(r"{py:obj}`\1`", markdown), relink)
+
+
+def write(file: Path, content: bytes) -> None:
+    """Writes a file if it changes: Sphinx reads again what is newer than its page."""
+    if not file.is_file() or file.read_bytes() != content:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+
+
+def gather() -> None:
+    """Brings the site's sources together, and removes those that are gone."""
+    names = pages()
+    known = set(names)
+    for name in names:
+        content = (ROOT / name).read_bytes()
+        if name.endswith(".md"):
+            content = rewrite(content.decode(), name, known).encode()
+        elif name.endswith(".ipynb"):
+            notebook = nbformat.reads(content.decode(), as_version=4)
+            shown = site.source(notebook, lambda text, name=name: rewrite(text, name, known))
+            content = nbformat.writes(shown).encode()
+        write(SOURCE / place(name), content)
+    for file in SOURCE.rglob("*"):
+        generated = file.relative_to(SOURCE).parts[0] == "generated"
+        if file.is_file() and not generated and file.relative_to(SOURCE).as_posix() not in map(place, names):
+            file.unlink()
+
+
+def main() -> int:
+    gather()
+    os.chdir(ROOT)
+    options = ["-q", "-W", "--keep-going", "-j", "2", "-d", "build/site-doctrees"]
+    status = build_main([*options, "-c", "docs", "-b", "html", str(SOURCE), str(OUT)])
+    print(OUT / "index.html")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,31 @@
+"""Sphinx's settings for the site; what it shares with `hatlib course` is in hatlib.course.site."""
+
+from __future__ import annotations
+
+from hatlib.course import site
+
+globals().update(site.settings())
+
+extensions = [
+    *site.settings()["extensions"],
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+]
+html_theme_options = {
+    **site.settings()["html_theme_options"],
+    "repository_url": site.REPOSITORY,
+    "repository_branch": site.BRANCH,
+    "use_repository_button": True,
+    "use_issues_button": True,
+    "launch_buttons": {"colab_url": "https://colab.research.google.com"},
+}
+templates_path = ["_templates"]
+autosummary_generate = ["api.md"]
+autosummary_imported_members = False
+autodoc_typehints = "signature"
+autodoc_member_order = "bysource"
+default_role = "literal"  # single backticks in docstrings are code
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False

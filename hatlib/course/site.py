@@ -1,0 +1,169 @@
+"""What the site and the pages of `hatlib course` have in common: Sphinx, its settings, its sources.
+
+Everything works from a folder and without a network: formulas are MathML, which browsers draw
+themselves, scripts and fonts are those that the theme brings along, and a badge from another site
+becomes its text. Explorers, which need a kernel, are the picture that their notebook has stored.
+"""
+
+from __future__ import annotations
+
+import copy
+import html
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hatlib.version import __version__
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+    from sphinx.application import Sphinx
+
+REPOSITORY = "https://github.com/hatlib/hatlib"
+BRANCH = "main"
+
+# ---- formulas ------------------------------------------------------------------------------------
+
+# What MathJax knows in a notebook and latex2mathml does not, said in words that both know.
+LATEX_FIXES = (
+    (r"\\begin\{aligned\}", r"\\begin{split}"),
+    (r"\\end\{aligned\}", r"\\end{split}"),
+    (r"\\(begin|end)\{equation\*?\}", ""),
+    (r"\\arg(?![a-zA-Z])", r"\\operatorname{arg}"),
+    (r"\\[bB]igg?[lr]?(?=\\[a-zA-Z])", ""),
+)
+# Bars and arrows: browsers would stretch them to their neighbours and space them like a relation.
+BAR = re.compile(
+    r'<mo(?: stretchy="false")?>(&#x0007C;|&#x02016;|&#x02225;|&#x02191;|&#x02193;)</mo>'
+)
+MATHML = "http://www.w3.org/1998/Math/MathML"
+
+
+def mathml(latex: str, display: str = "inline") -> str:
+    """A formula as MathML, which browsers draw themselves; as LaTeX code if it cannot be converted.
+
+    Args:
+        latex: without dollar signs.
+        display: "inline" or "block".
+    """
+    from latex2mathml.converter import convert
+
+    text = latex
+    for pattern, replacement in LATEX_FIXES:
+        text = re.sub(pattern, replacement, text)
+    try:
+        formula = convert(text.strip(), display=display)
+    except Exception:  # latex2mathml raises whatever its parser ran into
+        return f"<code>{html.escape(latex)}</code>"
+    formula = formula.replace(f' xmlns="{MATHML}"', "")  # HTML needs none
+    return BAR.sub(r'<mo stretchy="false" lspace="0" rspace="0">\1</mo>', formula)
+
+
+def _inline_formula(translator: Any, node: Any) -> None:
+    from docutils.nodes import SkipNode
+
+    translator.body.append(mathml(node.astext()))
+    raise SkipNode
+
+
+def _block_formula(translator: Any, node: Any) -> None:
+    from docutils.nodes import SkipNode
+
+    translator.body.append(f'<div class="formula">{mathml(node.astext(), "block")}</div>')
+    raise SkipNode
+
+
+# ---- settings ------------------------------------------------------------------------------------
+
+
+def slug(heading: str) -> str:
+    """A heading's anchor as JupyterLab makes it: links in notebooks lead there."""
+    return heading.strip().replace(" ", "-")
+
+
+def settings() -> dict[str, Any]:
+    """Sphinx's settings for pages made of notebooks."""
+    return {
+        "project": "hatlib",
+        "release": __version__,
+        "extensions": ["myst_nb", "hatlib.course.site"],
+        "nb_execution_mode": "off",  # what is stored in a notebook is what the page shows
+        "nb_merge_streams": True,
+        "myst_enable_extensions": ["amsmath", "dollarmath"],
+        "myst_heading_anchors": 4,
+        "myst_heading_slug_func": "hatlib.course.site.slug",
+        "myst_url_schemes": ["https", "http", "mailto", "file"],
+        "html_math_renderer": "mathml",
+        "html_theme": "sphinx_book_theme",
+        "html_title": "hatlib",
+        "html_static_path": [str(Path(__file__).with_name("course.css"))],
+        "html_css_files": ["course.css"],
+        "html_copy_source": False,
+        "html_show_copyright": False,
+        "html_theme_options": {
+            "use_download_button": False,
+            "use_fullscreen_button": False,
+            "show_toc_level": 2,
+        },
+    }
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """The part of the settings that is code; Sphinx calls it."""
+    app.add_html_math_renderer("mathml", (_inline_formula, None), (_block_formula, None))
+    return {"version": __version__, "parallel_read_safe": True, "parallel_write_safe": True}
+
+
+# ---- sources -------------------------------------------------------------------------------------
+
+LINK = re.compile(r"(?<=\]\()(?!<)([^)\s]+)(?=\))")
+# a picture from another site: its words stay
+DISTANT_PICTURE = re.compile(r"!\[([^\]]*)\]\(https?://[^)]*\)")
+
+
+def relinked(markdown: str, relink: Callable[[str], str]) -> str:
+    """Markdown with its links changed, and without pictures from other sites.
+
+    Args:
+        relink: makes the new address of a link or picture from the old one.
+    """
+    local = DISTANT_PICTURE.sub(r"\1", markdown)
+    return LINK.sub(lambda link: relink(link[1]), local)
+
+
+def source(notebook: NotebookNode, rewrite: Callable[[str], str]) -> NotebookNode:
+    """An executed notebook as Sphinx should read it: a copy.
+
+    Args:
+        rewrite: applied to each Markdown cell.
+    """
+    shown = copy.deepcopy(notebook)
+    for cell in shown.cells:
+        if cell.cell_type == "markdown":
+            cell.source = rewrite(cell.source)
+        for output in cell.get("outputs", []):
+            if picture := _picture(output):
+                output["data"] = {"text/html": picture}
+        if any(output.output_type == "error" for output in cell.get("outputs", [])):
+            cell.outputs.insert(0, _html_output('<div id="error"></div>'))
+    return shown
+
+
+def _html_output(text: str) -> NotebookNode:
+    from nbformat.v4 import new_output
+
+    return new_output("display_data", {"text/html": text})
+
+
+def _picture(output: NotebookNode) -> str:
+    """A picture with the words for those who do not see it, which MyST-NB would drop; or ""."""
+    for kind, content in output.get("data", {}).items():
+        if kind in ("image/png", "image/jpeg"):
+            alt = html.escape(output.get("metadata", {}).get(kind, {}).get("alt", ""))
+            note = output.data.get("text/plain", "")
+            words = f"<p>{html.escape(note)}</p>" if note.startswith("explorer") else ""
+            # dark-light: the theme would change the colours of other pictures in the dark
+            image = f'<img class="dark-light" src="data:{kind};base64,{content.strip()}" alt="{alt}">'
+            return image + words
+    return ""
