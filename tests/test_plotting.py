@@ -308,3 +308,13 @@ def test_notebooks_get_the_words_beside_the_picture():
     figure = plotting.show_images({"cat": CAT})
     plotting.set_alt_text(figure, "A cat on a sofa.")
     assert shell.display_formatter.format(figure)[1]["image/png"]["alt"] == "A cat on a sofa."
+
+
+def test_names_may_have_a_dollar_in_them():
+    name = "a$b_{$"
+    figures = [
+        plotting.show_images({name: np.zeros((8, 8, 3), np.uint8)}),
+        plotting.intervals({name: {name: (1.0, 0.0, 2.0)}}, x=name),
+    ]
+    for figure in figures:
+        figure.savefig(io.BytesIO())  # as a formula it would be wrong, and an error

@@ -6,8 +6,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -409,3 +411,194 @@ def test_a_user_who_does_not_exist_is_one_line(
     assert hatlib(command) == 2
     err = capfd.readouterr().err
     assert "no home folder is known for ~nosuchuser" in err and err.count("\n") == 1
+
+
+# ---- files of all kinds, by all commands ---------------------------------------------------------
+
+ONE_SET = "evaluate --model nearest --data set --scale 2 --json t.json"
+
+
+def table() -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(Path("t.json").read_text(encoding="utf-8"))
+    return content
+
+
+BAD_IMAGES: dict[str, Callable[[Path], object]] = {
+    "a text": lambda path: path.write_text("not a picture"),
+    "half a file": lambda path: path.write_bytes(Path("set/a.png").read_bytes()[:900]),
+    "too small for the scale": lambda path: io.save_image(path, PHOTO[:1, :1]),
+    "too small for SSIM": lambda path: io.save_image(path, PHOTO[:12, :12]),
+    "a link to nothing": lambda path: path.symlink_to("nothing.png"),
+    "transparent": lambda path: user_files.write_picture(
+        path, user_files.Picture(PHOTO, PHOTO[..., 0])
+    ),
+}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+@pytest.mark.parametrize("kind", BAD_IMAGES)
+def test_one_bad_image_stops_no_evaluation(
+    folder: Path, capfd: pytest.CaptureFixture[str], kind: str
+) -> None:
+    BAD_IMAGES[kind](folder / "set" / "0.png")
+    assert hatlib(ONE_SET) == 1
+    out, err = capfd.readouterr()
+    assert "left out: 0" in out and "hatlib: 0 left out: " in err and "Traceback" not in err
+    assert [row["name"] for row in table()["images"]] == ["a", "b"] and table()["left_out"] == ["0"]
+
+
+def test_a_set_of_which_nothing_can_be_measured(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b"):
+        (folder / "set" / f"{name}.png").write_text("not a picture")
+    assert hatlib(ONE_SET) == 2
+    assert "none of the 2 images of set" in capfd.readouterr().err
+
+
+def test_identical_images_are_named(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    io.save_image("set/flat.png", np.full_like(PHOTO, 7))
+    assert hatlib(ONE_SET) == 0
+    assert "PSNR infinite: flat; mean of the other 2: " in capfd.readouterr().out
+    assert [row["psnr"] is None for row in table()["images"]] == [False, False, True]
+
+
+def test_gray_files_are_measured_as_asked_for(folder: Path) -> None:
+    for name in ("a", "b"):
+        io.save_image(f"set/{name}.png", PHOTO[..., 0])
+    values = {}
+    for gray in ("auto", "keep", "rgb"):
+        assert hatlib(f"{ONE_SET} --gray {gray}") == 0
+        values[gray] = table()["mean"]["psnr"]
+    # one channel is measured in 0–255; as RGB it is in 16–235
+    assert values["auto"] == values["keep"] < values["rgb"]
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (f"{EVALUATE} --save-images new --json new/a.png", "2 results"),
+        (f"{EVALUATE} --json {results.RECORD}", "keeps there"),
+        ("reproduce --models bicubic --data set --scale 2 --out r --json r/t.json", "lies in r"),
+    ],
+)
+def test_two_results_of_a_command_do_not_meet(
+    folder: Path, capfd: pytest.CaptureFixture[str], command: str, says: str
+) -> None:
+    for name in ("new", "r"):
+        (folder / name).mkdir()
+    before = contents(folder)
+    assert hatlib(command) == 2
+    assert says in capfd.readouterr().err
+    assert contents(folder) == before
+
+
+def test_degrade_keeps_what_a_file_holds(folder: Path) -> None:
+    wide = np.random.default_rng(1).integers(0, 65536, (24, 32, 4), dtype=np.uint16)
+    picture = user_files.Picture(wide[..., :3], wide[..., 3], b"a colour profile")
+    user_files.write_picture("wide.png", picture)
+    assert hatlib("degrade wide.png out.png --scale 2") == 0
+    lr = user_files.read_picture("out.png")
+    assert lr.pixels.dtype == np.uint16 and lr.pixels.shape == (12, 16, 3)
+    assert lr.alpha is not None and lr.profile == b"a colour profile"
+    assert hatlib("degrade wide.png out.jpg --scale 2") == 2
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "upscale disc.png out.png --model bicubic",
+        "upscale disc.png out.png --model srcnn-x4",
+        "upscale disc.png out.png --model nearest",
+        "degrade disc.png out.png --scale 2",
+    ],
+)
+def test_no_fringe_where_alpha_ends(folder: Path, command: str) -> None:
+    rows, columns = np.mgrid[:32, :32]
+    disc = np.where((rows - 16) ** 2 + (columns - 16) ** 2 < 144, 255, 0).astype(np.uint8)
+    user_files.write_picture("disc.png", user_files.Picture(np.stack([disc] * 3, axis=2), disc))
+    assert hatlib(command) == 0
+    result = user_files.read_picture("out.png")
+    assert result.alpha is not None
+    alpha = result.alpha[..., None] / 255
+    over_white = result.pixels * alpha + 255 * (1 - alpha)
+    assert over_white.min() > 250
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are Unicode on Windows")
+@pytest.mark.parametrize("name", [b"caf\xe9", b"a\nb", b"\x1b[31mred", b"$x_{$"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "degrade odd new",
+        "evaluate --model nearest --data odd --scale 2 --save-images new --json t.json",
+        "reproduce --models bicubic --data odd --scale 2 --out new",
+    ],
+)
+def test_names_of_all_kinds(
+    folder: Path, capfd: pytest.CaptureFixture[str], command: str, name: bytes
+) -> None:
+    (folder / "odd").mkdir()
+    os.rename("set/a.png", os.path.join(b"odd", name + b".png"))
+    for _ in range(2):  # the second time, what was recorded is read
+        assert hatlib(command) == 0
+    out, err = capfd.readouterr()
+    assert "\x1b" not in out + err and "Traceback" not in err
+
+
+def test_the_record_is_no_left_over(folder: Path) -> None:
+    assert hatlib("upscale set new --model nearest") == 0
+    files = [folder / "new" / name for name in (results.RECORD, ".hatlib-0123abcd.png")]
+    files[1].touch()
+    for path in files:
+        os.utime(path, (0, 0))
+    assert hatlib("upscale set new --model nearest") == 0
+    assert [path.exists() for path in files] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "command", ["degrade set new", "datasets", "upscale set new --model neares"]
+)
+@pytest.mark.parametrize("stream", ["stdin", "stdout", "stderr"])
+def test_a_closed_stream_is_no_traceback(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, command: str, stream: str
+) -> None:
+    monkeypatch.setattr(sys, stream, None)
+    assert hatlib(command) == (2 if "neares" in command else 0)
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("degrade set/a.png out.png --blur-sigma 1000", "8001×8001 taps"),
+        ("degrade set/a.png out.png --blur-sigma 1e300", "taps"),
+        ("upscale set/a.png out.png --model nearest", "the result, 128×96 pixels, takes about"),
+        (
+            "lam long.png out.png --model srcnn-x4 --window 0 0 8",
+            "a step of the path on an LR image of 24×9000",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_before_the_work(
+    folder: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    says: str,
+) -> None:
+    io.save_image("long.png", np.tile(PHOTO[:, :24], (375, 1, 1)))
+    small = 20_000 if command.startswith("upscale") else 1 << 28
+    monkeypatch.setattr("hatlib.system.devices.SMALL", small)
+    monkeypatch.setattr("hatlib.system.devices.free_memory", lambda _: small)
+    assert hatlib(command) == 2
+    assert says in capfd.readouterr().err
+    assert not Path("out.png").exists()
+
+
+@pytest.mark.parametrize("shape", [(3000, 6), (6, 3000), (1, 300), (300, 1)])
+def test_lam_of_a_long_strip(folder: Path, shape: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    io.save_image("strip.png", image)
+    command = "lam strip.png out.png --model bicubic --window 0 0 2 --steps 1"
+    assert hatlib(command) == 0
+    assert max(io.load_image("out.png").shape) < 5000

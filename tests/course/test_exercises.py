@@ -110,3 +110,11 @@ def test_a_forgotten_return_is_told_also_where_none_can_be_an_answer():
 def test_an_unknown_exercise_is_told_the_nearest():
     with pytest.raises(HatlibError, match="did you mean"):
         exercises.get("00.11")
+
+
+def test_a_function_that_ends_python_is_wrong():
+    def attempt(*arguments, **options):
+        raise SystemExit
+
+    state, message = exercises.verdict("00.1", attempt)
+    assert state == "wrong" and "ends Python" in message

@@ -35,3 +35,11 @@ def test_the_luma_of_tensors_is_that_of_images() -> None:
     want = convert.luma(image, full_range=True)
     np.testing.assert_allclose(255 * luma[0, 0].numpy(), want, atol=1e-10)
     assert convert.luma_of_tensor(luma) is luma
+
+
+@pytest.mark.parametrize("values", [(0, 255.0), (-3, 1), (0, np.nan), (0, np.inf)])
+def test_floats_of_another_range(values: tuple[float, float]) -> None:
+    image = np.resize(np.array(values, np.float32), (4, 6, 3))
+    for take in (convert.check_image, convert.to_tensor, convert.luma):
+        with pytest.raises(HatlibError, match="from 0 to 1"):
+            take(image)

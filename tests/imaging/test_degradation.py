@@ -485,3 +485,26 @@ def test_real_world_in_float_and_gray():
     assert lr.dtype == np.float64 and lr.shape == (11, 14)
     for seed in range(12):  # a picture so small that every step meets its limits
         assert real_world.real_world(IMAGE[:4, :5], 4, rng=seed)[0].shape == (1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: gaussian_kernel(1000),
+        lambda: gaussian_kernel(1.0, size=10**6),
+        lambda: gaussian_kernel(1.0, sigma_y=1e9),
+        lambda: motion_kernel(1e6),
+        lambda: bicubic_kernel(10**5),
+        lambda: degradation.blur(np.zeros((8, 8), np.uint8), 1e4),
+        lambda: degradation.resize(np.zeros((8, 8), np.uint8), (10**6, 10**6)),
+        lambda: imresize(np.zeros((8, 8), np.uint8), 1e6),
+        lambda: imresize(np.zeros((8, 8), np.uint8), size=(10**6, 10**6)),
+    ],
+)
+def test_what_would_not_fit_into_memory_is_not_begun(make):
+    with pytest.raises(HatlibError, match=r"taps|memory|at most|from"):
+        make()
+
+
+def test_the_largest_kernel():
+    assert gaussian_kernel(128).shape == (1025, 1025)

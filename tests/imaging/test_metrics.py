@@ -323,3 +323,12 @@ def test_choices_on_set5(needs_data: Callable[..., None]) -> None:
         assert mean.psnr[name] == pytest.approx(decibels, abs=1e-3)
         if similarity:
             assert mean.ssim[name] == pytest.approx(similarity, abs=1e-4)
+
+
+def test_sixteen_bits_are_measured() -> None:
+    x, y = (
+        np.random.default_rng(seed).integers(0, 65536, (20, 30, 3), np.uint16) for seed in (0, 1)
+    )
+    for score in (psnr, ssim):
+        assert score(x, y) == pytest.approx(score(x / 65535, y / 65535), abs=1e-9)
+    assert psnr(x, x) == np.inf

@@ -441,3 +441,17 @@ def test_alpha_is_enlarged_apart_and_the_profile_kept(srcnn):
     assert large.profile == b"profile"
     opaque = user_files.Picture(photo(10, 12), np.full((10, 12), 255, np.uint8))
     assert (inference.upscale_picture(srcnn, opaque).alpha == 255).all()
+
+
+def test_memory_is_given_back_where_sizes_change(monkeypatch):
+    released = []
+    monkeypatch.setattr(devices, "release_memory", lambda: released.append(1))
+    monkeypatch.setattr(memory, "_last_shape", None)
+    model = models.create("nearest", 2)
+    for side, count in ((8, 0), (8, 0), (9, 1), (9, 1), (8, 2)):
+        upscale(model, photo(side, 8))
+        assert len(released) == count
+
+
+def test_onednn_without_room_is_out_of_memory():
+    assert memory.out_of_memory(RuntimeError("could not create a primitive"))
