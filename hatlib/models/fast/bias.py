@@ -79,5 +79,5 @@ def border_bias(
 
 
 def is_plain(tensor: torch.Tensor) -> bool:
-    """Whether a tensor holds numbers: false on "meta", and while torch traces or exports."""
-    return not is_traced() and tensor.device.type != "meta" and type(tensor.data) is torch.Tensor
+    """Whether a tensor may be remembered: false while torch traces or exports."""
+    return not is_traced() and type(tensor.data) is torch.Tensor
