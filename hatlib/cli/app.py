@@ -21,7 +21,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hatlib.cli import course, data, doctor, export, images, lam, measure, train
+from hatlib.cli import course, data, doctor, explore, export, images, lam, measure, train
 from hatlib.cli.batch import reason
 from hatlib.errors import HatlibError
 from hatlib.system import console, devices
@@ -40,6 +40,7 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "export": export.export,
     "reproduce": measure.reproduce,
     "course": course.course,
+    "explore": explore.explore,
 }
 SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 INTERRUPTED = {128 + number for number in (signal.SIGINT, *SIGNALS)}  # as shells have it

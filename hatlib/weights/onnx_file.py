@@ -31,9 +31,15 @@ INSTALL = 'pip install "hatlib-sr[export]"'
 OPSET = 18
 # largest difference between the file's result and the network's, in values from 0 to 1
 TOLERANCE = 1e-4
-# sides of the images that a file is checked on, in multiples of what the network needs
-CHECKED = ((3, 5), (4, 4), (7, 1))
-LEAST = 16  # LR pixels: the shortest side that is checked where every side will do
+# LR images that a file is checked on, height and width in pixels: some sides fill the windows of
+# DAT, which pads inside, and some do not
+SIZES = ((37, 80), (64, 64), (112, 19))
+# the same for networks that want multiples, in steps of at least `STEP` pixels
+STEPS = ((3, 5), (4, 4), (7, 1))
+STEP = 16
+# and the one that is traced. It fills no window: where nothing has to be padded, the exporter
+# leaves padding out for good.
+TRACED = (45, 77)
 
 
 @dataclass(frozen=True)
@@ -149,8 +155,8 @@ def trace(model: Network) -> Any:
     multiple = model.padding.multiple
     rows = torch.export.Dim("rows", min=2, max=4096)
     columns = torch.export.Dim("columns", min=2, max=4096)
-    least = -(-LEAST // multiple)
-    lr = torch.rand(1, 3, 3 * least * multiple, 5 * least * multiple)
+    size = TRACED if multiple == 1 else [side * multiple for side in STEPS[0]]
+    lr = torch.rand(1, 3, *size)
     sides = {2: rows, 3: columns} if multiple == 1 else {2: multiple * rows, 3: multiple * columns}
     with quiet(), torch.inference_mode(False), torch.no_grad():
         try:
@@ -199,8 +205,11 @@ def check(model: Network, path: Path) -> tuple[float, list[tuple[int, int]]]:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    unit = -(-LEAST // model.padding.multiple) * model.padding.multiple
-    sizes = [(down * unit, right * unit) for down, right in CHECKED]
+    multiple = model.padding.multiple
+    step = -(-STEP // multiple) * multiple
+    sizes = [(step * down, step * right) for down, right in STEPS]
+    if multiple == 1:
+        sizes = list(SIZES)
     differences = []
     for height, width in sizes:
         lr = torch.rand(1, 3, height, width)

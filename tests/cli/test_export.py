@@ -85,7 +85,7 @@ def test_onnx(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     onnxruntime = pytest.importorskip("onnxruntime", reason=f"needs {onnx_file.INSTALL}")
     assert hatlib("export srcnn-x4 net.onnx") == 0
     said = capsys.readouterr().out
-    assert "×4, LR of any size; on 80×48, 64×64, 16×112 at most" in said
+    assert "×4, LR of any size; on 80×37, 64×64, 19×112 at most" in said
     session = onnxruntime.InferenceSession("net.onnx", providers=["CPUExecutionProvider"])
     metadata = session.get_modelmeta().custom_metadata_map
     assert metadata["licence"] == files.TRAINED_LICENCE
