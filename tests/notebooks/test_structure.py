@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 
+from hatlib.version import __version__
 from tests.helpers import ROOT
 
+RELEASE = f"v{__version__}"  # its tag: `python .ci/version.py` writes it into the notebooks
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 TAGS = {
     "nbval-check-output",
@@ -87,7 +89,7 @@ def test_title_and_badge(path: Path) -> None:
     assert first["cell_type"] == "markdown" and source(first).startswith("# ")
     here = repository().removeprefix("https://")
     colab = "https://colab.research.google.com"
-    address = f"{colab}/{here.replace('.com', '')}/blob/main/notebooks/{path.name}"
+    address = f"{colab}/{here.replace('.com', '')}/blob/{RELEASE}/notebooks/{path.name}"
     assert f"]({colab}/assets/colab-badge.svg)]({address})" in source(first)
 
 
@@ -103,9 +105,8 @@ def test_first_code_cell_is_the_same_everywhere(path: Path) -> None:
     first = source(cells(path, "code")[0])
     assert first == source(cells(NOTEBOOKS[0], "code")[0])
     assert len(first.splitlines()) <= 12
-    assert re.findall(r"git\+(https://[^\"']+)", first) == [
-        repository()
-    ]  # on Colab: this repository, nothing else
+    # on Colab: this release of this repository, nothing else
+    assert re.findall(r"git\+(https://[^\"']+)", first) == [f"{repository()}@{RELEASE}"]
     assert first.rstrip().endswith("hatlib.hello()")
 
 
