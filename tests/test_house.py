@@ -49,6 +49,7 @@ LAZY = {
     "skimage",
     "scipy",
     "pooch",
+    "pydantic",
     "typer",
     "rich",
     "nbclient",

@@ -109,7 +109,10 @@ TINY = Recipe(patch_size=4, steps=1)
 FUNCTIONS: list[Callable[[], Any]] = [
     *[lambda v=v: hatlib.psnr(IMAGE, IMAGE, shave=v) for v in odd(1.5, NAN, "x", None, HUGE, -1)],
     *[lambda v=v: hatlib.ssim(IMAGE, IMAGE, channel=v) for v in odd(5, None, ["y"])],
-    *[lambda v=v: hatlib.imresize(IMAGE, v) for v in odd("x", NAN, INF, [2], True, 10**400)],
+    *[
+        lambda v=v: hatlib.imresize(IMAGE, v)
+        for v in odd("x", NAN, INF, [2], True, 10**400, 1e300, 1e-9)
+    ],
     *[lambda v=v: hatlib.imresize(IMAGE, size=v) for v in odd(5, (1.5, 2), (1, 2, 3), ("a", 1))],
     *[lambda v=v: hatlib.imresize(IMAGE, 2, border=v) for v in odd(5, [])],
     *[lambda v=v: hatlib.degrade(IMAGE, scale=v) for v in odd("x", 2.0, NAN, True)],

@@ -23,6 +23,7 @@ from hatlib.system.constants import constant, is_traced
 from hatlib.validation import AnyNumber, Size, checked
 
 Array = TypeVar("Array", np.ndarray, torch.Tensor)
+MOST_SIDE = 10**7  # pixels of a result's longer side
 BORDERS = ("symmetric", "reflect", "replicate")
 
 
@@ -223,6 +224,13 @@ def _targets(
         scale = checked("scale", scale, AnyNumber)
         if not (scale > 0 and math.isfinite(scale)):
             raise HatlibError(f"scale is a positive number, got {scale}")
+        longest = scale * max(sides)
+        # the kernel of a very small scale is much longer than the image
+        if not 0.01 <= longest <= MOST_SIDE:
+            raise HatlibError(
+                f"scale {scale:g} gives a longer side of {longest:.3g} pixels; it can be 0.01 to "
+                f"{MOST_SIDE:,}, rounded up"
+            )
         targets = (math.ceil(sides[0] * scale), math.ceil(sides[1] * scale))
         scales = (scale, scale)
     height, width = targets

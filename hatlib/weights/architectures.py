@@ -8,6 +8,7 @@ of HAT) stays as in the papers.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -22,11 +23,7 @@ from hatlib.models.hat import HAT, HATConfig
 from hatlib.models.layers import Network
 from hatlib.models.rcan import RCAN, MeanShift, RCANConfig
 from hatlib.models.swinir import SwinIR, SwinIRConfig
-from hatlib.models.window_attention import (
-    attention_mask,
-    overlapping_position_index,
-    relative_position_index,
-)
+from hatlib.models.window_attention import overlapping_position_index, relative_position_index
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -391,9 +388,7 @@ def check_buffers(config: Any, buffers: Tensors) -> None:
         if kind(stored) == "complex or bool":
             good = False
         elif name == "attn_mask":
-            good = stored.shape[1:] == (window**2, window**2) and any(
-                torch.equal(stored.float(), mask) for mask in masks(len(stored), window)
-            )
+            good = stored.shape[1:] == (window**2, window**2) and is_shift_mask(stored, window)
         else:
             overlapping = name.endswith("OCA")
             own = (
@@ -446,11 +441,29 @@ def dat_mask(window: tuple[int, int], windows: int) -> torch.Tensor:
     )
 
 
-def masks(windows: int, window: int) -> list[torch.Tensor]:
-    """The masks of all maps that have so many windows; a file's are for the size of its training
-    images."""
-    shapes = [(rows, windows // rows) for rows in range(1, windows + 1) if windows % rows == 0]
-    return [
-        attention_mask(rows * window, columns * window, window, window // 2)
-        for rows, columns in shapes
-    ]
+def is_shift_mask(stored: torch.Tensor, window: int) -> bool:
+    """Whether these (windows, T, T) are the mask of a map of any height and width; a file's is for
+    the size of its training images.
+
+    A mask has four kinds of windows at most, so that nothing as large as the file's is made.
+    """
+    sides = (window, window)
+    shift = (window // 2, window // 2)
+    kinds = {
+        kind: shift_mask(sides, shift, *kind, "cpu")
+        for kind in itertools.product((False, True), repeat=2)
+    }
+    fitting: list[set[tuple[bool, ...]]] = []
+    for own in stored:
+        fitting.append({kind for kind, mask in kinds.items() if torch.equal(own.float(), mask)})
+        if not fitting[-1]:
+            return False
+    windows = len(stored)
+    return any(
+        all(
+            (k // columns == windows // columns - 1, k % columns == columns - 1) in fitting[k]
+            for k in range(windows)
+        )
+        for columns in range(1, windows + 1)
+        if windows % columns == 0
+    )

@@ -24,6 +24,7 @@ from hatlib import models
 from hatlib.errors import HatlibError, unknown
 from hatlib.system import console
 from hatlib.system.atomic import atomic_path
+from hatlib.validation import FileName, checked
 from hatlib.weights import architectures, catalogue, reading
 
 # of the JSON text in the file's metadata
@@ -31,9 +32,9 @@ _KEY = "hatlib"
 
 # the course's own weights
 TRAINED = Path(__file__).parent / "trained"
-SUFFIXES = (".safetensors", ".pth", ".pt")
 # their training images are for this alone: BSDS500's; T91 has no stated terms
 TRAINED_LICENCE = "non-commercial research and education (trained/LICENSE.txt)"
+SUFFIXES = (".safetensors", ".pth", ".pt")
 
 
 def save(
@@ -118,6 +119,7 @@ def load(name_or_path: str | os.PathLike[str], scale: int = 4, **options: Any) -
         HatlibError: no such name or file, a file that is unavailable, is damaged, holds code, or
             does not fit any network; in one line.
     """
+    checked("name_or_path", name_or_path, FileName)
     path, name = Path(name_or_path), os.fspath(name_or_path)
     if path.suffix in SUFFIXES or path.exists():
         return _load_file(path, options)
@@ -203,6 +205,7 @@ def _card(path: Path, text: str | None) -> dict[str, Any] | None:
         or type(card.get("scale")) is not int
         or not isinstance(card.get("options"), dict)
         or not all(option.isidentifier() for option in card["options"])
+        or {"name", "scale"} & set(card["options"])
     ):
         raise HatlibError(
             f"{path} does not say rightly which network it belongs to: {reading.shown(text)}"

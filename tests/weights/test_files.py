@@ -8,7 +8,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from hatlib import HatlibError, models
-from hatlib.weights import files
+from hatlib.models import window_attention
+from hatlib.weights import architectures, files
 from tests.helpers import reference
 
 
@@ -328,3 +329,13 @@ def test_a_list_and_a_whole_module_are_no_weights(tmp_path):
     torch.save(torch.nn.Linear(2, 2), tmp_path / "w.pth")
     with pytest.raises(HatlibError, match=r"holds code \(torch\.nn\.modules\.linear\.Linear\)"):
         files.load(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("sides", [(8, 8), (64, 64), (16, 40), (40, 8), (560, 576)])
+def test_a_mask_of_any_map_is_known_and_no_other(sides: tuple[int, int]) -> None:
+    mask = window_attention.attention_mask(*sides, 8, 4)
+    assert architectures.is_shift_mask(mask, 8)
+    wrong = mask.clone()
+    wrong[-1] = 0
+    assert not architectures.is_shift_mask(wrong, 8)
+    assert not architectures.is_shift_mask(-mask, 8)
