@@ -65,6 +65,10 @@ CASES = {
             ["group\n2", "RCAB\n7", "RCAN ×2: 2 residual groups and a long skip connection"],
         ),
     ),
+    "attention steps": (
+        (drawings.attention_steps, ["queries q\n5×4", "1. scores\nq·kᵀ / √4", "5×7"]),
+        (lambda: drawings.attention_steps(3, 9, 8), ["queries q\n3×8", "keys k\n9×8", "3×9"]),
+    ),
     "window attention": (
         (drawings.window_attention, ["query q\n6×64×30", "q·kᵀ / √30", "64×180"]),
         (lambda: drawings.window_attention(SMALL_HAT), ["query q\n4×16×12", "q·kᵀ / √12", "16×48"]),

@@ -26,9 +26,10 @@ from hatlib.course.drawings.transformers import (
     swin_layer,
     swinir,
 )
-from hatlib.course.drawings.windows import ocab, shifted_windows, window_attention
+from hatlib.course.drawings.windows import attention_steps, ocab, shifted_windows, window_attention
 
 __all__ = [
+    "attention_steps",
     "cab",
     "channel_attention",
     "dat",

@@ -39,6 +39,33 @@ PARTS = (
 )  # fmt: skip
 
 
+def attention_steps(queries: int = 5, keys: int = 7, d: int = 4) -> Figure:
+    """Scores, weights, answers: softmax(q·kᵀ/√d)·v with one head and no bias (arXiv 1706.03762,
+    eq. 1). Shown in notebook 05."""
+    sketch = Sketch(f"Attention in three steps: {queries} queries, {keys} keys and values")
+    q, k, v = (
+        sketch.row(signal(f"{name}\n{count}×{d}"), x=0.6, y=y)[0]
+        for name, count, y in (
+            ("queries q", queries, 0.62),
+            ("keys k", keys, 0),
+            ("values v", keys, -0.62),
+        )
+    )
+    scores, _, times, _ = sketch.row(
+        attention(f"1. scores\nq·kᵀ / √{d}"),
+        f"{queries}×{keys}",
+        attention("2. weights: softmax\nof each row"),
+        sign("×"),
+        f"{queries}×{d}",
+        signal("3. answers"),
+        x=k.right + 0.6,
+    )
+    sketch.arrow(k, scores)
+    sketch.join(q, scores)
+    sketch.join(v, times)
+    return figure(sketch)
+
+
 def window_attention(config: SwinIRConfig = swinir.PRESETS["swinir"]) -> Figure:
     """Query, key and value in a window: softmax(q·kᵀ/√d + B)·v (Swin, arXiv 2103.14030, eq. 4).
     Shown in notebook 05."""
