@@ -1,7 +1,7 @@
 """Runs the course: every notebook in order, each in a fresh kernel of the running Python.
 
-`hatlib course` writes the executed notebooks, their HTML pages, an index page and `course.json` to
-a folder. With `--store` the outputs also go back into `notebooks/`; stored outputs are made in no
+`hatlib course` writes the executed notebooks and `course.json` to a folder, each as soon as it has
+run, and at the end their pages and an index. With `--store` the outputs also go back into `notebooks/`; stored outputs are made in no
 other way. `kernel` runs one notebook, `pages` draws the pages.
 """
 
@@ -193,7 +193,7 @@ def run(
     if not any(path in loaded for path in chosen):
         raise HatlibError(results[chosen[0]].error)
     variables = kernel.environment(store)
-    profile = variables.get("HATLIB_PROFILE") or machine.profile()
+    profile = "quick" if store else machine.profile()  # an unknown one is refused here
     timeout = timeout or (QUICK_CELL_TIMEOUT if profile == "quick" else None)
     folder = paths.expanded(out)
     make_folder(folder)
@@ -204,21 +204,26 @@ def run(
     facts = {**machine.facts(), "profile": profile}
     board = Board(console or Console(), [results[path] for path in chosen])
     tidy: dict[Path, NotebookNode] = {}
-    with locks.alone_in(folder, "course"), board.live():
-        for path in chosen:
-            result = results[path]
-            board.start(result)
-            if path not in loaded:
-                board.finish(result, result.error)  # the others run all the same
-                write_record(list(results.values()), facts, folder)
-                continue
-            notebook = loaded[path]
-            place = path.parent.absolute()
-            error = kernel.execute(notebook, place, variables, timeout, result.count)
-            board.finish(result, error)
-            result.warnings = kernel.stderr_lines(notebook)
-            tidy[path] = kernel.clean(notebook)
-            write_files(path, notebook, tidy[path], list(results.values()), facts, folder)
+    everything = list(results.values())
+    with locks.alone_in(folder, "course"):
+        try:
+            with board.live():
+                for path in chosen:
+                    result = results[path]
+                    board.start(result)
+                    if path in loaded:
+                        notebook = loaded[path]
+                        place = path.parent.absolute()
+                        error = kernel.execute(notebook, place, variables, timeout, result.count)
+                        board.finish(result, error)
+                        result.warnings = kernel.stderr_lines(notebook)
+                        tidy[path] = kernel.clean(notebook)
+                        write_text(folder / path.name, kernel.as_text(tidy[path]))
+                    else:
+                        board.finish(result, result.error)  # the others run all the same
+                    write_record(everything, facts, folder)
+        finally:  # after Ctrl-C, too
+            pages.write(available[0].parent, everything, facts, folder)
     if store and all(results[path].state == "passed" for path in chosen):
         store_outputs(tidy)
     return [results[path] for path in chosen]
@@ -237,7 +242,7 @@ def store_outputs(notebooks: dict[Path, NotebookNode]) -> None:
 def restore_earlier(results: Iterable[Result], folder: Path) -> None:
     """Fills in the results of an earlier run: with `--only 03`, the index still lists the others.
 
-    Only results whose page still exists count.
+    Only results whose executed notebook is still there count.
     """
     file = folder / "course.json"
     if not file.is_file():
@@ -250,7 +255,7 @@ def restore_earlier(results: Iterable[Result], folder: Path) -> None:
         return
     for result in results:
         record = earlier.get(result.name)
-        if record and record.state in ENDED and (folder / f"{result.name}.html").is_file():
+        if record and record.state in ENDED and (folder / f"{result.name}.ipynb").is_file():
             vars(result).update(vars(record))
 
 
@@ -266,25 +271,10 @@ def read_records(file: Path) -> list[Record]:
     return [Record(**{k: v for k, v in entry.items() if k in known}) for entry in listed]
 
 
-def write_files(
-    path: Path,
-    notebook: NotebookNode,
-    tidy: NotebookNode,
-    results: list[Result],
-    facts: dict[str, str],
-    folder: Path,
-) -> None:
-    """Writes one notebook's files, then the record and the index, which list it."""
-    write_text(folder / path.name, kernel.as_text(tidy))
-    write_text(folder / f"{path.stem}.html", pages.notebook_page(notebook, path, results, folder))
-    write_record(results, facts, folder)
-
-
 def write_record(results: list[Result], facts: dict[str, str], folder: Path) -> None:
-    """Writes course.json and the index."""
+    """Writes course.json."""
     record = {
         "machine": facts,
         "notebooks": [{**asdict(r), "minutes": round(r.minutes, 2)} for r in results],
     }
     write_text(folder / "course.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-    write_text(folder / "index.html", pages.index_page(results, facts))

@@ -33,7 +33,10 @@ def data_folder() -> Path:
     """Where downloads are kept: `HATLIB_DATA`, else `data/` in a checkout, else the user's cache
     folder."""
     if chosen := os.environ.get("HATLIB_DATA"):
-        return expanded(chosen)
+        folder = expanded(chosen)
+        if os.path.exists(folder) and not folder.is_dir():
+            raise HatlibError(f"HATLIB_DATA is '{chosen}', which is not a folder")
+        return folder
     if root := checkout():
         return root / "data"
     import pooch

@@ -596,3 +596,13 @@ def test_a_damaged_record_is_kept_under_another_name(tmp_path: Path, text: str) 
     runner.restore_earlier([result], tmp_path)
     assert result.state == "waiting"
     assert (tmp_path / "course.json.damaged").read_text() == text
+
+
+def test_an_unknown_profile_is_refused_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "00_a.ipynb", "1 + 1")
+    monkeypatch.setenv("HATLIB_PROFILE", "QUICK")
+    with pytest.raises(HatlibError, match="HATLIB_PROFILE is 'QUICK'"):
+        runner.run(tmp_path / "build", notebooks=tmp_path)
+    assert not (tmp_path / "build").exists()

@@ -96,3 +96,12 @@ def test_freed_memory_is_kept_for_the_next_block_unless_somebody_has_set_the_lib
         return int(run.stdout)
 
     assert faults() < faults(GLIBC_TUNABLES="") / 4
+
+
+def test_the_data_folder_has_to_be_a_folder(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("HATLIB_DATA", str(tmp_path / "file"))
+    with pytest.raises(HatlibError, match=r"HATLIB_DATA is '.*file', which is not a folder"):
+        paths.data_folder()
+    monkeypatch.setenv("HATLIB_DATA", str(tmp_path / "not yet there"))
+    assert paths.data_folder() == tmp_path / "not yet there"
