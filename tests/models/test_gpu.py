@@ -27,10 +27,10 @@ SHORT: dict[type, dict[str, Any]] = {
     SwinIRConfig: {"depths": (2,)},
     HATConfig: {"depths": (2,)},
     DRCTConfig: {"depths": (6,)},
-    DATConfig: {"depths": (4,)},
+    DATConfig: {"depths": (3,)},
 }
 # Of the presets, those that differ in what a block is.
-TRANSFORMERS = ["swinir", "swinir-nano", "hat", "hat-nano", "drct", "dat", "dat-light"]
+TRANSFORMERS = ["swinir", "swinir-nano", "hat", "hat-nano", "drct", "dat-light"]
 
 
 def short(name: str, scale: int = 2, **options: Any) -> models.Network:
@@ -203,7 +203,7 @@ TINY: dict[str, dict[str, Any]] = {
     "swinir": {"embed_dim": 20, "num_heads": 2},
     "hat-nano": {},
     "drct": {"embed_dim": 24, "num_heads": 2, "growth": 8, "window_size": 8},
-    "dat-light": {"embed_dim": 36, "num_heads": 2, "split_size": (4, 8), "depths": (3,)},
+    "dat-light": {"embed_dim": 36, "num_heads": 2, "split_size": (4, 8)},
 }
 
 
