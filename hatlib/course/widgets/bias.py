@@ -73,7 +73,7 @@ def bias_view(layer: Layer, head: int = 0, query: int = 0) -> tuple[np.ndarray, 
 
     Args:
         layer: from `attention_layers`.
-        head: from 0.
+        head: from 0; captions count from 1, as the notebooks do.
         query: number of a token of the window, in reading order.
     Returns:
         uint8 picture and an HTML caption.
@@ -107,7 +107,7 @@ def bias_view(layer: Layer, head: int = 0, query: int = 0) -> tuple[np.ndarray, 
         drawing.add_title(drawing.scale_bar(PANEL, 0, float(weights.max()), HEAT), "\nweight"),
     ]
     return drawing.place_side_by_side(panels, WIDTH, HEIGHT), (
-        f"Head {head} of {layer.heads}: a table of ({window} + {side} − 1)² = "
+        f"Head {head + 1} of {layer.heads}: a table of ({window} + {side} − 1)² = "
         f"{(window + side - 1) ** 2} offsets; bias from {rows.min():z.2f} to {rows.max():z.2f}. "
         f"It multiplies a key's weight by {np.exp(rows.min()):.2f} to {np.exp(rows.max()):.2f}, "
         f"before the weights are normalised to sum 1.<br>"
@@ -135,11 +135,11 @@ def bias_explorer(model: Network | str | None = None) -> ipywidgets.VBox:
     layers = attention_layers(inputs.load_network(model, "hat-nano-x4"))
     first = next(iter(layers.values()))
     layer = base.choice("layer", list(layers))
-    head = base.int_slider("head (number)", 0, 0, first.heads - 1)
+    head = base.int_slider("head (number)", 1, 1, first.heads)
     query = base.int_slider("query token (number, reading order)", 0, 0, 0)
 
     def limit(_: object) -> None:
-        head.max = layers[layer.value].heads - 1
+        head.max = layers[layer.value].heads
         query.max = layers[layer.value].window ** 2 - 1
 
     limit(None)
@@ -147,6 +147,6 @@ def bias_explorer(model: Network | str | None = None) -> ipywidgets.VBox:
     layer.observe(limit, names="value")
 
     def render(layer: str, head: int, query: int) -> tuple[np.ndarray, str]:
-        return bias_view(layers[layer], head, query)
+        return bias_view(layers[layer], head - 1, query)
 
     return base.explorer(render, {"layer": layer, "head": head, "query": query}, WIDTH)

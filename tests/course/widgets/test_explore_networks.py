@@ -36,7 +36,7 @@ def small_srcnn() -> SRCNN:
 
 
 def test_explorers_show_the_course_networks_by_default() -> None:
-    assert "Head 0 of 3" in bias.bias_explorer().children[2].value
+    assert "Head 1 of 3" in bias.bias_explorer().children[2].value
     box = srcnn.srcnn_explorer()
     box.children[0].children[0].value = 3
     assert "32 → 1 feature" in box.children[2].value
