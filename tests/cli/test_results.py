@@ -526,7 +526,7 @@ def test_no_fringe_where_alpha_ends(folder: Path, command: str) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names are Unicode on Windows")
-@pytest.mark.parametrize("name", [b"caf\xe9", b"a\nb", b"\x1b[31mred", b"$x_{$"])
+@pytest.mark.parametrize("name", [b"\xe9t\xe9", b"a\nb", b"\x1b[31mred", b"$x_{$"])
 @pytest.mark.parametrize(
     "command",
     [

@@ -29,11 +29,11 @@ WIDE = np.random.default_rng(0).integers(1, 65536, (20, 30, 4), dtype=np.uint16)
 RGB, ALPHA = WIDE[..., :3], WIDE[..., 3]
 
 
-def tiff(values: np.ndarray, **options: Any) -> Callable[[Path], None]:
+def tiff(values: np.ndarray, **options: Any) -> Callable[[Path], object]:
     return lambda path: tifffile.imwrite(path, values, **options)
 
 
-def planes(values: np.ndarray, **options: Any) -> Callable[[Path], None]:
+def planes(values: np.ndarray, **options: Any) -> Callable[[Path], object]:
     moved = values.transpose(2, 0, 1)
     return tiff(moved, photometric="rgb", planarconfig="separate", **options)
 
@@ -44,8 +44,8 @@ def with_thumbnail(path: Path) -> None:
         file.write(PHOTO[::4, ::4], photometric="rgb", subfiletype=1)
 
 
-def png_with_transparent_colour(values: np.ndarray, key: bytes) -> Callable[[Path], None]:
-    return lambda path: path.write_bytes(png16(values, (b"tRNS", key))) and None
+def png_with_transparent_colour(values: np.ndarray, key: bytes) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(png16(values, (b"tRNS", key)))
 
 
 ONE = RGB.copy()
@@ -57,7 +57,7 @@ HOLE = np.full((20, 30), 65535, np.uint16)
 HOLE[5, 6] = 0
 HALF = np.full((20, 30), 32768, np.uint16)
 
-RIGHT: dict[str, tuple[str, Callable[[Path], None], Picture]] = {
+RIGHT: dict[str, tuple[str, Callable[[Path], object], Picture]] = {
     "8 bits in planes": ("a.tif", planes(PHOTO), Picture(PHOTO)),
     "16 bits in planes": ("a.tif", planes(RGB), Picture(RGB)),
     "16 bits in planes, with alpha": (
@@ -119,7 +119,7 @@ def test_what_was_multiplied_by_alpha_is_divided_by_it(tmp_path: Path) -> None:
 
 
 SIXTEEN_CMYK = np.dstack([65535 - RGB, HALF])
-REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
+REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "int8": (tiff(GRAY.astype(np.int8)), "signed numbers of 8 bits"),
     "int16": (tiff(GRAY.astype(np.int16)), "signed numbers of 16 bits"),
     "int32": (tiff(GRAY.astype(np.int32)), "signed numbers of 32 bits"),
@@ -140,7 +140,7 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
         "2 frames",
     ),
     "a directory of damaged entries": (
-        lambda path: path.write_bytes(b"II*\0\x08\0\0\0\xff\xff" + bytes(range(256))) and None,
+        lambda path: path.write_bytes(b"II*\0\x08\0\0\0\xff\xff" + bytes(range(256))),
         "damaged",
     ),
 }
@@ -206,11 +206,9 @@ def test_orientation(tmp_path: Path, orientation: int) -> None:
 def test_odd_exif_decides_nothing(
     tmp_path: Path, suffix: str, entry: tuple[int, int, int, bytes]
 ) -> None:
-    options: dict[str, Any] = {".webp": {"lossless": True}, ".jpg": {"quality": 100}}.get(
-        suffix, {}
-    )
+    best: dict[str, dict[str, Any]] = {".webp": {"lossless": True}, ".jpg": {"quality": 100}}
     path = tmp_path / f"a{suffix}"
-    Image.fromarray(PHOTO).save(path, exif=exif(6, entry), **options)
+    Image.fromarray(PHOTO).save(path, exif=exif(6, entry), **best.get(suffix, {}))
     picture = read_picture(path)
     atol = 25 if suffix == ".jpg" else 0
     np.testing.assert_allclose(picture.pixels.astype(int), np.rot90(PHOTO, -1), atol=atol)
