@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import signal
@@ -35,7 +36,7 @@ def test_every_explorer_has_a_name_and_a_page(tmp_path: Path) -> None:
 def test_unknown_names_and_a_missing_voila_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(HatlibError, match="did you mean 'windows'"):
         explore.run("windws", 0, False)
-    monkeypatch.setattr(explore.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(HatlibError, match=re.escape(machine.INSTALL_NOTEBOOKS)):
         explore.run("windows", 0, False)
 
