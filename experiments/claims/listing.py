@@ -4,6 +4,8 @@ them."""
 from __future__ import annotations
 
 import ast
+import contextlib
+import io
 import json
 import re
 from functools import cache
@@ -38,7 +40,8 @@ def defined(source: str, name: str) -> Any:
     """A class from the text of a cell, with the notebook's imports and other parts around it."""
     names: dict[str, Any] = {}
     exec(imports(), names)
-    for part in PARTS:
-        exec(cell_with(part), names)
-    exec(source, names)
+    with contextlib.redirect_stdout(io.StringIO()):  # whose functions the parts are made of
+        for part in PARTS:
+            exec(cell_with(part), names)
+        exec(source, names)
     return names[name]
