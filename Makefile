@@ -1,4 +1,4 @@
-# Needs make and Python 3.11 or newer, nothing else. Plain `make` prints the help.
+# Needs make and Python 3.11 to 3.14 (newer ones at your own risk), nothing else. Plain `make` prints the help.
 # On Windows without make: README.md has the same commands.
 
 PYTHON ?= python3
@@ -16,18 +16,19 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadscope
 NOTEBOOKS := --nbval-lax --nbval-current-env --nbval-cell-timeout 180 --nbval-kernel-startup-timeout 120
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint lab notebooks clean
+.PHONY: help run test check lint lab notebooks site clean
 
 help: ## print this help
 	@echo "hatlib: a course on super-resolution, from the degradation model to HAT"
 	@echo
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo "The first command sets up .venv. To choose the Python:  make run PYTHON=/path/to/python3.12"
+	@echo "The first command sets up .venv. To choose the Python:  make run PYTHON=/path/to/python3.13"
+	@echo "All packages have wheels for Python 3.11 to 3.14 on Linux, Windows and Apple silicon; Intel Macs have no torch."
 	@echo "On Linux without an NVIDIA GPU, a smaller torch (0.2 GB instead of several GB):"
 	@echo "  make run PIP_ARGS='--extra-index-url https://download.pytorch.org/whl/cpu'"
 
-run: $(READY) ## the whole course: runs every notebook, writes build/index.html
+run: $(READY) ## the whole course: runs every notebook, shows it in build/index.html
 	@$(BIN)/python -m hatlib course
 
 test: lint $(WIDGETS_7) ## all tests: the linters, the unit tests, every notebook
@@ -50,6 +51,9 @@ lab: $(READY) ## open the notebooks in JupyterLab
 notebooks: $(READY) ## run every notebook and store its outputs in notebooks/
 	@$(BIN)/python -m hatlib course --store
 
+site: $(READY) ## the site: the course to read, the API, the pages; writes build/site/index.html
+	@$(BIN)/python docs/build.py
+
 clean: ## remove build/ and caches; keeps .venv and the downloads in data/
 	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	@find hatlib tests experiments benchmarks notebooks \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} + 2>/dev/null || true
@@ -57,10 +61,10 @@ clean: ## remove build/ and caches; keeps .venv and the downloads in data/
 
 # The environment: made once, and again when what it should hold has changed.
 $(READY): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v >= (3, 11) or sys.exit("hatlib needs Python 3.11 or newer; %s is %d.%d. Name another one: make PYTHON=/path/to/python3.12" % ((sys.executable,) + v))'
+	@$(PYTHON) .ci/check_python.py
 	@echo "Setting up .venv with $$($(PYTHON) --version): a few minutes, most of them downloading torch"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install -qq $(PIP_ARGS) -c constraints.txt -e '.[notebooks,export,tests]'
+	@$(BIN)/python -m pip install -qq $(PIP_ARGS) -c constraints.txt -e '.[notebooks,docs,export,tests]'
 	@touch $@
 	@echo ".venv is ready"
 

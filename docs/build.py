@@ -1,4 +1,4 @@
-"""Builds the site: `python docs/build.py`, or `make site`.
+"""Builds the site: `python docs/build.py`, or `make site`; with `linkcheck`, checks external links.
 
 Sphinx reads a copy of the pages, in build/site-source, in which links to the rest of the repository
 lead to the code host. Warnings are errors.
@@ -37,7 +37,9 @@ NAME = re.compile(r"\[`(hatlib(?:\.\w+)+)`\]\([^)\s]*\.py\)")
 
 def pages() -> list[str]:
     """The files of the site, as paths in the repository with slashes."""
-    return sorted(path.relative_to(ROOT).as_posix() for pattern in FILES for path in ROOT.glob(pattern))
+    return sorted(
+        path.relative_to(ROOT).as_posix() for pattern in FILES for path in ROOT.glob(pattern)
+    )
 
 
 def place(name: str) -> str:
@@ -48,20 +50,15 @@ def place(name: str) -> str:
 def rewrite(markdown: str, here: str, known: set[str]) -> str:
     """A page's text for the site: names of the package lead to the API, files to their page."""
 
-    def relink(address: str) -> str:
-        if re.match(r"[a-z]+:|/", address, re.IGNORECASE):
-            return address
-        target, mark, anchor = address.replace("%3F", "?").partition("#")
-        if not target:
-            return mark + anchor
+    def relink(target: str, anchor: str) -> str:
         file = posixpath.normpath(posixpath.join(posixpath.dirname(here), target))
         if file == "README.md":
             return "/index.md"
         if file in known:
-            return "/" + place(file) + mark + anchor
+            return "/" + place(file) + anchor
         if not (ROOT / file).exists():
             raise SystemExit(f"{here}: no file {file}")
-        return f"{site.REPOSITORY}/blob/{site.BRANCH}/{file}{mark}{anchor}"
+        return f"{site.REPOSITORY}/blob/{site.BRANCH}/{file}{anchor}"
 
     return site.relinked(NAME.sub(r"{py:obj}`\1`", markdown), relink)
 
@@ -88,18 +85,24 @@ def gather() -> None:
         write(SOURCE / place(name), content)
     for file in SOURCE.rglob("*"):
         generated = file.relative_to(SOURCE).parts[0] == "generated"
-        if file.is_file() and not generated and file.relative_to(SOURCE).as_posix() not in map(place, names):
+        if (
+            file.is_file()
+            and not generated
+            and file.relative_to(SOURCE).as_posix() not in map(place, names)
+        ):
             file.unlink()
 
 
-def main() -> int:
+def main(builder: str = "html") -> int:
+    """Builds the site, or checks its external links (linkcheck). Returns the exit status."""
     gather()
     os.chdir(ROOT)
-    options = ["-q", "-W", "--keep-going", "-j", "2", "-d", "build/site-doctrees"]
-    status = build_main([*options, "-c", "docs", "-b", "html", str(SOURCE), str(OUT)])
-    print(OUT / "index.html")
+    options = ["-q", "-W", "--keep-going", "-j", "2", "-d", "build/site-doctrees", "-c", "docs"]
+    out = OUT if builder == "html" else OUT.with_name(f"site-{builder}")
+    status = build_main([*options, "-b", builder, str(SOURCE), str(out)])
+    print(out / "index.html" if builder == "html" else out)
     return status
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hatlib.course import site
 
 globals().update(site.settings())
@@ -26,6 +28,20 @@ autosummary_generate = ["api.md"]
 autosummary_imported_members = False
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
+# the names that the map and the glossary link have to be in the API
+nitpicky = True
+nitpick_ignore_regex = [("py:(?!obj).*", ".*"), ("py:obj", r"(?!hatlib\.).*")]
+html_use_index = True
 default_role = "literal"  # single backticks in docstrings are code
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
+
+
+def escape_bars(app: Any, kind: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
+    """Absolute values in docstrings, |t|, are no substitutions."""
+    lines[:] = [line.replace("|", r"\|") for line in lines]
+
+
+def setup(app: Any) -> None:
+    """Sphinx calls it."""
+    app.connect("autodoc-process-docstring", escape_bars)

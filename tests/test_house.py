@@ -23,7 +23,7 @@ from packaging.utils import canonicalize_name
 import hatlib
 from tests.helpers import ROOT
 
-EXTRAS = ("notebooks", "export", "tests")
+EXTRAS = ("notebooks", "docs", "export", "tests")
 CONDA_NAMES = {
     "torch": "pytorch",
     "matplotlib": "matplotlib-base",  # where conda-forge's name differs
@@ -205,7 +205,7 @@ def test_every_dependency_is_declared_and_used() -> None:
         return {IMPORT_NAMES.get(name, name.replace("-", "_")) for name in requirements(*extras)}
 
     used = third_party(modules())
-    undeclared = used - importable("notebooks", "export")
+    undeclared = used - importable("notebooks", "docs", "export")
     assert not undeclared, f"add to the dependencies in pyproject.toml: {sorted(undeclared)}"
     unused = importable() - used
     assert not unused, f"hatlib imports none of these, remove from pyproject.toml: {sorted(unused)}"
@@ -265,21 +265,34 @@ def test_plain_make_prints_help() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no make")
-def test_make_says_which_python_it_needs(tmp_path: Path) -> None:
-    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+@pytest.mark.parametrize(
+    ("lies", "code", "says"),
+    [
+        ("sys.version_info = (3, 10, 1)", 2, "hatlib needs Python 3.11 or newer;"),
+        ("sys.platform = 'darwin'; platform.machine = lambda: 'x86_64'", 2, "for Intel Macs"),
+        ("sys.version_info = (3, 15, 0)", 0, "have wheels for Python 3.11 to 3.14"),
+    ],
+)
+def test_make_says_which_python_it_needs(lies: str, code: int, says: str, tmp_path: Path) -> None:
+    """A Python that lies about itself, and does nothing but say which one it is."""
+    (tmp_path / ".ci").mkdir()
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", ".ci/check_python.py"):
         (tmp_path / name).write_text(read(name), encoding="utf-8")
-    old = tmp_path / "python"  # answers as Python 3.10 does
-    old.write_text(
-        f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -c "
-        '"import sys; sys.version_info = (3, 10, 1); exec(sys.argv[1])" "$2"\n',
+    other = tmp_path / "python"
+    other.write_text(
+        "#!/bin/sh\n"
+        '[ "$1" = .ci/check_python.py ] || exit 1\n'
+        f'exec {shlex.quote(sys.executable)} -c "import platform, sys; {lies}; '
+        'exec(open(sys.argv[1]).read())" "$1"\n',
         encoding="utf-8",
     )
-    old.chmod(0o755)
+    other.chmod(0o755)
     done = subprocess.run(
-        ["make", "run", f"PYTHON={old}"], capture_output=True, text=True, cwd=tmp_path
+        ["make", "run", f"PYTHON={other}"], capture_output=True, text=True, cwd=tmp_path
     )
-    assert done.returncode == 2
-    assert "hatlib needs Python 3.11 or newer" in done.stderr and "is 3.10" in done.stderr
+    assert done.returncode == 2  # the newer one stops where it is to make .venv
+    assert says in done.stdout + done.stderr
+    assert ("Setting up" in done.stdout) == (code == 0)
     assert not (tmp_path / ".venv").exists()
 
 
@@ -298,6 +311,8 @@ def missing_from(command: str) -> str | None:
     if words[:2] == ["python", "-m"]:
         words = words[2:]
     match words:
+        case ["python", script, *_] if script.endswith(".py"):
+            return None if (ROOT / script).is_file() else f"no {script}"
         case ["make", target, *_]:
             return None if target in targets() else f"make has no target {target}"
         case ["hatlib", name, *_]:
@@ -319,8 +334,10 @@ def missing_from(command: str) -> str | None:
             return f"no {lacking[0]}" if lacking else None
         case ["pip" | "ruff" | "mypy" | "lint-imports" | "codespell_lib", *_]:
             return None
-        case [".ci/run"]:
-            return None if (ROOT / ".ci/run").is_file() else "no .ci/run"
+        case [".ci/run" | ".ci/dist" as script]:
+            return None if os.access(ROOT / script, os.X_OK) else f"no {script}"
+        case ["build/tools/bin/python", "-m", "twine", "upload", *_]:
+            return None  # .ci/dist has installed it
     return "a command that this test does not know"
 
 
@@ -342,7 +359,7 @@ def test_the_workflow_check_sees_mistakes() -> None:
     assert missing_from("make tests") == "make has no target tests"
     assert missing_from("hatlib fetsch set5") == "hatlib has no command fetsch"
     assert missing_from("python -m pytest testing -n 2") == "no folder testing"
-    assert missing_from('python -m pip install -e ".[notebooks,docs]"') == "no docs"
+    assert missing_from('python -m pip install -e ".[notebooks,doc]"') == "no doc"
     assert missing_from("tox") is not None
 
 
@@ -427,11 +444,19 @@ def test_pre_commit_has_the_versions_of_constraints_txt() -> None:
         assert revisions[repository] == f"v{version}", f"{repository}: write v{version}"
 
 
+# What a job may that publishes.
+PUBLISH = {
+    "pages publish": {"pages": "write", "id-token": "write"},
+    "release publish": {"contents": "read", "id-token": "write"},
+}
+
+
 def test_actions_are_pinned_to_commits_and_may_only_read() -> None:
     for path in (ROOT / ".github/workflows").glob("*.yml"):
         workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
         assert workflow["permissions"] == {}
-        for job in workflow["jobs"].values():
-            assert job["permissions"] == {"contents": "read"}
+        for name, job in workflow["jobs"].items():
+            may = PUBLISH.get(f"{path.stem} {name}", {"contents": "read"})
+            assert job["permissions"] == may, name
             for step in job["steps"]:
                 assert "uses" not in step or re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", step["uses"])

@@ -1,8 +1,9 @@
 """Runs the course: every notebook in order, each in a fresh kernel of the running Python.
 
 `hatlib course` writes the executed notebooks and `course.json` to a folder, each as soon as it has
-run, and at the end their pages and an index. With `--store` the outputs also go back into `notebooks/`; stored outputs are made in no
-other way. `kernel` runs one notebook, `pages` draws the pages.
+run, and at the end their pages and an index. With `--store` the outputs also go back into
+`notebooks/`; stored outputs are made in no other way. `kernel` runs one notebook, `pages` draws the
+pages.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import html
+import io
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
     from sphinx.application import Sphinx
 
+LOCAL = "local"  # scheme of links to files that are no pages
 REPOSITORY = "https://github.com/hatlib/hatlib"
 BRANCH = "main"
 
@@ -86,6 +88,7 @@ def settings() -> dict[str, Any]:
     """Sphinx's settings for pages made of notebooks."""
     return {
         "project": "hatlib",
+        "author": "the hatlib contributors",
         "release": __version__,
         "extensions": ["myst_nb", "hatlib.course.site"],
         "nb_execution_mode": "off",  # what is stored in a notebook is what the page shows
@@ -93,7 +96,8 @@ def settings() -> dict[str, Any]:
         "myst_enable_extensions": ["amsmath", "dollarmath"],
         "myst_heading_anchors": 4,
         "myst_heading_slug_func": "hatlib.course.site.slug",
-        "myst_url_schemes": ["https", "http", "mailto", "file"],
+        # a file of this machine; MyST lets no text name one by file:
+        "myst_url_schemes": {"https": None, "http": None, "mailto": None, LOCAL: "file://{{path}}"},
         "html_math_renderer": "mathml",
         "html_theme": "sphinx_book_theme",
         "html_title": "hatlib",
@@ -101,7 +105,11 @@ def settings() -> dict[str, Any]:
         "html_css_files": ["course.css"],
         "html_copy_source": False,
         "html_show_copyright": False,
+        "html_use_index": False,
+        "html_context": {"default_mode": "auto"},  # light or dark as the system is
+        "smartquotes": False,
         "html_theme_options": {
+            "navbar_persistent": [],  # the search field is in the sidebar
             "use_download_button": False,
             "use_fullscreen_button": False,
             "show_toc_level": 2,
@@ -115,21 +123,50 @@ def setup(app: Sphinx) -> dict[str, Any]:
     return {"version": __version__, "parallel_read_safe": True, "parallel_write_safe": True}
 
 
+def build(source: Path, out: Path, doctrees: Path) -> str:
+    """Draws pages from sources with `settings` alone. Returns what Sphinx had to say."""
+    from sphinx.application import Sphinx
+    from sphinx.util.docutils import docutils_namespace, patch_docutils
+
+    said = io.StringIO()
+    with patch_docutils(), docutils_namespace():
+        Sphinx(
+            srcdir=source,
+            confdir=None,
+            outdir=out,
+            doctreedir=doctrees,
+            buildername="html",
+            confoverrides=settings(),
+            status=None,
+            warning=said,
+        ).build(force_all=True)
+    return said.getvalue()
+
+
 # ---- sources -------------------------------------------------------------------------------------
 
 LINK = re.compile(r"(?<=\]\()(?!<)([^)\s]+)(?=\))")
+ELSEWHERE = re.compile(r"[a-z][a-z+.-]*:|/", re.IGNORECASE)
 # a picture from another site: its words stay
 DISTANT_PICTURE = re.compile(r"!\[([^\]]*)\]\(https?://[^)]*\)")
 
 
-def relinked(markdown: str, relink: Callable[[str], str]) -> str:
-    """Markdown with its links changed, and without pictures from other sites.
+def relinked(markdown: str, relink: Callable[[str, str], str]) -> str:
+    """Markdown with its links to files changed, and without pictures from other sites.
 
     Args:
-        relink: makes the new address of a link or picture from the old one.
+        relink: makes the new address of a link or picture from its file and its anchor, "" or with
+            its #.
     """
-    local = DISTANT_PICTURE.sub(r"\1", markdown)
-    return LINK.sub(lambda link: relink(link[1]), local)
+
+    def changed(link: re.Match[str]) -> str:
+        if ELSEWHERE.match(link[1]):
+            return link[1]
+        # MyST looks for a heading with its question mark
+        target, mark, anchor = link[1].replace("%3F", "?").partition("#")
+        return relink(target, mark + anchor) if target else mark + anchor
+
+    return LINK.sub(changed, DISTANT_PICTURE.sub(r"\1", markdown))
 
 
 def source(notebook: NotebookNode, rewrite: Callable[[str], str]) -> NotebookNode:
@@ -164,6 +201,6 @@ def _picture(output: NotebookNode) -> str:
             note = output.data.get("text/plain", "")
             words = f"<p>{html.escape(note)}</p>" if note.startswith("explorer") else ""
             # dark-light: the theme would change the colours of other pictures in the dark
-            image = f'<img class="dark-light" src="data:{kind};base64,{content.strip()}" alt="{alt}">'
-            return image + words
+            address = html.escape(f"data:{kind};base64,{content.strip()}")
+            return f'<img class="dark-light" src="{address}" alt="{alt}">{words}'
     return ""

@@ -91,9 +91,12 @@ def stranger() -> str:
     )
 
 
-# of the extra `notebooks`
-NOTEBOOK_PACKAGES = ("nbclient", "nbconvert", "nbformat", "ipykernel", "latex2mathml")
-INSTALL_NOTEBOOKS = f'pip install "{DISTRIBUTION}[notebooks]"'
+# of the extras `notebooks` and `docs`
+NOTEBOOK_PACKAGES = (
+    *("nbclient", "nbformat", "ipykernel"),
+    *("sphinx", "myst_nb", "sphinx_book_theme", "latex2mathml"),
+)
+INSTALL_NOTEBOOKS = f'pip install "{DISTRIBUTION}[notebooks,docs]"'
 
 
 def facts() -> dict[str, str]:

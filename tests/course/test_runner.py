@@ -20,7 +20,7 @@ from PIL import Image
 
 from hatlib import HatlibError
 from hatlib.cli import app
-from hatlib.course import drawings, kernel, pages, runner, widget_images
+from hatlib.course import drawings, kernel, pages, runner, site, widget_images
 from hatlib.course.result import Result
 from hatlib.system import machine, paths
 
@@ -34,7 +34,7 @@ FIRST = f"""# Blur a photo, $y = x \\otimes k$
 
 You *measure* what a camera does: $k$ of [three](https://example.org) kinds.
 
-Then go to [the next](01_wrong.ipynb#end), or read [about data](../data/README.md)."""
+Then go to [the next](01_wrong.ipynb#The-end), or read [about data](../data/README.md)."""
 FORMULA = "$$\\begin{aligned} a &= |b| \\\\ c &= \\lVert d \\rVert^2 < 1 \\end{aligned}$$"
 EXERCISE = (
     "<details><summary>Solution</summary>\n\n```python\ndef f(x):\n    return x\n```\n\n</details>"
@@ -104,7 +104,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Result], s
     write(folder / "notebooks" / "00_blur.ipynb", FIRST, FORMULA, EXPLORER, EXERCISE, FACTS)
     write(
         folder / "notebooks" / "01_wrong.ipynb",
-        "# Divide [by] zero",
+        "# Divide [by] zero\n\n## The end",
         "print('before')",
         "1 / 0",
         "print('after')",
@@ -116,6 +116,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Result], s
         BAR,
         FIGURE,
     )
+    (folder / "notebooks" / "WORDS.md").write_text("# Words\n\n[02](02_last.ipynb) has them.\n")
     registered = (
         folder / "jupyter" / "kernels" / "python3"
     )  # what another environment may have left behind
@@ -188,16 +189,10 @@ def test_record(ran: tuple[Path, list[Result], str]) -> None:
     assert {"hatlib", "torch", "CPU", "profile"} <= record["machine"].keys()
     assert [n["state"] for n in record["notebooks"]] == ["passed", "failed", "passed"]
     assert record["notebooks"][0]["minutes"] == pytest.approx(results[0].seconds / 60, abs=0.006)
-    assert sorted(p.name for p in (folder / "build").iterdir()) == [
-        "00_blur.html",
-        "00_blur.ipynb",
-        "01_wrong.html",
-        "01_wrong.ipynb",
-        "02_last.html",
-        "02_last.ipynb",
-        "course.json",
-        "index.html",
-    ]
+    names = ("00_blur", "01_wrong", "02_last")
+    files = {name + suffix for name in names for suffix in (".html", ".ipynb")}
+    written = {path.name for path in (folder / "build").iterdir()}
+    assert files | {"course.json", "index.html", "search.html", "_static"} <= written
 
 
 def test_finished_progress_bars_leave_nothing(ran: tuple[Path, list[Result], str]) -> None:
@@ -212,18 +207,26 @@ def test_notebooks_stay_as_they_were(ran: tuple[Path, list[Result], str]) -> Non
 
 
 def test_pages_need_no_network(ran: tuple[Path, list[Result], str]) -> None:
+    """Scripts, styles and pictures are files beside the pages, or in them."""
+    from bs4 import BeautifulSoup
+
     for path in (ran[0] / "build").glob("*.html"):
-        text = path.read_text(encoding="utf-8")
-        assert not re.search(r"<script|@import|url\(\s*['\"]?(https?:)?//", text), path.name
-        assert not re.search(
-            r"<(img|link|iframe|source|object)[^>]*(src|href)=['\"]?(https?:)?//", text
-        ), path.name
+        soup = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+        for tag in soup.select(
+            "script[src], img[src], iframe, source, link[href]:not([rel=canonical])"
+        ):
+            address = str(tag.get("src") or tag.get("href"))
+            if not address.startswith(("data:", "#")):
+                file = path.parent / address.partition("?")[0].partition("#")[0]
+                assert file.is_file(), f"{path.name}: {tag}"
+    styles = [path.read_text(encoding="utf-8") for path in (ran[0] / "build").rglob("*.css")]
+    assert styles and not re.search(r"(@import|url\()\s*['\"]?(https?:)?//", "".join(styles))
 
 
 def test_formulas_are_mathml(page: Any) -> None:
-    body = page.select_one("main")
-    assert len(body.select(".jp-Cell math")) == 3
-    assert body.select_one("h1 math") is not None  # nbconvert would flatten it
+    body = page.select_one("article")
+    assert len(body.select("math")) == 3
+    assert body.select_one("h1 math") is not None
     assert len(body.select("math[display=block] mtr")) == 2
     assert "$" not in body.get_text() and "\\" not in body.get_text()
 
@@ -233,25 +236,22 @@ def test_solutions_fold_away(page: Any) -> None:
 
 
 def test_links_lead_somewhere(page: Any, ran: tuple[Path, list[Result], str]) -> None:
-    links = {a.get_text(): a["href"] for a in page.select(".jp-Cell a[href]")}
-    assert links["the next"] == "01_wrong.html#end"
-    assert (ran[0] / "build" / links["about data"]).resolve() == (
-        ran[0] / "data" / "README.md"
-    ).resolve()
+    links = {a.get_text().strip(): a["href"] for a in page.select("article a[href]")}
+    assert links["the next"] == "01_wrong.html#the-end"
+    assert links["about data"] == (ran[0] / "data" / "README.md").resolve().as_uri()
     assert links["three"] == "https://example.org" and "Open in Colab" in links  # the badge as text
-    top = [a["href"] for a in page.select_one("nav.course").select("a")]
-    assert top == ["index.html", "01_wrong.html"]
+    around = [a["href"] for a in page.select(".prev-next-area a")]
+    assert around == ["index.html", "01_wrong.html"]
+    beside = {a.get_text().strip(): a["href"] for a in page.select(".bd-sidebar-primary nav a")}
+    assert beside["01 Divide [by] zero"] == "01_wrong.html" and beside["Words"] == "WORDS.html"
+    words = (ran[0] / "build" / "WORDS.html").read_text(encoding="utf-8")
+    assert 'href="02_last.html"' in words
 
 
 def test_explorers_are_shown_still(page: Any, ran: tuple[Path, list[Result], str]) -> None:
-    still = page.select_one(".still")
-    assert still.select_one("img")["src"].startswith("data:image/png;base64,")
-    assert [c.get_text(" ").split() for c in still.select(".control")] == [
-        ["noise", "3.5"],
-        ["kind", "one"],
-    ]
-    assert still.select_one("input")["value"] == "3.5"
-    assert "one 3.5" in still.get_text()
+    still = page.select_one(".cell_output img")
+    assert still["src"].startswith("data:image/png;base64,")
+    assert still.find_next("p").get_text() == "explorer: run the cell to use its controls"
     stored = cells(ran[0] / "build" / "00_blur.ipynb")[2]["outputs"][0]["data"]
     assert stored.keys() == {"image/png", "text/plain"}  # what a viewer without a kernel can show
 
@@ -265,45 +265,40 @@ def test_pictures_have_words_for_those_who_do_not_see_them(
     (output,) = cells(ran[0] / "build" / "02_last.ipynb")[-1]["outputs"]
     assert output["metadata"] == {"image/png": {"alt": words}}
     text = (ran[0] / "build" / "02_last.html").read_text(encoding="utf-8")
-    (picture,) = BeautifulSoup(text, "html.parser").select("main img")
+    (picture,) = BeautifulSoup(text, "html.parser").select("article img")
     assert picture["alt"] == words
     # the explorer's, too
     stored = cells(ran[0] / "build" / "00_blur.ipynb")[2]["outputs"][0]
-    assert stored["metadata"]["image/png"]["alt"] == widget_images.ALT == page.img["alt"]
+    alt = stored["metadata"]["image/png"]["alt"]
+    assert alt == widget_images.ALT == page.select_one("article img")["alt"]
 
 
-def test_an_upload_button_is_shown_still() -> None:
+def test_an_upload_button_has_no_picture() -> None:
     state = {
-        "a": {
-            "state": {
-                "_model_name": "FileUploadModel",
-                "description": "Choose <a> photo",
-                "value": [],
-            }
-        }
+        "a": {"state": {"_model_name": "FileUploadModel", "description": "Choose", "value": []}}
     }
-    assert "<button disabled>Choose &lt;a&gt; photo</button>" in widget_images.as_html("a", state)
     assert widget_images.fallback("a", state) == {"text/plain": "a widget: run the cell to use it"}
 
 
 def test_index(ran: tuple[Path, list[Result], str]) -> None:
     from bs4 import BeautifulSoup
 
-    soup = BeautifulSoup(
-        (ran[0] / "build" / "index.html").read_text(encoding="utf-8"), "html.parser"
-    )
-    assert soup.select_one("header strong").get_text().startswith("1 of 3 failed")  # type: ignore[union-attr]
-    rows = soup.select("li")
-    assert rows[0].select_one("h3 math") and rows[0].p
-    assert "You measure what a camera does: k of three kinds." in rows[0].p.get_text()
-    assert rows[1].h3 and rows[1].h3.get_text() == "Divide [by] zero"
-    error = rows[1].select_one("a.error")
+    build = ran[0] / "build"
+    soup = BeautifulSoup((build / "index.html").read_text(encoding="utf-8"), "html.parser")
+    assert soup.select_one(".run strong").get_text().startswith("1 of 3 failed")  # type: ignore[union-attr]
+    rows = soup.select(".notebooks li")
+    assert rows[0].select_one(".title math")
+    assert "You measure what a camera does: k of three kinds." in rows[0].get_text()
+    title = rows[1].select_one(".title")
+    assert title and title.get_text() == "Divide [by] zero"
+    error = rows[1].select_one("a:has(.error)")
     assert error and error.get_text() == "ZeroDivisionError: division by zero"
     target, _, anchor = str(error["href"]).partition("#")
-    assert f'id="{anchor}"' in (ran[0] / "build" / target).read_text(encoding="utf-8")
-    assert all(
-        (ran[0] / "build" / str(a["href"]).split("#")[0]).is_file() for a in soup.select("a[href]")
-    )
+    assert f'id="{anchor}"' in (build / target).read_text(encoding="utf-8")
+    addresses = {str(a["href"]).split("#")[0] for a in soup.select("article a[href]")}
+    assert all((build / address).is_file() for address in addresses - {""})
+    facts = [tag.get_text() for tag in soup.select("dl.machine dt")]
+    assert {"torch", "CPU", "profile"} <= set(facts)
 
 
 @pytest.mark.parametrize(
@@ -318,7 +313,7 @@ def test_index(ran: tuple[Path, list[Result], str]) -> None:
 def test_mathml_knows_what_mathjax_knows(latex: str, words: str) -> None:
     from bs4 import BeautifulSoup
 
-    text = BeautifulSoup(pages.mathml(latex), "html.parser").get_text()
+    text = BeautifulSoup(site.mathml(latex), "html.parser").get_text()
     assert words in text and "\\" not in text
 
 
@@ -327,7 +322,19 @@ def test_a_formula_that_cannot_be_converted_stays_readable(monkeypatch: pytest.M
         raise IndexError
 
     monkeypatch.setattr("latex2mathml.converter.convert", broken)
-    assert pages.mathml("a < b") == "<code>a &lt; b</code>"
+    assert site.mathml("a < b") == "<code>a &lt; b</code>"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("[a](01_b.ipynb#Why%3F)", "[a](<01_b.ipynb|#Why?>)"),
+        ("[a](#Why%3F) [b](https://x.org/?a%3Fb#c)", "[a](#Why?) [b](https://x.org/?a%3Fb#c)"),
+        ("![badge](https://x.org/y.svg) ![photo](z.png)", "badge ![photo](<z.png|>)"),
+    ],
+)
+def test_links_to_files_are_rewritten_and_no_others(before: str, after: str) -> None:
+    assert site.relinked(before, lambda file, anchor: f"<{file}|{anchor}>") == after
 
 
 # ---- storing -------------------------------------------------------------------------------------
@@ -387,22 +394,28 @@ def test_drawings_get_a_palette_and_photographs_keep_every_pixel() -> None:
         assert len(packed) < len(file.getvalue()) * (0.6 if palette else 1)
 
 
-def test_pages_escape_what_notebooks_and_their_names_contain() -> None:
+def test_pages_escape_what_notebooks_and_their_names_contain(tmp_path: Path) -> None:
     from bs4 import BeautifulSoup
 
     evil = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
     error = nbformat.v4.new_output("error", ename=evil, evalue=evil, traceback=[evil])
-    outputs = [nbformat.v4.new_output("stream", text=f"</pre>{evil}"), error]
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(evil, outputs=outputs)])
+    picture = nbformat.v4.new_output("display_data", {"image/png": "AA=="})
+    picture.metadata = {"image/png": {"alt": evil}}
+    outputs = [nbformat.v4.new_output("stream", text=f"</pre>{evil}"), picture, error]
+    code = nbformat.v4.new_code_cell(evil, outputs=outputs)
+    heading = nbformat.v4.new_markdown_cell("# A")
     results = [Result('00" onmouseover="x', evil, evil, 1), Result("01", evil, evil, 1)]
     for result in results:
         result.state = "failed"
         result.error = evil
-    page = pages.notebook_page(notebook, Path(f"{results[0].name}.ipynb"), results, Path("out"))
-    for text in (page, pages.index_page(results, {evil: evil})):
+        file = tmp_path / f"{result.name}.ipynb"
+        nbformat.write(nbformat.v4.new_notebook(cells=[heading, code]), file)
+    pages.write(tmp_path, results, {evil: evil}, tmp_path)
+    for name in (*(result.name for result in results), "index"):
+        text = (tmp_path / f"{name}.html").read_text(encoding="utf-8")
         tags = BeautifulSoup(text, features="html.parser").find_all(True)
-        assert not [tag for tag in tags if tag.name == "script"]
-        assert not [key for tag in tags for key in tag.attrs if key.startswith("on")]
+        assert not [tag for tag in tags if "alert" in str(tag.string) and tag.name == "script"]
+        assert not [key for tag in tags for key in tag.attrs if key in ("onerror", "onmouseover")]
 
 
 def test_the_picture_of_an_explorer_has_a_text() -> None:
@@ -438,9 +451,8 @@ def test_dead_kernel_and_endless_cell(tmp_path: Path) -> None:
         and slow.error == "TimeoutError: the cell ran for more than 3 s"
     )
     for result in (dead, slow):
-        assert result.error in (tmp_path / "build" / f"{result.name}.html").read_text(
-            encoding="utf-8"
-        )
+        text = (tmp_path / "build" / f"{result.name}.html").read_text(encoding="utf-8")
+        assert result.error in re.sub("<[^>]*>", "", text)
 
 
 @pytest.mark.skipif(
@@ -474,12 +486,9 @@ def test_ctrl_c_ends_the_kernel_and_keeps_what_is_done(tmp_path: Path) -> None:
     assert (process.returncode, err) == (130, "hatlib: interrupted\n")
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
-    assert sorted(path.name for path in (tmp_path / "build").iterdir()) == [
-        "00_a.html",
-        "00_a.ipynb",
-        "course.json",
-        "index.html",
-    ]
+    written = {path.name for path in (tmp_path / "build").iterdir()}
+    assert {"00_a.html", "00_a.ipynb", "course.json", "index.html"} <= written
+    assert not {name for name in written if name.startswith(("01_b", ".hatlib-"))}
 
 
 def test_only_and_what_ran_before(tmp_path: Path) -> None:
@@ -487,9 +496,8 @@ def test_only_and_what_ran_before(tmp_path: Path) -> None:
         write(tmp_path / f"{name}.ipynb", f"# {name}", "# see [the last](02_c.ipynb)", "6 * 7")
     assert [r.name for r in runner.run(tmp_path / "build", ["00"], notebooks=tmp_path)] == ["00_a"]
     page = (tmp_path / "build" / "00_a.html").read_text(encoding="utf-8")
-    assert (
-        'href="../02_c.ipynb"' in page and "01_b.html" not in page
-    )  # no link to a page that is not there
+    # no link to a page that is not there
+    assert (tmp_path / "02_c.ipynb").as_uri() in page and "01_b.html" not in page
     index = (tmp_path / "build" / "index.html").read_text(encoding="utf-8")
     assert "1 passed (2 not run)" in index and index.count("not run</span>") == 2
     rest = [
@@ -591,7 +599,7 @@ def test_a_file_that_is_no_notebook_does_not_stop_the_others(
 )
 def test_a_damaged_record_is_kept_under_another_name(tmp_path: Path, text: str) -> None:
     (tmp_path / "course.json").write_text(text)
-    (tmp_path / "01_a.html").write_text("page")
+    (tmp_path / "01_a.ipynb").write_text("an executed notebook")
     result = Result("01_a", "a", "", 1)
     runner.restore_earlier([result], tmp_path)
     assert result.state == "waiting"

@@ -203,11 +203,11 @@ def test_links_lead_somewhere(path: Path) -> None:
 @each_notebook
 def test_formulas_can_be_shown_without_network(path: Path) -> None:
     pytest.importorskip("latex2mathml", reason="formulas on pages need the extra `notebooks`")
-    from hatlib.course import pages
+    from hatlib.course import site
 
     found = re.findall(r"\$\$(.+?)\$\$|(?<![\\$])\$([^$\n]+?)(?<!\\)\$", prose(path), re.DOTALL)
     for block, inline in found:
-        shown = pages.mathml(block or inline)
+        shown = site.mathml(block or inline)
         left = re.sub(r"<[^>]*>", "", shown)
         assert shown.startswith("<math") and "\\" not in left, f"{path.name}: {block or inline}"
 
