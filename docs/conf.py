@@ -24,6 +24,7 @@ html_theme_options = {
     "launch_buttons": {"colab_url": "https://colab.research.google.com"},
 }
 templates_path = ["_templates"]
+templates_path = ["_templates"]
 autosummary_generate = ["api.md"]
 autosummary_imported_members = False
 autodoc_typehints = "signature"

@@ -29,13 +29,28 @@ def course(
         Path | None,
         typer.Option(metavar="DIR", help="Where the notebooks are.", show_default="the checkout's"),
     ] = None,
+    student: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Run nothing: write the notebooks without solutions."),
+    ] = None,
+    instructor: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Run nothing: write them with every exercise solved."),
+    ] = None,
+    marks: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            metavar="DIR CSV",
+            help="Run nothing: write what the progress files NAME.json of a class say.",
+        ),
+    ] = None,
     timeout: Annotated[
         float | None,
         typer.Option(help="Seconds that a cell may run.", show_default="900 in the quick profile"),
     ] = None,
 ) -> int:
     """Run the notebooks in order and write them executed, as HTML, with an index."""
-    from hatlib.course import runner
+    from hatlib.course import classroom, runner
     from hatlib.validation import CellSeconds, checked
 
     checked("--timeout", timeout, CellSeconds | None)
@@ -44,6 +59,21 @@ def course(
     if source and out.is_dir() and source.is_dir() and out.samefile(source):
         raise HatlibError(f"{out} is the folder of the notebooks: choose another one for the pages")
     wanted = [name for part in only or [] for name in names(part)]
+    if sum(asked is not None for asked in (student, instructor, marks)) > 1 or (
+        store and (student or instructor or marks)
+    ):
+        raise HatlibError("name one of --student, --instructor, --marks and --store")
+    if marks:
+        count = classroom.marks(*marks)
+        console.say(f"{count} learners: {marks[1]}")
+        return 0
+    if folder := student or instructor:
+        runner.need_notebook_packages()
+        chosen = runner.select(runner.find_notebooks(notebooks), wanted)
+        count = classroom.write(chosen, folder, solutions=instructor is not None)
+        how = "put in their places" if instructor else "taken out"
+        console.say(f"{len(chosen)} notebooks, {count} solutions {how}: {folder}")
+        return 0
     results = runner.run(out, wanted, store, notebooks, timeout, console.console())
     for result in results:
         for warning in result.warnings:

@@ -33,8 +33,11 @@ COLAB = {"accelerator": "GPU", "colab": {"gpuType": "T4"}}
 KEPT_CELL_METADATA = ("tags", "jupyter")
 
 
-def read(path: Path) -> NotebookNode:
+def read(path: Path, keep_outputs: bool = False) -> NotebookNode:
     """A notebook in the current format, without outputs: no stale one can pass for a new one.
+
+    Args:
+        keep_outputs: for what is not run, but copied.
 
     Raises:
         HatlibError: the file is damaged, or something else than a notebook.
@@ -47,7 +50,7 @@ def read(path: Path) -> NotebookNode:
     except Exception as error:  # what is no notebook fails in many ways
         raise HatlibError(f"{path} is not a notebook: {one_line(error)}") from error
     for cell in notebook.cells:
-        if cell.cell_type == "code":
+        if cell.cell_type == "code" and not keep_outputs:
             cell.outputs, cell.execution_count = [], None
     return notebook
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from hatlib.errors import HatlibError
 from hatlib.system import atomic, console, paths
-from hatlib.validation import checked
+from hatlib.validation import checked, one_line
 
 OFF = "off"
 
@@ -36,6 +36,18 @@ def passed() -> dict[str, str]:
     except (OSError, ValueError, RecursionError):
         return {}
     return {id: when for id, when in record.items() if isinstance(when, str)}
+
+
+def read(file: Path) -> dict[str, str]:
+    """A learner's file: number of each passed exercise → when it was first passed (UTC).
+
+    Raises:
+        HatlibError: it is missing or damaged.
+    """
+    try:
+        return checked("the record", json.loads(file.read_text(encoding="utf-8")), dict[str, str])
+    except (OSError, ValueError, RecursionError) as error:
+        raise HatlibError(f"{file} is no file of passed exercises: {one_line(error)}") from error
 
 
 def _read(file: Path) -> dict[str, Any]:
