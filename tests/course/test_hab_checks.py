@@ -204,6 +204,11 @@ def test_checks_are_printed_and_nothing_is_raised(capsys):
     assert capsys.readouterr().out.splitlines()[-1] == "0 of 10 checks passed"
 
 
+def test_what_is_wrong_is_not_revealed_to_whoever_still_looks_for_it(capsys):
+    hab_checks(defined(SURVEY, "SurveyHAB"), reveal=False)
+    assert capsys.readouterr().out.splitlines() == ["0 of 10 checks passed"]
+
+
 def test_checks_leave_no_trace():
     block = defined(SURVEY, "SurveyHAB")
     before, state = block.forward.__globals__["window_partition"], torch.get_rng_state()

@@ -386,13 +386,18 @@ def hab_findings(make: Block) -> dict[str, str]:
     return findings
 
 
-def hab_checks(make: Block) -> None:
-    """Prints the ten checks of a class HAB: ✓, or ✗ with what is wrong. Never raises."""
+def hab_checks(make: Block, reveal: bool = True) -> None:
+    """Prints the ten checks of a class HAB: ✓, or ✗ with what is wrong. Never raises.
+
+    Args:
+        reveal: False prints only how many pass, for a reader who still looks for the mistakes.
+    """
     findings = hab_findings(make)
     lines = []
-    for k, (title, mistake) in enumerate(findings.items(), start=1):
-        lines.append(f"{'✗' if mistake else '✓'} {k:2}  {title}")
-        lines += textwrap.wrap(mistake, 76, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    if reveal:
+        for k, (title, mistake) in enumerate(findings.items(), start=1):
+            lines.append(f"{'✗' if mistake else '✓'} {k:2}  {title}")
+            lines += textwrap.wrap(mistake, 76, initial_indent=" " * 6, subsequent_indent=" " * 6)
     lines.append(
         f"{sum(not mistake for mistake in findings.values())} of {len(findings)} checks passed"
     )
