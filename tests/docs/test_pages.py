@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+import hatlib
 from tests.helpers import ROOT
 
-PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md"))
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LINK = re.compile(r"\[([^\]]+)\]\(([^)\s]+)\)")
 
 
@@ -38,6 +39,14 @@ def mistakes(page: Path) -> list[str]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_links_and_tests_exist(page: Path) -> None:
     assert mistakes(page) == []
+
+
+def test_the_readme_opens_the_notebooks_of_this_version_on_colab() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    address = "https://colab.research.google.com/github/hatlib/hatlib/blob/"
+    opened = re.findall(re.escape(address) + r"([^/]*)/(notebooks/[^)]*)", text)
+    names = [f"notebooks/{path.name}" for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
+    assert opened == [(f"v{hatlib.__version__}", name) for name in names]
 
 
 def test_every_promise_has_its_test() -> None:
