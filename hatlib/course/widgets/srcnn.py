@@ -38,6 +38,7 @@ def feature_maps(model: SRCNN, bicubic: torch.Tensor) -> list[np.ndarray]:
         `model.enhance` gives it.
     """
     height, width = bicubic.shape[2:]
+    bicubic = bicubic.to(model.conv1.weight)  # its device and type
     x = F.pad(bicubic, [model.margin] * 4, mode="replicate")
     maps = []
     for layer in (model.conv1, model.conv2, model.conv3):

@@ -189,6 +189,13 @@ def test_srcnn_explorer_follows_its_controls(small_srcnn: SRCNN) -> None:
     assert feature.max == 0 and "In 3 red brightens" in box.children[2].value
 
 
+def test_srcnn_explorer_brings_the_picture_to_the_network(small_srcnn: SRCNN) -> None:
+    """Its type here, its device where there is another one."""
+    luma = torch.rand(1, 1, 24, 20)
+    maps = srcnn.feature_maps(small_srcnn.double(), luma)
+    assert maps[-1].shape == (1, 24, 20) and maps[-1].dtype == np.float64
+
+
 def test_srcnn_explorer_of_a_network_that_adds_nothing() -> None:
     """A map of zeros has a picture too."""
     model = SRCNN(4)
