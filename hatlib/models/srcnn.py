@@ -69,7 +69,7 @@ class SRCNN(Network):
         """Sets one path through the layers to pass the input on, so that training starts at the
         bicubic PSNR.
 
-        The paper starts from Gaussian noise (σ = 0.001) and needs 10⁸ backpropagations; here the
+        The paper starts from Gaussian noise (σ = 0.001) and needs 8·10⁸ backpropagations; here the
         first feature of each layer is the input itself and the other features contribute almost
         nothing until they have learned to.
         """
