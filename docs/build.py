@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -63,15 +64,9 @@ def rewrite(markdown: str, here: str, known: set[str]) -> str:
     return site.relinked(NAME.sub(r"{py:obj}`\1`", markdown), relink)
 
 
-def write(file: Path, content: bytes) -> None:
-    """Writes a file if it changes: Sphinx reads again what is newer than its page."""
-    if not file.is_file() or file.read_bytes() != content:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
-
-
 def gather() -> None:
-    """Brings the site's sources together, and removes those that are gone."""
+    """Brings the site's sources together."""
+    shutil.rmtree(SOURCE, ignore_errors=True)
     names = pages()
     known = set(names)
     for name in names:
@@ -82,22 +77,28 @@ def gather() -> None:
             notebook = nbformat.reads(content.decode(), as_version=4)
             shown = site.source(notebook, lambda text, name=name: rewrite(text, name, known))
             content = nbformat.writes(shown).encode()
-        write(SOURCE / place(name), content)
-    for file in SOURCE.rglob("*"):
-        generated = file.relative_to(SOURCE).parts[0] == "generated"
-        if (
-            file.is_file()
-            and not generated
-            and file.relative_to(SOURCE).as_posix() not in map(place, names)
-        ):
-            file.unlink()
+        file = SOURCE / place(name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
 
 
 def main(builder: str = "html") -> int:
     """Builds the site, or checks its external links (linkcheck). Returns the exit status."""
     gather()
     os.chdir(ROOT)
-    options = ["-q", "-W", "--keep-going", "-j", "2", "-d", "build/site-doctrees", "-c", "docs"]
+    # -E: what an earlier build has read is not read again otherwise, and its warnings are not given
+    options = [
+        "-q",
+        "-E",
+        "-W",
+        "--keep-going",
+        "-j",
+        "2",
+        "-d",
+        "build/site-doctrees",
+        "-c",
+        "docs",
+    ]
     out = OUT if builder == "html" else OUT.with_name(f"site-{builder}")
     status = build_main([*options, "-b", builder, str(SOURCE), str(out)])
     print(out / "index.html" if builder == "html" else out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from hatlib.course import site
@@ -23,10 +24,14 @@ html_theme_options = {
     "use_issues_button": True,
     "launch_buttons": {"colab_url": "https://colab.research.google.com"},
 }
-templates_path = ["_templates"]
-templates_path = ["_templates"]
+# autosummary looks for a relative path among the sources
+templates_path = [str(Path(__file__).with_name("_templates"))]
+# autosummary looks for a relative path among the sources
+templates_path = [str(Path(__file__).with_name("_templates"))]
 autosummary_generate = ["api.md"]
 autosummary_imported_members = False
+autodoc_inherit_docstrings = False  # those of torch have labels of their own
+suppress_warnings = ["ref.python"]  # a type that two modules have under one name
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 # the names that the map and the glossary link have to be in the API

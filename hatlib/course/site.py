@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 LOCAL = "local"  # scheme of links to files that are no pages
+HERE = Path(__file__).parent
 REPOSITORY = "https://github.com/hatlib/hatlib"
 BRANCH = "main"
 
@@ -101,8 +102,9 @@ def settings() -> dict[str, Any]:
         "html_math_renderer": "mathml",
         "html_theme": "sphinx_book_theme",
         "html_title": "hatlib",
-        "html_static_path": [str(Path(__file__).with_name("course.css"))],
-        "html_css_files": ["course.css"],
+        "html_static_path": [str(HERE / "site.css"), str(HERE / "site.js")],
+        "html_css_files": ["site.css"],
+        "html_js_files": ["site.js"],
         "html_copy_source": False,
         "html_show_copyright": False,
         "html_use_index": False,
