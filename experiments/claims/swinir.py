@@ -14,7 +14,7 @@ from hatlib.models import complexity
 from hatlib.models.layers import Residual, conv3x3
 from hatlib.models.swinir import ResidualGroup, SwinBlock
 
-from .frame import CORRECTED, FAILS, Numbers, claim, graded
+from .frame import CORRECTED, FAILS, HOLDS, Numbers, claim, graded
 from .sources import (
     DAT_LIGHT,
     SETS,
@@ -87,12 +87,21 @@ def shallow_layer() -> Numbers:
     SWINIR,
     "shallow features “preserve the low-frequency components”, deep ones “recover "
     "high-frequency details”",
-    test="`swinir-nano`'s reconstruction is linear: share of the deep features in the picture's "
-    "power (façade 6), below and above LR's Nyquist frequency. Holds if it is under a half below "
-    "and over a half above",
-    found="{below:.0%} below, {above:.0%} above",
-    judge=lambda n: graded(n.below < 0.5 < n.above, n.below < n.above),
+    test="`swinir-nano`'s reconstruction is linear: power of what comes from the shallow and from "
+    "the deep features alone (façade 6), each beside the picture's, below and above LR's Nyquist "
+    "frequency. Holds if the shallow features' is the larger below and the deep ones' above, with "
+    "a correction if only below",
+    found="below: shallow {shallow_below:.2f}, deep {deep_below:.2f} times the picture's power; "
+    "above: {shallow_above:.2f} and {deep_above:.2f}",
+    judge=lambda n: graded(
+        n.shallow_below > n.deep_below and n.deep_above > n.shallow_above,
+        n.shallow_below > n.deep_below,
+    ),
     shown=["06 What do shallow and deep features carry?"],
+    remarks={
+        HOLDS: "They are no shares of it: what the pixel shuffle adds to the one, the other takes "
+        "back"
+    },
 )
 def low_frequencies() -> Numbers:
     model = network("swinir-nano-x4")
@@ -106,11 +115,15 @@ def low_frequencies() -> Numbers:
         model(to_tensor(pair("facade-6")[0]))
         # the reconstruction is linear but for its bias
         bias = model.reconstruct(torch.zeros_like(features["deep"]))
-        shallow, deep = (_power(model.reconstruct(features[name]) - bias) for name in layers)
+        parts = {name: model.reconstruct(features[name]) - bias for name in layers}
     for hook in hooks:
         hook.remove()
-    below, above = deep / (shallow + deep)
-    return {"below": below, "above": above}
+    whole = _power(parts["shallow"] + parts["deep"])
+    return {
+        f"{name}_{band}": ratio
+        for name, part in parts.items()
+        for band, ratio in zip(("below", "above"), _power(part) / whole, strict=True)
+    }
 
 
 def _power(picture: torch.Tensor) -> np.ndarray:
