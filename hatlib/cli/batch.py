@@ -1,4 +1,5 @@
-"""One image, or all images of a folder, one after another."""
+"""One image, or all images of a folder, one after another; or a part of them, while other processes
+do the others."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hatlib.cli.results import Results, Settings, checksum
 from hatlib.errors import HatlibError
-from hatlib.system import atomic, console
+from hatlib.system import atomic, console, processes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,19 +41,30 @@ class Batch:
             in a folder are PNG files with the names of their originals.
         overwrite: whether files that hatlib did not write may be replaced, and results that are
             done are made anew.
+        shard: the part of a folder that is asked for, "3/100". The processes of a launcher split
+            it once more; the first speaks for all.
     Raises:
         HatlibError: nothing to read, or a result that may not be written (see `results`).
     """
 
-    def __init__(self, source: Path, target: Path, overwrite: bool = False) -> None:
+    def __init__(
+        self, source: Path, target: Path, overwrite: bool = False, shard: str | None = None
+    ) -> None:
+        self.shard = processes.parse(shard)
+        self.process = processes.launched()
         self.source = source
         self.target = target
         self.overwrite = overwrite
         self.is_folder = source.is_dir()
+        if shard is not None and not self.is_folder:
+            raise HatlibError(f"--shard splits the images of a folder, and {source} is none")
         self.no_reader: list[Path] = []
         self.subfolders = 0
-        self.plan = self._plan_folder() if self.is_folder else {source: self._single_result()}
-        self.results = Results(self.plan, overwrite)
+        whole = self._plan_folder() if self.is_folder else {source: self._single_result()}
+        part = self.shard.split(self.process)
+        self.plan = dict(part.take(list(whole.items())))
+        self.no_reader = list(part.take(self.no_reader))
+        self.results = Results(whole, overwrite, part)
         self.results.check(list(self.plan.values()))
         if self.is_folder and target.exists():
             console.make_folder(target)  # asks whether it can be written to
@@ -103,16 +115,29 @@ class Batch:
         return self._said and f"{path.name}: {self._said}"
 
     def finish(self) -> int:
-        """Says what was written, what was kept and what was left out; the exit code."""
+        """Says what was written, what was kept and what was left out; the exit code. Waits for the
+        other processes of a launcher, which ends all as soon as one ends with an error."""
+        counts = (len(self.plan) + len(self.no_reader), self.written, self.kept)
+        left_out = [path.name for path in self.failed]
+        no_reader = [f"{path.name} (no reader for {path.suffix})" for path in self.no_reader]
+        of_all = processes.gather((counts, left_out, no_reader))
+        total, written, kept = (
+            sum(column) for column in zip(*(row[0] for row in of_all), strict=True)
+        )
+        left_out = [name for _, failed, _ in of_all for name in failed]
+        left_out += [name for _, _, unread in of_all for name in unread]
+        if self.process.number == 1:
+            self._say(total, written, kept, left_out)
+        return 1 if left_out else 0
+
+    def _say(self, total: int, written: int, kept: int, left_out: list[str]) -> None:
         if not self.is_folder:
             console.say(f"{self.plan[self.source]}: {self._said}")
-            return 0
-        total = len(self.plan) + len(self.no_reader)
-        parts = [f"{self.target}: {self.written} of {total} images written"]
-        if self.kept:
-            parts.append(f"{self.kept} done before (--overwrite makes them anew)")
-        left_out = [path.name for path in self.failed]
-        left_out += [f"{path.name} (no reader for {path.suffix})" for path in self.no_reader]
+            return
+        which = "" if self.shard == processes.WHOLE else f", {self.shard}"
+        parts = [f"{self.target}{which}: {written} of {total} images written"]
+        if kept:
+            parts.append(f"{kept} done before (--overwrite makes them anew)")
         if left_out:
             more = len(left_out) - NAMED
             names = ", ".join(left_out[:NAMED]) + (f" and {more} more" if more > 0 else "")
@@ -120,7 +145,6 @@ class Batch:
         if self.subfolders:
             parts.append(f"subfolders are left out: {self.subfolders}")
         console.say("; ".join(parts))
-        return 1 if left_out else 0
 
     def _single_result(self) -> Path:
         """Where the result of a single image goes."""

@@ -16,6 +16,7 @@ from hatlib.cli.options import (
     OverwriteFolder,
     Precision,
     Scale,
+    Shard,
     load_model,
     weights_of,
 )
@@ -45,6 +46,7 @@ def degrade(
             help="A random chain of blur, resizing, sensor noise, JPEG and sharpening instead.",
         ),
     ] = False,
+    shard: Shard = None,
     overwrite: OverwriteFolder = False,
 ) -> int:
     """Downsample images: y = (x ⊗ k)↓s + n, by MATLAB's bicubic unless a blur is given.
@@ -71,7 +73,7 @@ def degrade(
     def mask(alpha: np.ndarray) -> np.ndarray:
         return degradation.degrade(alpha, kernel, scale)
 
-    images = Batch(source, target, overwrite)
+    images = Batch(source, target, overwrite, shard)
     images.made_by(
         "degrade",
         scale=scale,
@@ -111,6 +113,7 @@ def upscale(
             help="The mean over eight flips and transposes: a little better, eight times slower.",
         ),
     ] = False,
+    shard: Shard = None,
     overwrite: OverwriteFolder = False,
 ) -> int:
     """Upscale images with a network; transparency, 16 bits and colour profile are kept."""
@@ -119,7 +122,7 @@ def upscale(
     from hatlib.inference.upscale import upscale_picture
     from hatlib.system import devices
 
-    images = Batch(source, target, overwrite)
+    images = Batch(source, target, overwrite, shard)
     network = load_model(model, scale)
     # unsuitable ones are refused here
     precision = arithmetic(network, precision, devices.device())

@@ -19,6 +19,7 @@ from hatlib.cli.options import (
     Overwrite,
     Precision,
     Scale,
+    Shard,
     file_of,
     load_model,
     names,
@@ -26,7 +27,7 @@ from hatlib.cli.options import (
 )
 from hatlib.cli.results import Results, Table, check_distinct, check_folder, claim_folder
 from hatlib.errors import HatlibError
-from hatlib.system import console
+from hatlib.system import console, processes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -146,8 +147,18 @@ def evaluate(
     saver = None
     if save_images:
         made = {"weights": weights_of(model, network), "scale": scale, "lr": lr, "gray": gray}
-        saver = _saver(save_images, pairs, Results(inputs, overwrite), inputs, made, json_file)
+        saver = _saver(
+            save_images,
+            pairs,
+            Results(inputs, overwrite, processes.launched()),
+            inputs,
+            made,
+            json_file,
+        )
     results, left_out = _measured(network, pairs, data, gray, saver)
+    code = 1 if left_out else 0
+    if processes.launched().number > 1:  # the first speaks for all
+        return code
     mean = results[["psnr", "ssim", "seconds"]].mean()
     console.console().print(_image_table(results))
     line = protocol.protocol(scale, lr, gray)
@@ -179,7 +190,7 @@ def evaluate(
             "left_out": left_out,
         }
     )
-    return 1 if left_out else 0
+    return code
 
 
 def _measured(
@@ -190,7 +201,8 @@ def _measured(
     saver: Callable[[str, np.ndarray], None] | None,
 ) -> tuple[DataFrame, list[str]]:
     """One row per image, and the names of those that cannot be measured: damaged, of a kind that is
-    not read, too small. One bad file among hundreds does not stop the others.
+    not read, too small. One bad file among hundreds does not stop the others. The processes of a
+    launcher measure a part each, and all get the rows of all.
 
     Raises:
         HatlibError: none can be measured.
@@ -199,17 +211,21 @@ def _measured(
 
     from hatlib.evaluation import protocol
 
-    tables = []
-    left_out = []
+    measured: dict[int, DataFrame | None] = {}
     names = pairs.names
-    for k in console.progress(range(len(pairs)), title, lambda k: names[k]):
+    own = processes.launched().take(range(len(pairs)))
+    for k in console.progress(own, title, lambda k: names[k]):
         try:
-            tables.append(protocol.evaluate(network, [pairs[k]], on_image=saver, gray=gray))
+            measured[k] = protocol.evaluate(network, [pairs[k]], on_image=saver, gray=gray)
         except Exception as error:
-            left_out.append(names[k])
+            measured[k] = None
             console.warn(f"{names[k]} left out: {reason(error)}")
+    of_all = {k: table for part in processes.gather(measured) for k, table in part.items()}
+    in_order = [of_all[k] for k in range(len(pairs))]
+    tables = [table for table in in_order if table is not None]
     if not tables:
         raise HatlibError(f"none of the {len(pairs)} images of {title} could be measured")
+    left_out = [name for name, table in zip(names, in_order, strict=True) if table is None]
     return pandas.concat(tables, ignore_index=True), left_out
 
 
@@ -313,12 +329,14 @@ def reproduce(
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Where results go; an interrupted run resumes.")
     ] = Path("build/reproduce"),
+    shard: Shard = None,
     json_file: Json = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Measure networks on whole sets, next to the papers' values; writes tables and strips.
 
     Each image is written down as it is measured: after an interruption the same command resumes.
+    With --shard only a part is measured; the same command without it makes the tables of all parts.
     """
     from hatlib import plotting
     from hatlib.evaluation import reproduction
@@ -335,12 +353,11 @@ def reproduce(
 
     def announced(items: Sequence[int], title: str) -> Iterator[int]:
         """The items, with a bar, and a line for those who look at it hours later."""
-        claim_folder(out, "reproduce")
         console.say(title)
         return console.progress(items, title, lambda _: title.partition(":")[0])
 
-    try:
-        rows = reproduction.run(
+    def run(part: processes.Part) -> list[reproduction.Row]:
+        return reproduction.run(
             networks,
             sets,
             out,
@@ -351,7 +368,23 @@ def reproduce(
             every,
             lr,
             draw=plotting.comparison,
+            part=part,
+            begin=lambda folder: claim_folder(folder, "reproduce"),
         )
+
+    asked = processes.parse(shard)
+    process = processes.launched()
+    part = asked.split(process)
+    try:
+        if part != processes.WHOLE:
+            run(part)
+            processes.gather(part)  # waits until all have measured theirs
+        if asked != processes.WHOLE:
+            console.say(f"{part}: measured; without --shard, the tables of all parts are made")
+            return
+        if process.number > 1:
+            return
+        rows = run(processes.WHOLE)
     except KeyboardInterrupt:
         console.say(f"interrupted; {out} keeps what was measured, and the same command resumes")
         raise

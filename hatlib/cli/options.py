@@ -29,6 +29,14 @@ ModelScale = Annotated[
 ]
 Precision = Annotated[str, typer.Option(help="auto, fp32, tf32, bf16 or fp16.")]
 Lr = Annotated[str, typer.Option(help=LR_HELP)]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        metavar="K/N",
+        help="Only part K of N, for schedulers; under torchrun each process takes its part itself.",
+        show_default="all",
+    ),
+]
 Json = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Also write the table to FILE.")
 ]

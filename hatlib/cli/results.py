@@ -7,12 +7,15 @@
 
 What hatlib wrote is recorded beside it, in the hidden file RECORD: one line of JSON for each
 result, with its checksum and with what it was made of. Lines are only ever added, so that a killed
-process, or two at once, can do no more harm than an unfinished last line, which is not read.
+process, or two at once, can do no more harm than an unfinished last line, which is not read. A
+process that does a part of a folder has a record of its own, as lines of several machines would
+mix on a network drive; all records of a folder are read.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import hashlib
 import json
 import os
@@ -23,9 +26,11 @@ from typing import Any
 
 from hatlib.errors import HatlibError
 from hatlib.system import atomic, console
+from hatlib.system.processes import WHOLE, Part
 from hatlib.version import __version__
 
 RECORD = ".hatlib-results.jsonl"
+RECORDS = ".hatlib-results*.jsonl"  # with those of parts
 NAMED = 3  # names of files that an error mentions; the others are counted
 
 Settings = dict[str, Any]  # what determines a result: the command, its options, weights, original
@@ -37,10 +42,14 @@ class Results:
     Args:
         inputs: the files that it reads.
         overwrite: whether files that hatlib did not write may be replaced.
+        part: of the work, that this process does.
     """
 
-    def __init__(self, inputs: Iterable[Path] = (), overwrite: bool = False) -> None:
+    def __init__(
+        self, inputs: Iterable[Path] = (), overwrite: bool = False, part: Part = WHOLE
+    ) -> None:
         self.overwrite = overwrite
+        self.part = part
         self._inputs = {_identity(path): path for path in inputs if path.exists()}
         self._records: dict[Path, Record] = {}
 
@@ -49,7 +58,7 @@ class Results:
         foreign = []
         check_distinct(paths)
         for path in paths:
-            if path.name == RECORD:
+            if fnmatch.fnmatch(path.name, RECORDS):
                 raise HatlibError(f"cannot write {path}: hatlib keeps there what it wrote")
             if _exists(path) and (original := self._inputs.get(_identity(path))):
                 same = "" if path == original else f" is {original}, which"
@@ -90,21 +99,40 @@ class Results:
 
     def _record(self, path: Path) -> Record:
         if path.parent not in self._records:
-            self._records[path.parent] = Record(path.parent)
+            self._records[path.parent] = Record(path.parent, self.part)
         return self._records[path.parent]
 
 
 class Record:
     """What hatlib wrote into a folder: name → the entries of all its results of that name."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, part: Part = WHOLE) -> None:
+        self.folder = folder
         self.file = folder / RECORD
+        if part != WHOLE:
+            self.file = self.file.with_stem(f"{self.file.stem}-{part.slug}")
         self.entries: dict[str, list[Settings]] = {}
-        for entry in _read_lines(self.file):
-            self.entries.setdefault(entry["file"], []).append(entry)
+        self._sizes: dict[Path, int] = {}
+        self._read()
+
+    def _read(self) -> bool:
+        """Reads the records of the folder; False where they are as they were."""
+        sizes = {file: file.stat().st_size for file in sorted(self.folder.glob(RECORDS))}
+        if sizes == self._sizes:
+            return False
+        self._sizes = sizes
+        self.entries = {}
+        for file in sizes:
+            for entry in _read_lines(file):
+                self.entries.setdefault(entry["file"], []).append(entry)
+        return True
 
     def has(self, path: Path, made: Settings | None = None) -> bool:
         """Whether a file is a result, unchanged; made in this way, if one is given."""
+        # where it is not: another process may have written it since the records were read
+        return self._has(path, made) or (self._read() and self._has(path, made))
+
+    def _has(self, path: Path, made: Settings | None) -> bool:
         entries = self.entries.get(path.name, [])
         if made is not None:
             entries = [entry for entry in entries if entry["made"] == made]
@@ -193,7 +221,9 @@ def check_folder(folder: Path, command: str, overwrite: bool, inputs: Iterable[P
     for place in inputs:
         if place.is_dir() and place.samefile(folder):
             raise HatlibError(f"{folder} is the folder of the data: choose another one for results")
-    if overwrite or not any(folder.iterdir()) or _is_claimed(Record(folder), command):
+    # a record alone: another process has begun just now
+    files = (path for path in folder.iterdir() if not fnmatch.fnmatch(path.name, RECORDS))
+    if overwrite or not any(files) or _is_claimed(Record(folder), command):
         return
     raise HatlibError(
         f"{folder} has files that hatlib {command} did not write: choose another folder, "

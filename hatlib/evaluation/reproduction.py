@@ -19,7 +19,7 @@ import math
 import os
 import platform
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -36,6 +36,7 @@ from hatlib.imaging.io import list_images
 from hatlib.inference.precision import arithmetic
 from hatlib.models import Network
 from hatlib.system import atomic, console, devices, locks, machine, paths
+from hatlib.system.processes import WHOLE, Part
 from hatlib.validation import AnyNumber, Name, NotNegative, Similarity, validated
 from hatlib.weights import catalogue, files
 
@@ -61,6 +62,8 @@ COLUMNS = (
     "survey",
     "difference",
 )
+# folder of the rows that several processes measured, each in a folder of its own
+PARTS = "parts"
 # images of a set of which strips are drawn, evenly over it
 STRIPS = 4
 
@@ -112,6 +115,8 @@ def run(
     every: int = 1,
     lr: str = "matlab",
     draw: Draw | None = None,
+    part: Part = WHOLE,
+    begin: Callable[[Path], None] = lambda folder: None,
 ) -> list[Row]:
     """Measures networks on sets by the protocol of the papers, and writes the results to a folder.
 
@@ -133,6 +138,11 @@ def run(
         lr: how LR is made, as in `hatlib.load_dataset`. Reported values stand beside the protocol's
             only ("matlab", "original").
         draw: makes the strips, as `hatlib.plotting.comparison` does; without it there are none.
+        part: of the images of each set, for one of several processes. It writes its rows to
+            parts/K-of-N, its strips, and no table; the whole run, afterwards, takes the rows.
+        begin: called with the folder before anything is written to it.
+    Returns:
+        One row per network and set; none for a part.
     Raises:
         HatlibError: an unknown model or set, another scale, a folder that can't be written to or
             that another program writes to.
@@ -149,19 +159,27 @@ def run(
             f"cannot write to the folder {folder}: {error.strerror or error}"
         ) from None
     hashes = {name: files.fingerprint(model) for name, model in networks.items()}
+    begin(folder)
+    place = folder if part == WHOLE else folder / PARTS / part.slug
+    place.mkdir(parents=True, exist_ok=True)
     rows: list[Row] = []
     images: list[tuple[object, ...]] = []
-    with locks.alone_in(folder, "reproduce"):  # two programs would lose rows of each other
+    with locks.alone_in(place, "reproduce"):  # two programs would lose rows of each other
         for test in benchmarks:
             logs = {
                 name: Log(
-                    _log_file(folder, test, name), conditions(test, hashes[name], computed[name])
+                    _log_file(place, test, name),
+                    conditions(test, hashes[name], computed[name]),
+                    _log_files(folder, test, name),
                 )
                 for name in networks
             }
-            _measure(test, networks, logs, folder, precision, progress, draw)
-            rows += _rows(test, logs, computed)
-            images += _by_image(test, logs, hashes)
+            _measure(test, networks, logs, folder, precision, progress, draw, part)
+            if part == WHOLE:
+                rows += _rows(test, logs, computed)
+                images += _by_image(test, logs, hashes)
+    if part != WHOLE:
+        return []
     atomic.write_text(folder / "reproduce.csv", "".join(map(_line, [ALL_FIELDS, *images])))
     record = {
         "machine": _machine(),
@@ -229,6 +247,7 @@ def _measure(
     precision: str,
     progress: Callable[[Sequence[int], str], Any],
     draw: Draw | None,
+    part: Part,
 ) -> None:
     """All networks on each image that lacks a row or its strip: so LR is made once per image."""
     strips = {int(k) for k in np.linspace(0, len(test.pairs) - 1, STRIPS)} if draw else set()
@@ -238,8 +257,9 @@ def _measure(
         without_row = any(names[k] not in log.rows for log in logs.values())
         return without_row or (k in strips and not _strip_file(folder, test, names[k]).is_file())
 
-    left = [k for k in range(len(names)) if to_do(k)]
-    for k in progress(left, f"{test.title}: {len(left)} of {len(names)} images to measure"):
+    own = part.take(range(len(names)))
+    left = [k for k in own if to_do(k)]
+    for k in progress(left, f"{test.title}: {len(left)} of {len(own)} images to measure"):
         pair = test.pairs[k]
         results: dict[str, np.ndarray] = {}
         for name, network in networks.items():
@@ -301,10 +321,12 @@ class Log:
     Args:
         file: a CSV file, which need not be there yet.
         conditions: those of now; rows that were measured under others are dropped.
+        others: files of other processes, whose rows are taken over.
     """
 
-    def __init__(self, file: Path, conditions: str) -> None:
+    def __init__(self, file: Path, conditions: str, others: Iterable[Path] = ()) -> None:
         self.file = file
+        self.others = [other for other in others if other != file]
         self.conditions = conditions
         # name → PSNR, SSIM, seconds, and the PSNR of bicubic on the same image
         self.rows: dict[str, tuple[float, float, float, float]] = {}
@@ -313,19 +335,10 @@ class Log:
     def _read(self) -> None:
         """Takes the rows that are whole and measured under the same conditions, and drops the
         others."""
-        text = self.file.read_bytes().decode("utf-8", "replace") if self.file.is_file() else ""
-        damaged = False
-        # not `splitlines`, which would also cut at signs that a name may have
-        for line in re.findall(r"[^\n]*\n|[^\n]+", text)[1:]:
-            try:
-                name, conditions, values = _row(line)
-            except ValueError:
-                # an interrupted run can leave half a line, which is no damage
-                damaged = damaged or line.endswith("\n")
-                continue
-            if conditions == self.conditions:
-                self.rows[name] = values
-        damaged = damaged or (text != "" and not text.startswith(_line(FIELDS)))
+        text = _text(self.file)
+        damaged = self._take(text)
+        for other in self.others:
+            self._take(_text(other))
         if damaged:
             aside = atomic.set_aside(self.file)
             console.warn(
@@ -336,6 +349,21 @@ class Log:
         lines += [_line((name, *values, self.conditions)) for name, values in self.rows.items()]
         if damaged or "".join(lines) != text:
             atomic.write_text(self.file, "".join(lines))
+
+    def _take(self, text: str) -> bool:
+        """Takes the rows of a file's text; whether something in it is damaged."""
+        damaged = text != "" and not text.startswith(_line(FIELDS))
+        # not `splitlines`, which would also cut at signs that a name may have
+        for line in re.findall(r"[^\n]*\n|[^\n]+", text)[1:]:
+            try:
+                name, conditions, values = _row(line)
+            except ValueError:
+                # an interrupted run can leave half a line, which is no damage
+                damaged = damaged or line.endswith("\n")
+                continue
+            if conditions == self.conditions:
+                self.rows.setdefault(name, values)
+        return damaged
 
     def add(self, name: str, psnr: float, ssim: float, seconds: float, bicubic: float) -> None:
         """A row, unless there is one."""
@@ -359,6 +387,11 @@ class Measured:
     def __post_init__(self) -> None:
         if math.isnan(self.psnr) or math.isnan(self.bicubic):
             raise HatlibError("a PSNR is not a number")
+
+
+def _text(file: Path) -> str:
+    """What a file has; "" where there is none."""
+    return file.read_bytes().decode("utf-8", "replace") if file.is_file() else ""
 
 
 def _row(line: str) -> tuple[str, str, tuple[float, float, float, float]]:
@@ -394,6 +427,12 @@ def _stem(test: Benchmark) -> str:
 
 def _log_file(folder: Path, test: Benchmark, model: str) -> Path:
     return folder / f"{_stem(test)}-{_slug(model)}.csv"
+
+
+def _log_files(folder: Path, test: Benchmark, model: str) -> list[Path]:
+    """The files of all processes."""
+    own = _log_file(folder, test, model)
+    return [own, *sorted((folder / PARTS).glob(f"*/{own.name}"))]
 
 
 def _strip_file(folder: Path, test: Benchmark, name: str) -> Path:

@@ -40,7 +40,8 @@ DEVICE_NAMES = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 def device() -> torch.device:
     """The device to compute on: what `HATLIB_DEVICE` names (cpu, cuda, cuda:1, mps), or else a CUDA
-    GPU that works, or else the CPU.
+    GPU that works, or else the CPU. Of several processes that torchrun or accelerate launch started
+    on one machine, each takes a GPU of its own, as far as they go.
 
     Apple's MPS is taken only where it is named: no result of this package has been checked there,
     and it is slow for small windows.
@@ -56,11 +57,21 @@ def device() -> torch.device:
             f"HATLIB_DEVICE is '{name}'; it can be cpu, cuda, cuda:1 (the second GPU), mps or auto"
         )
     if name == "auto":
+        _take_own_gpu()
         works = torch.cuda.is_available() and not has_faulty_gpu()
         return torch.device("cuda" if works else "cpu")
     if reason := fault(name):
         raise HatlibError(f"HATLIB_DEVICE is '{name}', which cannot compute here: {reason}")
     return torch.device(name)
+
+
+def _take_own_gpu() -> None:
+    """Makes "cuda" mean a GPU of this process's own, where a launcher started several."""
+    import torch
+
+    number = os.environ.get("LOCAL_RANK", "")
+    if number.isdecimal() and (count := torch.cuda.device_count()) > 1:
+        torch.cuda.set_device(int(number) % count)
 
 
 @functools.cache

@@ -14,7 +14,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ from hatlib.errors import HatlibError
 from hatlib.inference.precision import arithmetic, autocast
 from hatlib.models import Network
 from hatlib.models.layers import check_network
-from hatlib.system import console, devices, locks, torch_settings
+from hatlib.system import console, devices, locks, processes, torch_settings
 from hatlib.training import checkpoint
 from hatlib.training.callbacks import Callback, Checkpointing, Progress
 from hatlib.training.recipes import LOSSES, Recipe
@@ -43,15 +43,6 @@ STOP_SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
 
-# What says how many processes there are, and what comes with it where they were started: torchrun's
-# and accelerate's own, then those of MPI.
-PROCESSES = (
-    ("WORLD_SIZE", "RANK"),
-    ("WORLD_SIZE", "MASTER_ADDR"),
-    ("PMI_SIZE", "PMI_RANK"),
-    ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
-    ("MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK"),
-)
 WAIT_FOR_PROCESSES = 300  # seconds in which all of them have to come
 
 
@@ -150,7 +141,7 @@ def _accelerator() -> Accelerator:
     # here, as importing it takes a second
     from accelerate import Accelerator, InitProcessGroupKwargs
 
-    _check_launcher(os.environ)
+    processes.check_launcher(os.environ)
     devices.prepare_cpu()
     device = devices.device()
     if device.index is not None:  # the second GPU: accelerate would take the first
@@ -161,18 +152,6 @@ def _accelerator() -> Accelerator:
     except (RuntimeError, ValueError) as error:  # torch.distributed's and accelerate's
         reason = " ".join(str(error).split())[:200]
         raise HatlibError(f"the processes of this run do not find each other: {reason}") from None
-
-
-def _check_launcher(environment: Mapping[str, str]) -> None:
-    """Raises HatlibError where the environment announces processes that nobody started, as a
-    variable left over from another program does: the first would wait for the others."""
-    for size, other in PROCESSES:
-        count = environment.get(size) or "1"
-        if count != "1" and not (count.isdecimal() and environment.get(other)):
-            raise HatlibError(
-                f"{size} is {count} in the environment and {other} is not set, so nothing started "
-                f"the other processes: unset {size}, or use torchrun or accelerate launch"
-            )
 
 
 def _alone_in(
