@@ -48,6 +48,14 @@ def place(name: str) -> str:
     return name.removeprefix("docs/")
 
 
+def reference(link: re.Match[str]) -> str:
+    """A name of the package as a link into the API; a method's leads to its class."""
+    name = link[1]
+    home, _, last = name.rpartition(".")
+    is_method = home.rpartition(".")[2][0].isupper() and last[0].islower()
+    return f"{{py:obj}}`{name} <{home}>`" if is_method else f"{{py:obj}}`{name}`"
+
+
 def rewrite(markdown: str, here: str, known: set[str]) -> str:
     """A page's text for the site: names of the package lead to the API, files to their page."""
 
@@ -61,7 +69,7 @@ def rewrite(markdown: str, here: str, known: set[str]) -> str:
             raise SystemExit(f"{here}: no file {file}")
         return f"{site.REPOSITORY}/blob/{site.BRANCH}/{file}{anchor}"
 
-    return site.relinked(NAME.sub(r"{py:obj}`\1`", markdown), relink)
+    return site.relinked(NAME.sub(reference, markdown), relink)
 
 
 def gather() -> None:
