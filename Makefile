@@ -55,7 +55,7 @@ site: $(READY) ## the site: the course to read, the API, the pages; writes build
 	@$(BIN)/python docs/build.py
 
 clean: ## remove build/ and caches; keeps .venv and the downloads in data/
-	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	@rm -rf build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
 	@find hatlib tests experiments benchmarks notebooks \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} + 2>/dev/null || true
 	@echo "removed build/ and caches"
 

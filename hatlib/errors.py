@@ -6,6 +6,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+SHOWN = 300  # characters of an unknown name that a message repeats
+
 
 class HatlibError(ValueError):
     """Bad input. The message is one line; commands print it and exit with 2.
@@ -25,6 +27,13 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> HatlibError:
     names = list(known)
     if not isinstance(name, str):
         return HatlibError(f"{kind} is {name!r:.60}; it is one of {', '.join(names)}")
-    near = difflib.get_close_matches(name.lower(), names, n=1)
+    near = difflib.get_close_matches(name[:SHOWN].lower(), names, n=1)
     hint = f"did you mean '{near[0]}'? " if near else ""
-    return HatlibError(f"unknown {kind} '{name}'; {hint}Known: {', '.join(names)}")
+    return HatlibError(f"unknown {kind} '{_shown(name)}'; {hint}Known: {', '.join(names)}")
+
+
+def _shown(name: str) -> str:
+    """The beginning of a name on one line. What can't be printed is spelled out: half a pair of
+    surrogates, from a file name that is no UTF-8, could not even be encoded."""
+    start = name[:SHOWN] + ("…" if len(name) > SHOWN else "")
+    return start if start.isprintable() else repr(start)[1:-1]
