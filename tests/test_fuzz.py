@@ -11,6 +11,7 @@ import contextlib
 import io
 import json
 import math
+import os
 import re
 import signal
 import string
@@ -35,8 +36,9 @@ from hatlib.system import atomic
 from hatlib.training import recipes
 from hatlib.weights import files
 
-CPU_SECONDS = 10  # of one example; a busy machine does not change them
-SECONDS = 120  # for what waits without computing, such as for a pipe
+# Of one example; a busy machine does not change them. What waits without computing, such as for a
+# pipe, is ended by pytest's own limit.
+CPU_SECONDS: float = 10
 MAX_GROWTH = 1 << 30  # bytes of memory that one example may take beyond what was there
 PHOTO = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
 PEAK = Path("/proc/self/clear_refs")  # Linux alone tells the peak of a while
@@ -94,20 +96,13 @@ def _limited_time() -> Iterator[None]:
     def stop(*_: object) -> None:
         raise Late
 
-    limits = {
-        signal.SIGPROF: (signal.ITIMER_PROF, CPU_SECONDS),
-        signal.SIGVTALRM: (signal.ITIMER_VIRTUAL, SECONDS),
-    }
-    before = {number: signal.signal(number, stop) for number in limits}
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
     try:
-        for timer, seconds in limits.values():
-            signal.setitimer(timer, seconds)
         yield
     finally:
-        for timer, _ in limits.values():
-            signal.setitimer(timer, 0)
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def _peak(reset: bool = False) -> int:
@@ -157,6 +152,18 @@ def check_error(error: HatlibError) -> None:
     """One line, and not the whole of a long value."""
     text = str(error)
     assert text and "\n" not in text and len(text) < 1500, text[:2000]
+
+
+def test_the_bounds_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not PEAK.exists() or not os.access(PEAK, os.W_OK):
+        pytest.skip("this system does not tell how much memory was taken")
+    monkeypatch.setitem(globals(), "MAX_GROWTH", 1 << 20)
+    with pytest.raises(AssertionError, match="bytes of memory"), bounds():
+        np.ones(64 << 20, np.uint8)
+    monkeypatch.setitem(globals(), "CPU_SECONDS", 0.1)
+    with pytest.raises(Late), bounds():
+        while True:
+            pass
 
 
 # --- what is in the folder ------------------------------------------------------------------------
