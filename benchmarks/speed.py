@@ -115,7 +115,7 @@ def prepare(name: str, size: tuple[int, int], case: str) -> Callable[[], torch.T
 
 def of_spandrel(network: nn.Module) -> nn.Module:
     """The published architecture as the public package spandrel has it, with the same weights."""
-    from spandrel import ModelLoader  # type: ignore[import-not-found]
+    from spandrel import ModelLoader
 
     return ModelLoader(WHERE).load_from_state_dict(network.state_dict()).model.eval()
 
