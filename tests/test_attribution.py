@@ -194,8 +194,8 @@ def test_windows_that_do_not_lie_inside():
     ("options", "words"),
     [
         ({"rule": "left"}, "unknown rule 'left'"),
-        ({"steps": 0}, "at least 1, got 0"),
-        ({"batch": 0}, "at least 1"),
+        ({"steps": 0}, "steps is 0; it is a whole number from 1"),
+        ({"batch": 0}, "batch is 0; it is a whole number from 1"),
         ({"sigma": 0.0}, "more than 0"),
         ({"sigma": float("nan")}, "more than 0"),
         ({"lr": PHOTO[..., 0]}, r"got \(12, 12\)"),

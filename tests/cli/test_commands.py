@@ -81,10 +81,6 @@ BAD_INPUT = {
     "empty folder": ("upscale empty out --model bicubic", "no image in empty"),
     "empty folder, degrade": ("degrade empty out", "no image in empty"),
     "empty folder, evaluate": ("evaluate --model bicubic --data empty", "no image in empty"),
-    "broken file in a data set": (
-        "evaluate --model bicubic --data set",
-        "broken.png is not an image",
-    ),
     "unknown data set": ("evaluate --model bicubic --data sett5", "did you mean 'set5'?"),
     "unknown data set, fetch": ("fetch set5 urban10", "did you mean 'urban100'?"),
     "unknown weights, fetch": ("fetch hat-x4-imagnet", "did you mean 'hat-x4-imagenet'?"),

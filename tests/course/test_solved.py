@@ -166,7 +166,11 @@ def nothing_passed() -> Iterator[None]:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("number", with_answers())
-def test_the_answers_of_a_solved_notebook_become_the_lesson(number: str) -> None:
+def test_the_answers_of_a_solved_notebook_become_the_lesson(
+    number: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # torch's Timer imports setuptools, which refuses to follow a distutils of another test
+    monkeypatch.setenv("SETUPTOOLS_USE_DISTUTILS", "stdlib")
     space: dict[str, Any] = {"__name__": "notebook"}
     text = io.StringIO()
     exec("import hatlib", space)

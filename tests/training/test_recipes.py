@@ -47,7 +47,8 @@ def test_the_decay_of_the_average_rises_unless_it_is_constant() -> None:
 def test_named_recipes_train_what_they_are_called() -> None:
     for name in recipes.names():
         recipe = recipes.recipe(name)
-        assert name == f"{recipe.model}-x{recipe.scale}"
+        real = "-real" if recipe.degradation == "real-world" else ""
+        assert name == f"{recipe.model}{real}-x{recipe.scale}"
     nano = [
         dataclasses.asdict(recipes.recipe(f"{name}-nano-x4")) for name in ("rcan", "swinir", "hat")
     ]
