@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 
 QUESTION = re.compile(r"\*\*Predict first", re.IGNORECASE)
-ANSWER = re.compile(r"\*\*Answers?\b|\bAnswers?[ :]")
+ANSWER = re.compile(r"\*\*Answers?\b|\bAnswers?[ :,]")
 
 
 def sources(path: Path) -> list[str]:
