@@ -32,7 +32,7 @@ run: $(READY) ## the whole course: runs every notebook, shows it in build/index.
 	@$(BIN)/python -m hatlib course
 
 test: lint $(WIDGETS_7) ## all tests: the linters, the unit tests, every notebook
-	@echo "pytest, tests/ and notebooks/ (about 10 minutes on two cores):"
+	@echo "pytest, tests/ and notebooks/ (up to 20 minutes on two cores):"
 	@HATLIB_PROFILE=quick $(PYTEST) tests notebooks $(NOTEBOOKS)
 
 check: lint $(WIDGETS_7) ## the quick part of the tests: all but the notebooks
