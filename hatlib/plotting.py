@@ -555,7 +555,7 @@ def mosaic(maps: np.ndarray, columns: int = 8, width: float = 9.0, title: str = 
     bar = figure.colorbar(
         axes[0, 0].images[0], ax=axes, shrink=0.8, aspect=25, pad=0.01, ticks=[-1, 0, 1]
     )
-    bar.set_label("share of each map's largest value")
+    bar.set_label("share of each\nmap's largest value", fontsize=8)
     return figure
 
 

@@ -208,7 +208,7 @@ def channel_attention_in(channels: int, squeezed: int) -> Sketch:
         f"{squeezed}×1×1",
         linear(f"1×1 conv\n{squeezed} → {channels}"),
         weight("sigmoid\n0 to 1"),
-        f"s, {channels}×1×1",
+        f"g, {channels}×1×1",
         sign("×"),
         shape,
         signal("y"),
