@@ -147,6 +147,18 @@ def test_a_scatter_marks_each_group_and_its_mean():
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b"]
 
 
+def test_a_logarithmic_scatter_has_plain_numbers_at_its_ticks():
+    groups = {"a": (np.array([0.9, 32.0]), np.zeros(2))}
+    ax = plotting.scatter(groups, "DI", "dB", log_x=True).axes[0]
+    ax.figure.canvas.draw()
+    assert ax.get_xscale() == "log"
+    low, high = ax.get_xlim()
+    shown = [
+        text.get_text() for text in ax.get_xticklabels() if low <= text.get_position()[0] <= high
+    ]
+    assert shown == ["1", "2", "5", "10", "20"]
+
+
 def test_intervals_have_a_line_a_label_and_a_colour_a_series():
     series = {
         "HAT": {"buildings": (2.0, 1.5, 2.6), "faces": (2.3, 2.0, 2.5)},

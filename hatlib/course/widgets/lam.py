@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hatlib import attribution
+from hatlib import attribution, plotting
 from hatlib.course.widgets import base, drawing, hooks, inputs, overlays
 from hatlib.errors import HatlibError
 from hatlib.models import Network
@@ -55,14 +55,14 @@ def lam_view(
     zoom = overlays.zoom_factor(lr, SHOWN)
     scale = result.sr.shape[0] // lr.shape[0]
     image = drawing.repeat_pixels(lr, zoom)
-    used = overlays.tint(image, drawing.repeat_pixels(np.sqrt(result.map), zoom))
+    used = plotting.overlay(image, drawing.repeat_pixels(result.map, zoom))
     side = size * zoom // scale
     box = (row * zoom // scale, column * zoom // scale, side, side)
     parts = {
         f"LR, {lr.shape[0]}×{lr.shape[1]}, and the window": overlays.draw_frames(
             image, 1, [(box, overlays.ORANGE)]
         ),
-        "√ of each LR pixel's attribution, in red": overlays.draw_frames(
+        "attribution of each LR pixel, log scale": overlays.draw_frames(
             used, 1, [(box, overlays.ORANGE)]
         ),
         f"SR by {network}": _near(result.sr, (row, column, size)),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hatlib import attribution, models
+from hatlib import attribution, models, plotting
 from hatlib.course.widgets import lam, overlays
 from hatlib.course.widgets.lam import lam_explorer, lam_view
 from hatlib.data.builtin import builtin_image
@@ -46,8 +46,8 @@ def test_lam_view_paints_the_map_where_it_is() -> None:
     found = attribution.Attribution(one, np.zeros((3, 20, 24)), sr, (40, 60, 8), (0.0, 0.0))
     picture, caption = lam_view(LR, lambda *_: found, "any", 8, 40, 60)
     middle = picture[:, lam.WIDTH // 3 : 2 * lam.WIDTH // 3]
-    red = (middle == (176, 0, 32)).all(axis=2)
-    assert red.sum() == 12**2  # one LR pixel, twelve times as large
+    brightest = np.rint(255 * np.array(plotting.strength_colours()(1.0)[:3]))
+    assert (middle == brightest).all(axis=2).sum() == 12**2  # one LR pixel, twelve times as large
     orange = (picture == overlays.ORANGE).all(axis=2)
     assert orange.any(axis=0).sum() == 2 * (24 + 4) + 8 * 3 + 4  # in LR twice, and in SR
     assert "add up to all of the detail" in caption and "1 of 480 LR pixels" in caption
