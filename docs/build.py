@@ -1,7 +1,8 @@
 """Builds the site: `python docs/build.py`, or `make site`; with `linkcheck`, checks external links.
 
 Sphinx reads a copy of the pages, in build/site-source, in which links to the rest of the repository
-lead to the code host. Warnings are errors.
+lead to the code host. Warnings are errors. The page that upscales in the browser needs npm; without,
+the rest is built.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import shutil
 import sys
 from pathlib import Path
 
+import browser_files
 import nbformat
 from sphinx.cmd.build import build_main
 
+from hatlib import HatlibError
 from hatlib.course import site
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,14 +36,13 @@ FILES = (
     "notebooks/*.ipynb",
     "notebooks/*.md",
 )
+BROWSER_PAGE = "docs/try.md"
 NAME = re.compile(r"\[`(hatlib(?:\.\w+)+)`\]\([^)\s]*\.py\)")
 
 
-def pages() -> list[str]:
+def pages() -> set[str]:
     """The files of the site, as paths in the repository with slashes."""
-    return sorted(
-        path.relative_to(ROOT).as_posix() for pattern in FILES for path in ROOT.glob(pattern)
-    )
+    return {path.relative_to(ROOT).as_posix() for pattern in FILES for path in ROOT.glob(pattern)}
 
 
 def place(name: str) -> str:
@@ -65,6 +67,8 @@ def rewrite(markdown: str, here: str, known: set[str]) -> str:
             return "/index.md"
         if file in known:
             return "/" + place(file) + anchor
+        if file == BROWSER_PAGE:
+            return f"{site.PUBLISHED}/try.html"
         if not (ROOT / file).exists():
             raise SystemExit(f"{here}: no file {file}")
         return f"{site.REPOSITORY}/blob/{site.BRANCH}/{file}{anchor}"
@@ -72,12 +76,10 @@ def rewrite(markdown: str, here: str, known: set[str]) -> str:
     return site.relinked(NAME.sub(reference, markdown), relink)
 
 
-def gather() -> None:
-    """Brings the site's sources together."""
+def gather(known: set[str]) -> None:
+    """Brings the site's sources together: those pages, and what belongs to them."""
     shutil.rmtree(SOURCE, ignore_errors=True)
-    names = pages()
-    known = set(names)
-    for name in names:
+    for name in sorted(known):
         content = (ROOT / name).read_bytes()
         if name.endswith(".md"):
             content = rewrite(content.decode(), name, known).encode()
@@ -90,9 +92,22 @@ def gather() -> None:
         file.write_bytes(content)
 
 
+def gather_browser_page() -> Path | None:
+    """The files of the page that upscales in the browser; None, and why, where they can't be had."""
+    try:
+        return browser_files.gather()
+    except HatlibError as error:
+        print(f"without the page that upscales in the browser: {error}")
+        return None
+
+
 def main(builder: str = "html") -> int:
     """Builds the site, or checks its external links (linkcheck). Returns the exit status."""
-    gather()
+    known = pages()
+    browser_page = gather_browser_page() if builder == "html" else None
+    if builder == "html" and browser_page is None:
+        known.remove(BROWSER_PAGE)
+    gather(known)
     os.chdir(ROOT)
     # -E: what an earlier build has read is not read again otherwise, and its warnings are not given
     options = [
@@ -109,6 +124,12 @@ def main(builder: str = "html") -> int:
     ]
     out = OUT if builder == "html" else OUT.with_name(f"site-{builder}")
     status = build_main([*options, "-b", builder, str(SOURCE), str(out)])
+    if builder == "html":
+        shutil.rmtree(out / "_static" / "browser", ignore_errors=True)  # an earlier build's
+        if browser_page:
+            shutil.copytree(browser_page, out / "_static" / "browser")
+        else:
+            (out / "try.html").unlink(missing_ok=True)
     print(out / "index.html" if builder == "html" else out)
     return status
 

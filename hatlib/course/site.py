@@ -25,6 +25,7 @@ LOCAL = "local"  # scheme of links to files that are no pages
 HERE = Path(__file__).parent
 REPOSITORY = "https://github.com/hatlib/hatlib"
 BRANCH = "main"
+PUBLISHED = "https://hatlib.github.io/hatlib"
 
 # ---- formulas ------------------------------------------------------------------------------------
 
