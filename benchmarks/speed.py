@@ -1,15 +1,17 @@
 """Speed, memory and accuracy of SwinIR and HAT: the readable passes against the fused ones.
 
     python benchmarks/speed.py [--networks hat hat-s swinir] [--sizes 64x64 256x192] [--rounds 3]
-        [--json FILE]
+        [--peers] [--json FILE]
     python benchmarks/speed.py --accuracy [--weights FILE…] [--json FILE]
 
 "plain" is a network with `fused=False`: step by step as the papers have it, with a cyclic shift and
 a mask, scores kept whole, the bias looked up in each block, overlapping windows copied. It keeps
 our channels-last layout; the released code also copies every map between tokens and images, so
-"plain" is, if anything, faster than that. "ours" is the same network with `fused=True`. Where
-spandrel can be imported (0.4.2 is what the parity tests come from), the released architecture runs
-too.
+"plain" is, if anything, faster than that. "ours" is the same network with `fused=True`. With
+`--peers` the same weights also run elsewhere, as far as the packages are there: the released
+architectures in spandrel, what `torch.compile` makes of the readable passes, and our ONNX file in
+onnxruntime and OpenVINO. OpenVINO computes in bfloat16 where the CPU has it, unless it is told the
+precision, as it is here.
 
 Each measurement has its own process, "plain" and spandrel with the system's own settings and "ours"
 with hatlib's. The cases take turns, once in each round, so that whatever else the machine does
@@ -28,7 +30,6 @@ import contextlib
 import importlib.util
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -53,7 +54,8 @@ from hatlib.imaging import metrics
 from hatlib.models import complexity
 from hatlib.system import atomic
 from hatlib.system.devices import device
-from hatlib.weights import files
+from hatlib.system.machine import hardware
+from hatlib.weights import files, onnx_file, original
 
 WHERE = device()
 CASES = {
@@ -66,6 +68,14 @@ CASES = {
         "ours bf16",
         "ours bf16 compiled",
     ],
+}
+# What else runs a network on a CPU, and the packages that it takes.
+PEERS = {
+    "plain fp32 compiled": [],
+    "spandrel fp32": ["spandrel"],
+    "onnxruntime fp32": ["onnx", "onnxscript", "onnxruntime"],
+    "openvino fp32": ["onnx", "onnxscript", "onnxruntime", "openvino"],
+    "openvino bf16": ["onnx", "onnxscript", "onnxruntime", "openvino"],
 }
 LONG = 10  # seconds for a case in its process, after warming up
 # The environment of a program that does not know hatlib: how long OpenMP's threads look out for
@@ -84,12 +94,14 @@ def prepare(name: str, size: tuple[int, int], case: str) -> Callable[[], torch.T
     Args:
         name: of the network, which gets random weights.
         size: height and width of the LR image.
-        case: "plain", "ours" or "spandrel", then the precision, then "compiled" if it is.
+        case: "plain", "ours" or one of `PEERS`, then the precision, then "compiled" if it is.
     """
     torch.manual_seed(0)
     kind, precision, *rest = case.split()
     network: Any = models.create(name, 4).eval().to(WHERE)
     lr = torch.rand(1, 3, *size, device=WHERE)
+    if kind in ("onnxruntime", "openvino"):
+        return of_onnx_file(network, kind, precision, lr)
     models.set_fused(network, kind == "ours")
     run = of_spandrel(network) if kind == "spandrel" else network
     if rest:
@@ -117,7 +129,32 @@ def of_spandrel(network: nn.Module) -> nn.Module:
     """The published architecture as the public package spandrel has it, with the same weights."""
     from spandrel import ModelLoader
 
-    return ModelLoader(WHERE).load_from_state_dict(network.state_dict()).model.eval()
+    return ModelLoader(WHERE).load_from_state_dict(original.state(network)).model.eval()
+
+
+def of_onnx_file(
+    network: models.Network, runtime: str, precision: str, lr: torch.Tensor
+) -> Callable[[], torch.Tensor]:
+    """A function that runs our ONNX file of a network once, with as many threads as torch."""
+    threads = torch.get_num_threads()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "network.onnx"
+        onnx_file.write(network, file)
+        if runtime == "onnxruntime":
+            import onnxruntime
+
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = threads
+            session = onnxruntime.InferenceSession(file, options, ["CPUExecutionProvider"])
+            return lambda: torch.from_numpy(session.run(None, {"lr": lr.numpy()})[0])
+        import openvino
+
+        config = {
+            "INFERENCE_NUM_THREADS": threads,
+            "INFERENCE_PRECISION_HINT": {"fp32": "f32"}.get(precision, precision),
+        }
+        compiled = openvino.Core().compile_model(file, "CPU", config)
+        return lambda: torch.from_numpy(compiled({"lr": lr.numpy()})[0].copy())
 
 
 def seconds(once: Callable[[], object]) -> float:
@@ -261,6 +298,18 @@ def accuracy(weights: list[str], limit: int = 10) -> list[Row]:
     return rows
 
 
+def available_peers() -> list[str]:
+    """Those of `PEERS` whose packages are there; the others are named."""
+    found = []
+    for case, packages in PEERS.items():
+        missing = [name for name in packages if not importlib.util.find_spec(name)]
+        if missing:
+            print(f"{case}: left out, without {', '.join(missing)}")
+        else:
+            found.append(case)
+    return found
+
+
 # --- command --------------------------------------------------------------------------------------
 
 
@@ -296,6 +345,7 @@ def main() -> None:
         help="LR height x width, multiples of 16",
     )
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--peers", action="store_true", help="other programs as well")
     parser.add_argument(
         "--accuracy", action="store_true", help="PSNR of float32 and bfloat16 instead of times"
     )
@@ -311,22 +361,23 @@ def main() -> None:
         print_accuracy(rows)
     else:
         rows = table(
-            arguments.networks, [parse_size(size) for size in arguments.sizes], arguments.rounds
+            arguments.networks,
+            [parse_size(size) for size in arguments.sizes],
+            arguments.rounds,
+            arguments.peers,
         )
     if arguments.json:
         with atomic.atomic_path(Path(arguments.json)) as path:
             path.write_text(json.dumps(rows, indent=1), encoding="utf-8")
 
 
-def table(networks: list[str], sizes: list[tuple[int, int]], rounds: int) -> list[Row]:
+def table(networks: list[str], sizes: list[tuple[int, int]], rounds: int, peers: bool) -> list[Row]:
     """Measures and prints, a line as soon as it is known."""
-    cases = CASES.get(WHERE.type, CASES["cpu"])
-    if importlib.util.find_spec("spandrel"):
-        cases = [*cases, "spandrel fp32"]
+    cases = [*CASES.get(WHERE.type, CASES["cpu"]), *(available_peers() if peers else [])]
     peaks = {"fp32": matrix_product(torch.float32), "bf16": matrix_product(torch.bfloat16)}
     amx = "yes" if torch.cpu._is_amx_tile_supported() else "no"
     print(
-        f"hatlib {hatlib.__version__}, torch {torch.__version__}, {platform.machine()}, "
+        f"hatlib {hatlib.__version__}, torch {torch.__version__}, {hardware()}, "
         f"{WHERE.type}, {torch.get_num_threads()} threads, AMX {amx}"
     )
     print(

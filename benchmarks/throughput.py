@@ -1,6 +1,6 @@
 """Training speed: our loop and networks against the usual way, in patches a second.
 
-    python benchmarks/throughput.py [--networks swinir-nano hat-nano] [--steps 10] [--rounds 3]
+    python benchmarks/throughput.py [--networks srcnn rcan-nano …] [--steps 10] [--rounds 3]
         [--json FILE]
 
 The usual way: HR and LR files decoded by a DataLoader with two workers, cropped and flipped there,
@@ -8,7 +8,9 @@ and the readable arithmetic (`fused=False`: step by step as the papers have it),
 `hatlib.training.loop.fit` as it is, in float32 and in the precision that it chooses. Same network,
 patch, batch, loss and optimiser. Each measurement has its own process, the usual way with the
 system's own settings and ours with hatlib's; the cases take turns, so that whatever else the
-machine does meets all of them; the numbers are medians of the rounds.
+machine does meets all of them; the numbers are medians of the rounds. "of peak" is the share of the
+speed of a large matrix product, measured before, that the multiply-adds of a step (three times
+those of a forward pass) come to.
 """
 
 from __future__ import annotations
@@ -35,12 +37,14 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from benchmarks.speed import ENVIRONMENT
+from benchmarks.speed import ENVIRONMENT, matrix_product
 from hatlib import models
 from hatlib.imaging.convert import crop_to_multiple
 from hatlib.imaging.io import load_image, save_image
 from hatlib.imaging.resize import imresize
-from hatlib.system import atomic
+from hatlib.inference.precision import arithmetic
+from hatlib.models import complexity
+from hatlib.system import atomic, torch_settings
 from hatlib.system.devices import device
 from hatlib.system.machine import hardware
 from hatlib.training import loop, recipes
@@ -130,12 +134,24 @@ def in_a_process(name: str, case: str, steps: int) -> tuple[float, float | None]
     return seconds, share
 
 
-def compare(name: str, steps: int, rounds: int) -> list[dict[str, Any]]:
+def work(recipe: recipes.Recipe) -> float:
+    """GFLOP of a patch: forward, and as much again for the gradients of the maps and of the
+    weights."""
+    network = models.create(recipe.model, recipe.scale)
+    return 3 * 2 * complexity.multiply_adds(network, recipe.patch_size, recipe.patch_size) / 1e9
+
+
+def compare(name: str, steps: int, rounds: int, peaks: dict[str, float]) -> list[dict[str, Any]]:
     measured: dict[str, list[tuple[float, float | None]]] = {case: [] for case in CASES}
     for _ in range(rounds):
         for case in CASES:
             measured[case].append(in_a_process(name, case, steps))
-    batch = recipes.recipe(f"{name}-x4").batch_size
+    recipe = recipes.recipe(f"{name}-x4")
+    batch = recipe.batch_size
+    chosen = arithmetic(
+        models.create(recipe.model, recipe.scale), recipe.precision, device(), training=True
+    )
+    precision = {"usual": "fp32", "ours, fp32": "fp32", "ours": chosen}
     speed = {
         case: steps * batch / statistics.median(seconds for seconds, _ in measured[case])
         for case in CASES
@@ -145,8 +161,10 @@ def compare(name: str, steps: int, rounds: int) -> list[dict[str, Any]]:
         {
             "network": name,
             "case": case,
+            "precision": precision[case],
             "patches_a_second": round(speed[case], 1),
             "times_the_usual": round(speed[case] / speed["usual"], 2),
+            "of_peak": round(speed[case] * work(recipe) / peaks[precision[case]], 2),
             "outside_arithmetic": round(statistics.median(shares[case]), 4)
             if shares[case]
             else None,
@@ -176,7 +194,9 @@ def main() -> None:
     import pandas as pd
 
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--networks", nargs="+", default=["swinir-nano", "hat-nano"])
+    parser.add_argument(
+        "--networks", nargs="+", default=["srcnn", "rcan-nano", "swinir-nano", "hat-nano"]
+    )
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
@@ -187,9 +207,18 @@ def main() -> None:
     if asked.case:
         print(json.dumps(measure(asked.networks[0], asked.case, asked.steps)))
         return
-    rows = [row for name in asked.networks for row in compare(name, asked.steps, asked.rounds)]
+    peaks = {"fp32": matrix_product(torch.float32), "bf16": matrix_product(torch.bfloat16)}
+    with torch_settings.tf32(True):  # which a CPU does not have, and no network gets there
+        peaks["tf32"] = matrix_product(torch.float32)
+    rows = [
+        row for name in asked.networks for row in compare(name, asked.steps, asked.rounds, peaks)
+    ]
     print(
-        f"{hardware()}; batch 8, LR patch 32, ×4; {asked.steps} steps per round, "
+        f"{hardware()}; a matrix product: "
+        + ", ".join(f"{name} {peak:.0f} GFLOP/s" for name, peak in peaks.items())
+    )
+    print(
+        f"batch 8, LR patch 32 (srcnn: 24), ×4; {asked.steps} steps per round, "
         f"medians of {asked.rounds} rounds"
     )
     print(pd.DataFrame(rows).to_string(index=False))

@@ -227,7 +227,7 @@ def lam_sum() -> Numbers:
     with torch.enable_grad():
         detail = attribution.gradient_magnitude(model(points), WINDOW).sum()
         (slopes,) = torch.autograd.grad(detail, points)
-    fixed, change = attribution.lam(model, lr, WINDOW, steps).completeness
+    fixed, change = attribution.lam(model, lr, WINDOW, steps, rule="right").completeness
     printed = float((slopes.double() * (path[1:-1] - path[2:])).sum())
     return {"printed": printed, "fixed": fixed, "change": change}
 

@@ -30,8 +30,13 @@ def lam(
         ),
     ],
     scale: ModelScale = None,
-    steps: Annotated[int, typer.Option(min=1, help="Steps along the path of the integral.")] = 50,
-    rule: Annotated[str, typer.Option(help="right (as published) or midpoint.")] = "right",
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Steps along the path of the integral; by default 20, or 50 with right."
+        ),
+    ] = None,
+    rule: Annotated[str, typer.Option(help="midpoint, or right (as published).")] = "midpoint",
     overwrite: Overwrite = False,
 ) -> None:
     """Draw which LR pixels a network uses for a window of its result (local attribution map)."""
@@ -52,7 +57,7 @@ def lam(
         "weights": weights_of(model, network),
         "scale": network.scale,
         "window": window,
-        "steps": steps,
+        "steps": steps or attribution.STEPS.get(rule),
         "rule": rule,
         "from": checksum(source),
     }

@@ -46,6 +46,14 @@ def test_the_plain_case_is_the_readable_network_and_ours_the_fused_one() -> None
     assert 0 < (plain - ours).abs().max() < 1e-5 < (ours - half).abs().max() < 0.1
 
 
+@pytest.mark.parametrize("case", [case for case in speed.PEERS if "compiled" not in case])
+def test_other_programs_run_the_same_network(case: str) -> None:
+    for package in speed.PEERS[case]:
+        pytest.importorskip(package)
+    plain, peer = (speed.prepare("swinir-nano", (16, 24), of)() for of in ("plain fp32", case))
+    assert 0 < (plain - peer).abs().max() < (1e-4 if "fp32" in case else 0.1)
+
+
 @pytest.mark.parametrize("name", ["swinir-nano", "hat-nano"])
 def test_the_input_and_the_weights_are_left_alone(name: str) -> None:
     model, lr = network(name), torch.rand(1, 3, 16, 24)

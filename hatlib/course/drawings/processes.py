@@ -32,12 +32,12 @@ LOSS_NAMES = {"l1": "mean |SR − HR|", "mse": "mean (SR − HR)²"}
 # --- LAM ------------------------------------------------------------------------------------------
 
 
-def lam_path(steps: int = attribution.STEPS, sigma: float = attribution.SIGMA) -> Figure:
+def lam_path(steps: int = attribution.STEPS["right"], sigma: float = attribution.SIGMA) -> Figure:
     """LAM (arXiv 2011.11036): from a blurred LR to LR, the gradients on the way, and their sum.
     Shown in notebook 07.
 
     Args:
-        steps: m, of the path.
+        steps: m, of the path; by default as many as published.
         sigma: of the blur at its beginning, in LR pixels.
     """
     sketch = Sketch(
