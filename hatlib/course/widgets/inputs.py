@@ -8,6 +8,7 @@ from hatlib.errors import HatlibError
 from hatlib.imaging.convert import check_image, round_to_uint8
 from hatlib.imaging.resize import imresize
 from hatlib.models import Network
+from hatlib.system.devices import device
 from hatlib.weights import files
 
 LR_SIDE = 64  # LR pixels: a nano network takes a fraction of a second for 64×64
@@ -57,5 +58,6 @@ def check_size(lr: np.ndarray, least: int, why: str) -> None:
 
 
 def load_network(model: Network | str | None, default: str) -> Network:
-    """A network as it is given, by its name, from its file, or by the name `default`."""
-    return model if isinstance(model, Network) else files.load(model or default)
+    """A network as it is given, where it is; or on the device by its name, from its file, or by the
+    name `default`."""
+    return model if isinstance(model, Network) else files.load(model or default).to(device())

@@ -1,0 +1,34 @@
+"""Everything that a device beside the CPU may trip over, on a pretended one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from torch.utils import backend_registration
+
+from tests.helpers import ROOT
+
+HERE = Path(__file__).parent
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(
+    not hasattr(backend_registration, "_setup_privateuseone_for_python_backend"),
+    reason="this torch has no place for a device in Python",
+)
+def test_hatlib_on_another_device() -> None:
+    """In a process of its own: torch forgets no device that it has got to know."""
+    environment = {**os.environ, "PYTHONPATH": str(HERE), "HATLIB_DEVICE": "pretended"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout=600"]
+    done = subprocess.run(
+        [*command, str(HERE / "checks.py")],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert not done.returncode, done.stdout[-6000:] + done.stderr[-2000:]
