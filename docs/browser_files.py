@@ -1,7 +1,7 @@
 """The files of the page "In your browser": networks as ONNX, ONNX Runtime Web, pictures.
 
-The page itself is docs/try.md, its scripts are docs/browser/. What is exported and installed is kept
-in build/, and made again when what it comes from has changed.
+The page itself is docs/try.md, its scripts are docs/browser/. What is exported and installed is
+kept in build/, and made again when what it comes from has changed.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from hatlib.weights import files, onnx_file
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ROOT / "docs" / "browser"
 NPM = ROOT / "build" / "npm"
+INSTALLED = NPM / ".installed"
 EXPORTS = ROOT / "build" / "onnx"
 OUT = ROOT / "build" / "browser"
 INSTALLED_FROM = ("package.json", "package-lock.json", ".npmrc")
@@ -47,8 +48,8 @@ LIMITS = {
     # of a picture; the result has 4096×4096, the largest canvas of an iPhone
     "most": 1024 * 1024,
     "instead": 256,  # side of what is taken of a larger one
-    # up to so many pixels at once, which take HAT 0.7 GB; more go through in tiles, which have a halo
-    # of 32 on each side
+    # up to so many pixels at once, which take HAT 0.7 GB; more go through in tiles, which are as
+    # many with their halo
     "whole": {"pixels": 160 * 160, "tile": 96},
 }
 
@@ -63,7 +64,11 @@ def gather() -> Path:
     runtime = install()
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir(parents=True)
-    for file in [*SCRIPTS.glob("*.js"), SCRIPTS / "page.css", *(runtime / name for name in RUNTIME)]:
+    for file in [
+        *SCRIPTS.glob("*.js"),
+        SCRIPTS / "page.css",
+        *(runtime / name for name in RUNTIME),
+    ]:
         shutil.copy2(file, OUT)
     shutil.copy2(files.TRAINED / "LICENSE.txt", OUT / "LICENSE-weights.txt")
     models = {"scale": SCALE, **LIMITS, "networks": networks(), "pictures": pictures()}
@@ -71,28 +76,38 @@ def gather() -> Path:
     return OUT
 
 
+def at_hand() -> bool:
+    """Whether all is there that takes time to make."""
+    return installed() and all(file.is_file() for file in exports().values())
+
+
+# ---- packages of npm -----------------------------------------------------------------------------
+
+
 def install() -> Path:
-    """Has npm install what docs/browser/package-lock.json says. Returns the folder of the runtime."""
-    if (npm := shutil.which("npm")) is None:
-        raise HatlibError("npm is not installed")
-    wanted = {name: (SCRIPTS / name).read_bytes() for name in INSTALLED_FROM}
-    done = NPM / ".installed"
-    known = done.is_file() and all(
-        (NPM / name).is_file() and (NPM / name).read_bytes() == text for name, text in wanted.items()
-    )
-    if not known:
+    """Has npm install what docs/browser/package-lock.json says. Returns the runtime's folder."""
+    if not installed():
+        if (npm := shutil.which("npm")) is None:
+            raise HatlibError("npm is not installed")
         shutil.rmtree(NPM, ignore_errors=True)
         NPM.mkdir(parents=True)
-        for name, text in wanted.items():
-            (NPM / name).write_bytes(text)
+        for name in INSTALLED_FROM:
+            shutil.copyfile(SCRIPTS / name, NPM / name)
         # without a network it should say so soon
-        command = [npm, "ci", "--prefer-offline", "--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
-        ran = subprocess.run(command, cwd=NPM, capture_output=True, text=True)
+        options = ["--prefer-offline", "--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
+        ran = subprocess.run([npm, "ci", *options], cwd=NPM, capture_output=True, text=True)
         if ran.returncode:
-            lines = [line for line in ran.stderr.splitlines() if line.strip()]
-            raise HatlibError(f"npm could not install onnxruntime-web: {' '.join(lines[:2])[:200]}")
-        done.touch()
+            said = " ".join(ran.stderr.split())[:200]
+            raise HatlibError(f"npm could not install onnxruntime-web: {said}")
+        INSTALLED.touch()
     return NPM / "node_modules" / "onnxruntime-web" / "dist"
+
+
+def installed() -> bool:
+    """Whether npm has installed what is wanted today."""
+    return INSTALLED.is_file() and all(
+        (NPM / name).read_bytes() == (SCRIPTS / name).read_bytes() for name in INSTALLED_FROM
+    )
 
 
 # ---- networks ------------------------------------------------------------------------------------
@@ -101,7 +116,7 @@ def install() -> Path:
 def networks() -> list[dict[str, Any]]:
     """Exports the networks that are not there yet; what the page has to know of each."""
     EXPORTS.mkdir(parents=True, exist_ok=True)
-    exported = {name: EXPORTS / f"{name}-{origin(name)}.onnx" for name in NETWORKS}
+    exported = exports()
     missing = [(name, file) for name, file in exported.items() if not file.is_file()]
     if missing:
         with ProcessPoolExecutor(2) as pool:
@@ -112,6 +127,11 @@ def networks() -> list[dict[str, Any]]:
         model = hatlib.load_model(name)
         described.append({"name": name, "title": title, "file": f"{name}.onnx", **facts(model)})
     return described
+
+
+def exports() -> dict[str, Path]:
+    """Where each network's ONNX file is, or will be."""
+    return {name: EXPORTS / f"{name}-{origin(name)}.onnx" for name in NETWORKS}
 
 
 def origin(name: str) -> str:
@@ -157,10 +177,11 @@ def pictures() -> list[dict[str, Any]]:
         hatlib.save_image(OUT / f"{name}-hr.png", hr)
         hatlib.save_image(OUT / f"{name}-lr.png", hatlib.imresize(hr, 1 / SCALE))
         photograph = builtin.PHOTOGRAPHS.get(name)
-        shows = photograph.shows.rpartition(",")[0] if photograph else "a façade"
+        title = photograph.shows.rpartition(",")[0] if photograph else "a façade"
         terms = photograph.terms if photograph else "drawn by hatlib"
         files_of = {"lr": f"{name}-lr.png", "hr": f"{name}-hr.png"}
-        described.append({"name": name, "shows": shows, "terms": terms, **files_of})
+        title = title[0].upper() + title[1:]
+        described.append({"name": name, "title": title, "terms": terms, **files_of})
     return described
 
 

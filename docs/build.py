@@ -1,8 +1,8 @@
 """Builds the site: `python docs/build.py`, or `make site`; with `linkcheck`, checks external links.
 
 Sphinx reads a copy of the pages, in build/site-source, in which links to the rest of the repository
-lead to the code host. Warnings are errors. The page that upscales in the browser needs npm; without,
-the rest is built.
+lead to the code host. Warnings are errors. The page that upscales in the browser needs npm;
+without, the rest is built.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def gather(known: set[str]) -> None:
 
 
 def gather_browser_page() -> Path | None:
-    """The files of the page that upscales in the browser; None, and why, where they can't be had."""
+    """The files of the page that upscales in the browser; None, having said why not."""
     try:
         return browser_files.gather()
     except HatlibError as error:

@@ -3,10 +3,10 @@
 const part = (name) => document.getElementById(`enlarge-${name}`);
 const models = await (await fetch(new URL("models.json", import.meta.url))).json();
 const { scale, most, whole, instead } = models;
-const wantedTile = Math.max(0, Math.floor(Number(new URLSearchParams(location.search).get("tile"))) || 0);
+const wantedTile = Math.max(0, parseInt(new URLSearchParams(location.search).get("tile")) || 0);
 const WHERE = { webgpu: "on the GPU", wasm: "in WebAssembly", javascript: "in JavaScript" };
 
-let source; // {file, name, note, hr} as it was chosen
+let source; // {file, name, title, hr} as it was chosen
 let chosen; // {picture, …} as the worker has read it
 let results = []; // {title, url, kind, …}; the wipe shows two of them
 let worker;
@@ -25,18 +25,19 @@ function ask(task, given, report) {
       stop = undefined;
       finish(value);
     };
-    const give_up = (error) => {
+    const giveUp = (error) => {
+      // whatever happened, its memory is free again
       worker.terminate();
       worker = undefined;
       end(reject, error);
     };
-    stop = () => give_up(new Cancelled());
+    stop = () => giveUp(new Cancelled());
     worker.onmessage = ({ data }) => {
       if (data.progress) report(data.progress);
-      else if (data.error) give_up(new Error(data.error)); // with the memory that it holds
+      else if (data.error) giveUp(new Error(data.error));
       else end(resolve, data.result);
     };
-    worker.onerror = (event) => give_up(new Error(event.message || "the worker did not start"));
+    worker.onerror = (event) => giveUp(new Error(event.message || "the worker did not start"));
     worker.postMessage({ task, ...given });
   });
 }
@@ -55,6 +56,7 @@ function fail(error) {
 }
 
 const pixels = ({ width, height }) => `${width}×${height} pixels`;
+const enlarged = ({ width, height }) => ({ width: scale * width, height: scale * height });
 
 function duration(seconds) {
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
@@ -65,12 +67,12 @@ function duration(seconds) {
 
 async function read() {
   if (!source) return;
+  chosen = undefined;
   part("start").disabled = true;
   say(`Reading ${source.name} …`);
   try {
     const given = { file: source.file, side: Number(part("part").value), most, instead };
-    const answer = await ask("read", given);
-    chosen = answer;
+    chosen = await ask("read", given);
   } catch (error) {
     if (error instanceof Cancelled) return;
     clear();
@@ -87,12 +89,11 @@ async function read() {
   part("lr").src = lr.url;
   part("lr").alt = `The chosen picture, ${source.name}`;
   part("lr").hidden = false;
-  const about = [`${source.name}: ${pixels(full)}.`];
+  const about = [`${source.title}: ${pixels(full)}.`];
   if (large) about.push(`That is too much; the most is ${most.toLocaleString("en")} pixels.`);
   if (cut) about.push(`The middle ${picture.width}×${picture.height} is taken.`);
   if (transparent) about.push("Its transparent pixels are laid on white.");
-  about.push(`The result will have ${pixels({ width: scale * picture.width, height: scale * picture.height })}.`);
-  if (source.note) about.push(source.note);
+  about.push(`The result will have ${pixels(enlarged(picture))}.`);
   part("about").textContent = about.join(" ");
   part("start").disabled = false;
   say(`${source.name} is ready.`);
@@ -106,9 +107,10 @@ function clear() {
   part("list").replaceChildren();
 }
 
-function choose(file, name, more = {}) {
-  source = { file, name, ...more };
-  read();
+async function fetched(file) {
+  const answer = await fetch(new URL(file, import.meta.url));
+  if (answer.ok) return answer.blob();
+  throw new Error(`${file} could not be loaded: the server answered ${answer.status}`);
 }
 
 async function chooseOurs() {
@@ -116,12 +118,10 @@ async function chooseOurs() {
   if (!ours) return;
   part("file").value = "";
   try {
-    const [lr, hr] = await Promise.all([ours.lr, ours.hr].map(async (file) => {
-      const answer = await fetch(new URL(file, import.meta.url));
-      if (!answer.ok) throw new Error(`${file} could not be loaded: the server answered ${answer.status}`);
-      return answer.blob();
-    }));
-    choose(lr, ours.name, { note: `${ours.shows} (${ours.terms}).`, hr });
+    const [lr, hr] = await Promise.all([fetched(ours.lr), fetched(ours.hr)]);
+    if (part("ours").value !== ours.name) return; // another one was chosen meanwhile
+    source = { file: lr, name: ours.name, title: `${ours.title} (${ours.terms})`, hr };
+    await read();
   } catch (error) {
     fail(error);
   }
@@ -130,7 +130,8 @@ async function chooseOurs() {
 function chooseFile(file) {
   if (!file) return;
   part("ours").value = "";
-  choose(file, file.name || "the picture");
+  source = { file, name: file.name, title: file.name };
+  read();
 }
 
 // ---- upscaling ----------------------------------------------------------------------------------
@@ -143,14 +144,16 @@ function running(is) {
   part("left").textContent = "";
   // a button that is disabled loses the focus
   if (is && document.activeElement !== part("method")) part("cancel").focus();
-  if (!is && [document.body, part("cancel")].includes(document.activeElement)) part("start").focus();
+  if (!is && [document.body, part("cancel")].includes(document.activeElement))
+    part("start").focus();
 }
 
 function show({ done, total, seconds }) {
   part("progress").max = total;
   if (done) part("progress").value = done;
   const left = done ? `, about ${duration((seconds / done) * (total - done))} left` : "";
-  part("left").textContent = total > 1 ? `${done} of ${total} tiles${left}` : "in one piece, no tiles";
+  part("left").textContent =
+    total > 1 ? `${done} of ${total} tiles${left}` : "in one piece, no tiles";
 }
 
 async function enlarge() {
@@ -166,8 +169,7 @@ async function enlarge() {
     const how = method.name === "bicubic" ? "" : `, ${duration(made.seconds)} ${WHERE[made.kind]}`;
     const result = add({ title: method.title, blob: made.blob, method: method.name, how });
     compare(result);
-    const size = pixels({ width: scale * picture.width, height: scale * picture.height });
-    say(`Done: ${method.title}, ${size}${how}.`);
+    say(`Done: ${method.title}, ${pixels(enlarged(picture))}${how}.`);
   } catch (error) {
     fail(error);
     if (error instanceof Cancelled) say("Cancelled.");
@@ -205,7 +207,10 @@ function entry({ title, url, method, how }) {
 function compare(result) {
   const before = part("results").hidden ? results[0].title : part("a").value;
   const left = before === result.title ? results[0].title : before;
-  for (const [name, title] of [["a", left], ["b", result.title]]) {
+  for (const [name, title] of [
+    ["a", left],
+    ["b", result.title],
+  ]) {
     part(name).replaceChildren(...results.map((each) => new Option(each.title, each.title)));
     part(name).value = title;
   }
@@ -214,14 +219,13 @@ function compare(result) {
 }
 
 function display() {
-  const width = scale * chosen.picture.width;
+  const { width, height } = enlarged(chosen.picture);
   for (const name of ["a", "b"]) {
     const result = results.find(({ title }) => title === part(name).value);
     const image = part(`image-${name}`);
     image.src = result.url;
     image.alt = `${name === "a" ? "Left" : "Right"}: ${result.title}`;
-    image.width = width;
-    image.height = scale * chosen.picture.height;
+    Object.assign(image, { width, height });
     image.classList.toggle("lr", Boolean(result.lr));
   }
   wipe();
@@ -265,12 +269,14 @@ function listen() {
   part("a").addEventListener("change", display);
   part("b").addEventListener("change", display);
   part("wipe").addEventListener("input", wipe);
-  part("full").addEventListener("change", () => part("view").classList.toggle("full", part("full").checked));
+  part("full").addEventListener("change", () =>
+    part("view").classList.toggle("full", part("full").checked),
+  );
   for (const kind of ["pointerdown", "pointermove"]) part("stage").addEventListener(kind, drag);
   part("stage").addEventListener("dragstart", (event) => event.preventDefault());
 }
 
-for (const { name, shows } of models.pictures) part("ours").append(new Option(`${name}: ${shows}`, name));
+for (const { name, title } of models.pictures) part("ours").append(new Option(title, name));
 part("method").append(new Option("Bicubic", "bicubic"));
 for (const { name, title } of models.networks) part("method").append(new Option(title, name));
 part("method").value = models.networks.at(-1).name;

@@ -1,5 +1,5 @@
-// MATLAB's bicubic upsampling of 8-bit pictures, equal in every pixel to hatlib.imresize: rows, then
-// columns, in double precision, each pass rounded.
+// MATLAB's bicubic upsampling of 8-bit pictures, equal in every pixel to hatlib.imresize: rows,
+// then columns, in double precision, each pass rounded.
 
 // Keys' cubic with a = -0.5
 function cubic(distance) {
@@ -8,8 +8,8 @@ function cubic(distance) {
   return t < 2 ? -0.5 * t * t * t + 2.5 * t * t - 4 * t + 2 : 0;
 }
 
-// Which of n samples stands in for an index inside or outside 0 … n-1: "symmetric" mirrors with the
-// edge sample repeated, "reflect" without, both as often as it takes.
+// Which of n samples stands in for an index inside or outside 0 … n-1: "symmetric" mirrors with
+// the edge sample repeated, "reflect" without, both as often as it takes.
 export function mirrored(index, n, border) {
   const edge = border === "reflect" ? 1 : 0; // samples at each end that are not repeated
   const period = Math.max(1, 2 * (n - edge));

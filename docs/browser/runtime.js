@@ -1,5 +1,5 @@
-// ONNX Runtime Web: on the GPU where the browser has WebGPU and the GPU's numbers are right, else in
-// WebAssembly. The two are separate downloads; a visitor without WebGPU needs the smaller one.
+// ONNX Runtime Web: on the GPU where the browser has WebGPU and the GPU's numbers are right, else
+// in WebAssembly. The two are separate downloads; a visitor without WebGPU needs the smaller one.
 
 const LIBRARIES = {
   webgpu: ["./ort.webgpu.bundle.min.mjs", "./ort-wasm-simd-threaded.asyncify.wasm"],
@@ -12,7 +12,8 @@ let open; // {name, run, release}: one network at a time is in memory
 
 async function hasGpu() {
   const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
-  return Boolean(adapter) && !adapter.info?.isFallbackAdapter; // one in software is slower than WebAssembly
+  // one in software is slower than WebAssembly
+  return Boolean(adapter) && !adapter.info?.isFallbackAdapter;
 }
 
 async function library(kind) {
@@ -20,14 +21,16 @@ async function library(kind) {
   const ort = await import(script);
   ort.env.wasm.wasmPaths = { wasm: new URL(binary, import.meta.url).href };
   // threads share memory, which a server has to allow by its headers
-  ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency) : 1;
+  ort.env.wasm.numThreads = self.crossOriginIsolated
+    ? Math.min(4, navigator.hardwareConcurrency)
+    : 1;
   return ort;
 }
 
 async function download(file) {
   const answer = await fetch(new URL(file, import.meta.url));
-  if (!answer.ok) throw new Error(`${file} could not be loaded: the server answered ${answer.status}`);
-  return new Uint8Array(await answer.arrayBuffer());
+  if (answer.ok) return new Uint8Array(await answer.arrayBuffer());
+  throw new Error(`${file} could not be loaded: the server answered ${answer.status}`);
 }
 
 async function session(ort, bytes, kind) {
@@ -47,7 +50,10 @@ async function session(ort, bytes, kind) {
 
 // Whether two sessions give the same result of one small picture, but for rounding.
 async function agree(one, other) {
-  const values = Float32Array.from({ length: 3 * TRIED * TRIED }, (_, k) => ((k * 7919) % 251) / 250);
+  const values = Float32Array.from(
+    { length: 3 * TRIED * TRIED },
+    (_, k) => ((k * 7919) % 251) / 250,
+  );
   const [a, b] = [await one.run(values, TRIED, TRIED), await other.run(values, TRIED, TRIED)];
   return a.length === b.length && a.every((value, k) => Math.abs(value - b[k]) < CLOSE);
 }

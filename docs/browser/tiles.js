@@ -2,9 +2,9 @@
 // hatlib/inference/tiles.py does, in the same order and with the same numbers.
 import { mirrored } from "./resize.js";
 
-// What tiles are along one side of the picture, in LR pixels: `seen` is given to the network, `kept`
-// is used of its result, `end` is where the next tile's begins to be used. `weights` are those of the
-// SR pixels kept; where two tiles overlap, they sum to 1.
+// What tiles are along one side of the picture, in LR pixels: `seen` is given to the network,
+// `kept` is used of its result, `end` is where the next tile's begins to be used. `weights` are
+// those of the SR pixels kept; where two tiles overlap, they sum to 1.
 export function spans(length, side, halo, fade, scale) {
   const result = [];
   for (let start = 0; start < length; start += side) {
@@ -23,8 +23,8 @@ export function spans(length, side, halo, fade, scale) {
   return result;
 }
 
-// Which pixels stand along one side of what a network is given: those seen, then as many more at the
-// end as its padding wants.
+// Which pixels stand along one side of what a network is given: those seen, then as many more at
+// the end as its padding wants.
 function padded([start, stop], { multiple, border, always }) {
   const length = stop - start;
   const windows = always ? Math.floor(length / multiple) + 1 : Math.ceil(length / multiple);
@@ -51,9 +51,10 @@ function blank(rows, columns) {
   return { rows, columns, values: new Float32Array(3 * rows * columns) };
 }
 
-// Upscales a picture {width, height, data: RGBA}. `run(values, height, width)` is the network: float
-// planes (3, h, w) in [0, 1] → those of the result; `side` that of the tiles in LR pixels, or 0 for the
-// picture as a whole; `progress(done, total)` is called before each tile and after the last.
+// Upscales a picture {width, height, data: RGBA}. `run(values, height, width)` is the network:
+// float planes (3, h, w) in [0, 1] → those of the result; `side` that of the tiles in LR pixels, or
+// 0 for the picture as a whole; `progress(done, total)` is called before each tile and after the
+// last.
 export async function upscale(picture, network, side, run, progress) {
   const { scale, halo, local, padding } = network;
   const longest = Math.max(picture.width, picture.height);
@@ -66,8 +67,8 @@ export async function upscale(picture, network, side, run, progress) {
   const width = scale * picture.width;
   const result = new Uint8ClampedArray(4 * width * scale * picture.height).fill(255);
   let done = 0;
-  // A tile is finished but for what it shares with the next one to the right (`left`, within a row of
-  // tiles) and with the row below (`above`, from one row of tiles to the next).
+  // A tile is finished but for what it shares with the next one to the right (`left`, within a row
+  // of tiles) and with the row below (`above`, from one row of tiles to the next).
   let above = blank(0, width);
   for (const row of rows) {
     const height = scale * (row.end - row.kept[0]); // of what this row of tiles finishes

@@ -6,11 +6,16 @@ import { upscale } from "./tiles.js";
 // The middle of a picture: {left, top, width, height}, `side` pixels at most; all of it for 0.
 function middle(width, height, side) {
   const [w, h] = [Math.min(width, side || width), Math.min(height, side || height)];
-  return { left: Math.floor((width - w) / 2), top: Math.floor((height - h) / 2), width: w, height: h };
+  return {
+    left: Math.floor((width - w) / 2),
+    top: Math.floor((height - h) / 2),
+    width: w,
+    height: h,
+  };
 }
 
-// Lays transparent pixels on white: networks have learned photographs, which have none. Returns whether
-// there were any.
+// Lays transparent pixels on white: networks have learned photographs, which have none. Returns
+// whether there were any.
 function flatten(data) {
   let found = false;
   for (let k = 0; k < data.length; k += 4) {
@@ -31,14 +36,12 @@ async function png({ width, height, data }) {
   return canvas.convertToBlob({ type: "image/png" });
 }
 
-// A photo's pixels, turned as its EXIF orientation says: the part of `side` pixels in its middle, or
-// all of it for 0; of one that is too large, the part of `instead`.
+// A photo's pixels, turned as its EXIF orientation says: the part of `side` pixels in its middle,
+// or all of it for 0; of one that is too large, the part of `instead`.
 async function read({ file, side, most, instead }) {
   const bitmap = await createImageBitmap(file).catch(() => {
     const kind = file.type ? ` (${file.type})` : "";
-    throw new Error(
-      `This browser cannot read ${file.name ?? "this file"}${kind} as a picture; JPEG, PNG and WebP will do.`,
-    );
+    throw new Error(`This browser cannot read ${file.name}${kind}; JPEG, PNG and WebP will do.`);
   });
   const full = { width: bitmap.width, height: bitmap.height };
   const wanted = middle(full.width, full.height, side);
@@ -60,10 +63,16 @@ async function enlarge({ picture, method, scale, side, report }) {
   }
   const network = await load(method);
   const start = performance.now();
+  const elapsed = () => (performance.now() - start) / 1000;
   const large = await upscale(picture, method, side, network.run, (done, total) => {
-    report({ done, total, seconds: (performance.now() - start) / 1000 });
+    report({ done, total, seconds: elapsed() });
+  }).catch((error) => {
+    throw new Error(
+      `${method.title} stopped: ${error?.message ?? error}. If memory is short, a smaller part ` +
+        "of the picture will do, or ?tile=32 at the end of this page's address.",
+    );
   });
-  const seconds = (performance.now() - start) / 1000;
+  const seconds = elapsed();
   return { blob: await png(large), kind: network.kind, seconds };
 }
 
