@@ -67,6 +67,30 @@ def unsynchronised(source: str) -> str:
     return ""
 
 
+def cold(source: str) -> bool:
+    """Whether a cell times a first call, in which a GPU also loads kernels and chooses among them:
+    nothing of the kind is called before the clock, nor does an `if` leave out the first."""
+    tree = ast.parse(source)
+    clocks = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and called(node) in ("perf_counter", "monotonic")
+    ]
+    choices = [node for node in ast.walk(tree) if isinstance(node, ast.If)]
+    chosen = {id(node) for choice in choices for node in ast.walk(choice)}
+    if not clocks or any(id(clock) in chosen for clock in clocks):
+        return False
+    first, last = min(c.lineno for c in clocks), max(c.lineno for c in clocks)
+    # what a function would call is called when the function is, unless it holds the clock
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    uncalled = [f for f in functions if f.lineno < first and (f.end_lineno or 0) < first]
+    inside = {id(node) for function in uncalled for node in ast.walk(function)}
+    nodes = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and id(n) not in inside]
+    timed = {called(node) for node in nodes if first < node.lineno <= last}
+    before = {called(node) for node in nodes if node.lineno < first}
+    return not any(name.startswith(early) for name in timed for early in before - {""})
+
+
 @each_notebook
 def test_colab_is_asked_for_a_gpu(path: Path) -> None:
     metadata = json.loads(path.read_text(encoding="utf-8"))["metadata"]
@@ -81,6 +105,11 @@ def test_loaded_networks_go_to_the_device(path: Path) -> None:
 @each_notebook
 def test_timings_wait_for_the_gpu(path: Path) -> None:
     assert [source[:200] for source in code(path) if unsynchronised(source)] == []
+
+
+@each_notebook
+def test_no_first_call_is_timed(path: Path) -> None:
+    assert [source[:200] for source in code(path) if cold(source)] == []
 
 
 def test_what_is_left_on_the_cpu_is_seen() -> None:
@@ -110,3 +139,28 @@ TIMED = "start = time.perf_counter()\n{}\nseconds = time.perf_counter() - start"
 )
 def test_a_timing_that_does_not_wait_is_seen(source: str, wrong: bool) -> None:
     assert bool(unsynchronised(source)) == wrong
+
+
+ONCE = "upscale(model, lr)\n"
+LEFT_OUT = """for turn in range(9):
+    start = time.perf_counter()
+    model(lr).sum().item()
+    if turn:
+        times.append(time.perf_counter() - start)"""
+
+
+@pytest.mark.parametrize(
+    "source, wrong",
+    [
+        (TIMED.format(ONCE), True),
+        (ONCE + TIMED.format(ONCE), False),
+        (ONCE + TIMED.format("upscale_with_bar(model, lr)"), False),
+        ("load(model)\n" + TIMED.format(ONCE), True),
+        ("def function():\n    upscale(model, lr)\n" + TIMED.format(ONCE), True),
+        (LEFT_OUT, False),
+        (LEFT_OUT.replace("if turn", "for _ in [0]"), True),
+        (ONCE, False),
+    ],
+)
+def test_a_first_call_that_is_timed_is_seen(source: str, wrong: bool) -> None:
+    assert cold(source) == wrong
