@@ -56,6 +56,8 @@ def test_what_a_gpu_takes_is_taken() -> None:
     assert f"{x.sum():.1f}" == "36.5" and copy.deepcopy(x).device == x.device
     assert x.to("meta").is_meta and x.double().to("cpu").dtype == torch.float64
     torch.accelerator.synchronize()
+    with torch.inference_mode():
+        assert torch.nn.Linear(3, 1).to(DEVICE)(x).device == x.device
 
 
 # --- hatlib on it ---------------------------------------------------------------------------------

@@ -72,6 +72,8 @@ def is_ours(device: Any) -> bool:
 
 def compute(op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """An operation of torch on the CPU's tensors behind the device's."""
+    if op is ops._has_compatible_shallow_copy_type.default:
+        return False  # a parameter that comes to the device is a new one
     given = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
     kinds = {x.device.type for x in given if x.dim()}  # single numbers may come from anywhere
     if len(kinds) > 1 and op not in CROSSING:
