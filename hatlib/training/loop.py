@@ -139,7 +139,7 @@ def _check(recipe: object, images: object, model: object, callbacks: object) -> 
 def _accelerator() -> Accelerator:
     """The device, and the other processes where there are some."""
     # here, as importing it takes a second
-    from accelerate import Accelerator, InitProcessGroupKwargs
+    from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
 
     processes.check_launcher(os.environ)
     devices.prepare_cpu()
@@ -147,8 +147,11 @@ def _accelerator() -> Accelerator:
     if device.index is not None:  # the second GPU: accelerate would take the first
         os.environ["ACCELERATE_TORCH_DEVICE"] = str(device)
     limit = InitProcessGroupKwargs(timeout=timedelta(seconds=WAIT_FOR_PROCESSES))
+    # Tables of positions are alike everywhere, and of batch norms' statistics the first process's
+    # are kept: nothing that has to be sent before each step.
+    shared = DistributedDataParallelKwargs(broadcast_buffers=False)
     try:
-        return Accelerator(cpu=device.type == "cpu", kwargs_handlers=[limit])
+        return Accelerator(cpu=device.type == "cpu", kwargs_handlers=[limit, shared])
     except (RuntimeError, ValueError) as error:  # torch.distributed's and accelerate's
         reason = " ".join(str(error).split())[:200]
         raise HatlibError(f"the processes of this run do not find each other: {reason}") from None

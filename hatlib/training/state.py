@@ -51,6 +51,10 @@ class Run:
         trained = [(weight, mean) for weight, mean in pairs if weight.requires_grad]
         self.parameters: list[torch.Tensor] = [weight for weight, _ in trained]
         self.ema_parameters: list[torch.Tensor] = [mean for _, mean in trained]
+        # statistics of batch norms, as DAT has them; tables are in no state_dict
+        kept = self.model.state_dict().keys()
+        named = zip(self.model.named_buffers(), self.ema_model.buffers(), strict=True)
+        self.statistics = [(now, copied) for (name, now), copied in named if name in kept]
         # fused: the whole step in one pass over memory, rounded in an order of its own
         self.optimiser = torch.optim.Adam(
             self.parameters, lr=recipe.learning_rate, betas=recipe.betas, fused=True
@@ -83,6 +87,8 @@ class Run:
         # mean ← decay · mean + (1 − decay) · weight, for all parameters at once
         decay = self.recipe.ema_decay_at(self.step)
         torch._foreach_lerp_(self.ema_parameters, self.parameters, 1 - decay)
+        for now, copied in self.statistics:  # they are averages already
+            copied.copy_(now)
         return True
 
     def record(self, loss: float, finite: bool, began: float, loaded: float) -> None:

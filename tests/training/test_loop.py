@@ -21,7 +21,7 @@ import torch
 from hatlib import HatlibError, Recipe, evaluate, fit, models
 from hatlib.data import builtin, datasets
 from hatlib.imaging.resize import imresize
-from hatlib.training import checkpoint, recipes
+from hatlib.training import checkpoint, loop, recipes
 from hatlib.training.callbacks import Callback, Validation
 from hatlib.training.loop import STOP_SIGNALS, Stopped
 from hatlib.training.state import Run
@@ -141,6 +141,18 @@ def test_without_a_warm_up_the_average_stays_near_the_start() -> None:
     _, cold = weights(train(steps=20, ema_warmup=False))
     start, _ = weights(train(steps=1, learning_rate=1e-12))
     assert (cold - start).norm() < 0.1 * (warm - start).norm()
+
+
+def test_the_average_has_the_statistics_of_batch_norms() -> None:
+    tiny: dict[str, Any] = {"embed_dim": 32, "depths": (2,), "num_heads": 2, "split_size": (4, 8)}
+    run = train(model="dat-light", options=tiny, steps=3)
+    now, averaged = (
+        {key: value for key, value in model.state_dict().items() if "running_" in key}
+        for model in (run.model, run.ema_model)
+    )
+    assert now and all(torch.equal(now[key], averaged[key]) for key in now)
+    start = models.create("dat-light", **tiny).state_dict()
+    assert not any(torch.equal(now[key], start[key]) for key in now)
 
 
 # --- gradients that are not finite ----------------------------------------------------------------
@@ -385,6 +397,11 @@ def test_what_another_program_left_in_the_environment_is_named(
         monkeypatch.setenv(name, value)
     with pytest.raises(HatlibError, match=words):
         train(steps=1)
+
+
+def test_no_buffers_are_sent_before_each_step() -> None:
+    handler = loop._accelerator().ddp_handler
+    assert handler is not None and not handler.broadcast_buffers
 
 
 def assert_follows(folder: Path, steps: int) -> None:
