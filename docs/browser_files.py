@@ -97,7 +97,7 @@ def install() -> Path:
         options = ["--prefer-offline", "--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
         ran = subprocess.run([npm, "ci", *options], cwd=NPM, capture_output=True, text=True)
         if ran.returncode:
-            said = " ".join(ran.stderr.split())[:200]
+            said = " ".join(ran.stderr.replace("npm error", "").split())[:150]
             raise HatlibError(f"npm could not install onnxruntime-web: {said}")
         INSTALLED.touch()
     return NPM / "node_modules" / "onnxruntime-web" / "dist"
