@@ -33,7 +33,7 @@ from hatlib.training import checkpoint
 from hatlib.training.callbacks import Callback, Checkpointing, Progress
 from hatlib.training.recipes import LOSSES, Recipe
 from hatlib.training.state import Run
-from hatlib.validation import FileName, checked
+from hatlib.validation import FileName, checked, choice
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 STOP_SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
+
+COMPILE_MODES = ("default", "reduce-overhead", "max-autotune")
 
 WAIT_FOR_PROCESSES = 300  # seconds in which all of them have to come
 
@@ -62,6 +64,7 @@ def fit(
     progress: bool = True,
     folder: str | Path | None = None,
     deterministic: bool = False,
+    compiled: bool | str = False,
 ) -> Run:
     """Trains a network on random patches; the result is the `ema_model` of the run.
 
@@ -76,18 +79,26 @@ def fit(
         deterministic: on a GPU too, the same bits each time on the same device and versions, slower
             there; torch raises RuntimeError where it has no such way. On a CPU the bits are the
             same in any case, as long as the number of threads is.
+        compiled: through torch.compile: true, or its mode, such as "reduce-overhead", which records
+            CUDA graphs. The first step then takes up to minutes, and needs a compiler. What it
+            brings, `benchmarks/gpu.py` measures. Checkpoints are those of any run.
     Raises:
         HatlibError: a precision that the device does not have, images too small, gradients that
             stay infinite, a checkpoint of another run, a folder that another run writes to,
-            processes that were announced and did not come.
+            processes that were announced and did not come, an unknown mode of torch.compile.
         Stopped: Ctrl-C, SIGTERM or SIGHUP came; the step and the checkpoint were finished first.
     """
     _check(recipe, images, model, callbacks)
     checked("folder", folder, FileName | None)
+    if not isinstance(compiled, bool):
+        choice("mode of torch.compile", compiled, COMPILE_MODES)
     accelerator = _accelerator()
     with _alone_in(folder, accelerator):
         run, checkpointing = _start(recipe, images, model, folder, accelerator)
         network = accelerator.prepare_model(run.model)  # itself, or what several processes share
+        if compiled:
+            mode = None if compiled is True else str(compiled)
+            network = torch.compile(network, mode=mode, dynamic=False)  # all patches have one size
         bar = Progress(run, progress and accelerator.is_main_process)
         attached: list[Callback] = [*callbacks, checkpointing, bar]  # what is measured is saved
         with (

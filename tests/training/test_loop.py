@@ -27,6 +27,7 @@ from hatlib.training.loop import STOP_SIGNALS, Stopped
 from hatlib.training.state import Run
 from tests.helpers import ROOT
 from tests.helpers.training import IMAGES, RECIPE, same, train
+from tests.models.test_gpu import check_gradients
 
 # --- learning -------------------------------------------------------------------------------------
 
@@ -366,6 +367,65 @@ def test_a_resumed_run_does_not_keep_its_old_file(tmp_path: Path) -> None:
     kept: list[bool] = []
     train(tmp_path, [lambda run: kept.append(maps())], steps=12)
     assert kept == [False] * 7
+
+
+# --- compiled -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def compiled_calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """torch.compile without the minute in which it generates code; the list gets its options."""
+    calls: list[dict[str, Any]] = []
+    original = torch.compile
+
+    def compile(model: torch.nn.Module, mode: str | None, **options: Any) -> Any:
+        calls.append({"mode": mode, **options})
+        return original(model, backend="aot_eager", fullgraph=True, **options)
+
+    monkeypatch.setattr(torch, "compile", compile)
+    return calls
+
+
+def test_a_compiled_run_is_the_same_and_goes_on_without(
+    compiled_calls: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    torch.compiler.reset()
+    tiny = {"embed_dim": 24, "depths": (2,), "num_heads": 2, "squeeze_factor": 6}
+    recipe = recipes.recipe(
+        "hat-nano-x4",
+        options={**tiny, "drop_path_rate": 0},
+        patch_size=8,
+        batch_size=2,
+        warmup_steps=1,
+        precision="fp32",
+        steps=4,
+    )
+    first: list[list[torch.Tensor]] = []
+
+    def note(run: Run) -> None:
+        if run.step == 1:
+            first.append([p.grad.clone() for p in run.model.parameters() if p.grad is not None])
+
+    eager = fit(recipe, IMAGES, callbacks=[note], progress=False)
+    with pytest.raises(Stopped):
+        fit(
+            recipe,
+            IMAGES,
+            callbacks=[note, at(2, signal.SIGTERM)],
+            progress=False,
+            folder=tmp_path,
+            compiled="reduce-overhead",
+        )
+    assert compiled_calls == [{"mode": "reduce-overhead", "dynamic": False}]
+    check_gradients(*first)
+    resumed = fit(recipe, IMAGES, progress=False, folder=tmp_path)
+    assert resumed.step == 4 and len(compiled_calls) == 1
+    assert resumed.losses == pytest.approx(eager.losses, rel=1e-3)
+
+
+def test_an_unknown_mode_of_compiling_is_named() -> None:
+    with pytest.raises(HatlibError, match="did you mean 'reduce-overhead'"):
+        fit(RECIPE, IMAGES, progress=False, compiled="reduce_overhead")
 
 
 # --- several processes ----------------------------------------------------------------------------
