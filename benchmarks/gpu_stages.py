@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import unittest.mock
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -258,29 +259,59 @@ def speed_stage(stage: Stage) -> None:
 
 
 def compiled_stage(stage: Stage) -> None:
-    """The same through torch.compile, as it is and with CUDA graphs."""
-    names, size = (("hat-nano",), (16, 32)) if stage.dry else ((*NANO, "hat"), (64, 64))
-    for mode in (None, "reduce-overhead"):
-        for name in names:
+    """As it is, through torch.compile, and through that with CUDA graphs: a forward pass, and the
+    steps of `fit`."""
+    precision = stage.precisions()[-1]
+    # the smallest of everything does not wait for a compiler
+    modes = ("eager", "default") if stage.dry else ("eager", "default", "reduce-overhead")
+    size, backend = ((16, 32), "aot_eager") if stage.dry else ((64, 64), "inductor")
+    for name in ("hat-nano",) if stage.dry else ("hat-nano", "hat", "swinir-nano", "rcan-nano"):
+        for mode in modes:
+            about = {"network": name, "precision": precision, "mode": mode}
             if stage.left() < 20 and not stage.dry:
                 return
-            precision = stage.precisions()[-1]
-            about = {"network": name, "precision": precision, "mode": mode or "default"}
-            with stage.measuring("forward", **about) as row:
-                model, lr = prepared(stage, name, size)
-                torch._dynamo.reset()
-                with torch.inference_mode(), autocast(stage.device, precision):
-                    expected = model(lr)
-                # the smallest of everything does not wait for a compiler
-                backend = {"backend": "aot_eager"} if stage.dry else {"mode": mode}
-                fast: Any = torch.compile(model, fullgraph=True, **backend)
-                began = time.perf_counter()
-                with torch.inference_mode(), autocast(stage.device, precision):
-                    sr = fast(lr)
-                stage.wait()
-                row["compiling_s"] = time.perf_counter() - began
-                row["difference"] = float((sr - expected).abs().max())
-                row.update(cost(stage, fast, lr, precision))
+            with stage.measuring("forward", **about) as row, options_of_compile(backend):
+                compiled_forward(stage, row, name, size, precision, mode)
+        for mode in modes if name == "hat-nano" else ():
+            about = {"recipe": f"{name}-x4", "precision": precision, "mode": mode}
+            with stage.measuring("fit", **about) as row, options_of_compile(backend):
+                torch.compiler.reset()
+                compiled = mode != "eager" and mode
+                row.update(
+                    training(stage, f"{name}-x4", precision, True, 6 if stage.dry else 60, compiled)
+                )
+
+
+def options_of_compile(backend: str) -> contextlib.AbstractContextManager[Any]:
+    """Inside, torch.compile takes another backend, which has no modes."""
+    if backend == "inductor":
+        return contextlib.nullcontext()
+    original = torch.compile
+
+    def compile(model: Any, mode: object = None, **options: Any) -> Any:
+        return original(model, backend=backend, **options)
+
+    return unittest.mock.patch.object(torch, "compile", compile)
+
+
+def compiled_forward(
+    stage: Stage, row: dict[str, Any], name: str, size: tuple[int, int], precision: str, mode: str
+) -> None:
+    """Fills a row: what compiling takes, how far the numbers are from those of before, the cost."""
+    model, lr = prepared(stage, name, size)
+    torch.compiler.reset()
+    run: Any = model
+    if mode != "eager":
+        run = torch.compile(model, mode=mode, fullgraph=True)
+        with torch.inference_mode(), autocast(stage.device, precision):
+            expected = model(lr)
+            stage.wait()
+            began = time.perf_counter()
+            sr = run(lr)
+        stage.wait()
+        row["compiling_s"] = time.perf_counter() - began
+        row["difference"] = float((sr - expected).abs().max())
+    row.update(cost(stage, run, lr, precision))
 
 
 def prepared(stage: Stage, name: str, size: tuple[int, int]) -> tuple[Network, torch.Tensor]:
@@ -364,7 +395,9 @@ def training_stage(stage: Stage) -> None:
                 row.update(large_step(stage, precision))
 
 
-def training(stage: Stage, name: str, precision: str, fused: bool, steps: int) -> dict[str, float]:
+def training(
+    stage: Stage, name: str, precision: str, fused: bool, steps: int, compiled: bool | str = False
+) -> dict[str, float]:
     """Of a short run."""
     recipe = recipes.recipe(name, steps=steps, warmup_steps=1, precision=precision)
     if stage.dry:
@@ -381,7 +414,9 @@ def training(stage: Stage, name: str, precision: str, fused: bool, steps: int) -
             torch.cuda.set_sync_debug_mode("warn")
 
     with warnings.catch_warnings(record=True) as waits:
-        run = loop.fit(recipe, photos(), model=model, callbacks=[note], progress=False)
+        run = loop.fit(
+            recipe, photos(), model=model, callbacks=[note], progress=False, compiled=compiled
+        )
     if can_tell:
         torch.cuda.set_sync_debug_mode("default")
     half = len(ends) // 2  # the first half warms up
@@ -427,8 +462,15 @@ def lam_stage(stage: Stage) -> None:
 
 def tests_stage(stage: Stage) -> None:
     """The tests that need a GPU."""
-    where = "tests/data/test_patches.py" if stage.dry else "tests"
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", where]
+    folder = (paths.checkout() or Path()) / "tests"
+    marked = [
+        str(path)
+        for path in sorted(folder.rglob("test_*.py"))
+        # the others may need packages that are not there
+        if "pytest.mark.gpu" in path.read_text(encoding="utf-8")
+    ]
+    chosen = [path for path in marked if "test_patches" in path] if stage.dry else marked
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", *chosen]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     print(done.stdout[-6000:])
     lines = done.stdout.strip().splitlines() or ["nothing"]
@@ -447,9 +489,9 @@ def notebooks_stage(stage: Stage) -> None:
             variables = {**kernel.environment(), "HATLIB_PROFILE": profile}
             variables["HATLIB_PROGRESS"] = "off"
             began = time.perf_counter()
-            error = kernel.execute(
-                kernel.read(path), folder, variables, max(1.0, stage.left()), lambda: None
-            )
+            notebook, running = kernel.read(path), kernel.Running()
+            limit = max(1.0, stage.left())
+            error = kernel.execute(notebook, folder, variables, limit, lambda: None, running)
             row["minutes"] = (time.perf_counter() - began) / 60
             row["error"] = error or None
 

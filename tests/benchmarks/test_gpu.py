@@ -3,6 +3,7 @@ before stays."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -76,6 +77,46 @@ def test_the_summary_has_a_table_for_each_kind_of_rows() -> None:
 
 def test_the_limits_fit_into_the_time_that_is_lent() -> None:
     assert gpu.ALL <= 540
+
+
+def test_a_stage_whose_packages_are_missing_says_which(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    find = importlib.util.find_spec
+    hidden = ("nbclient", "ipykernel")
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name in hidden else find(name)
+    )
+    monkeypatch.setattr(gpu, "run_stage", lambda command, limit, log: "done")
+    gpu.main(["--out", str(tmp_path), "--only", "machine", "notebooks"])
+    lines = [line.rpartition(" after ")[0] for line in capsys.readouterr().out.splitlines()]
+    assert lines == ["machine: done", "notebooks: left out: nbclient, ipykernel not installed"]
+    assert "left out: nbclient, ipykernel" in (tmp_path / "summary.md").read_text()
+
+
+# Makes packages unfindable: those that a rented machine with a GPU does not have.
+HIDDEN = """
+import sys
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {}:
+            raise ModuleNotFoundError(f"No module named '{{name}}'", name=name)
+sys.meta_path.insert(0, Hidden())
+"""
+
+
+def test_stages_start_without_packages_that_they_do_not_need(tmp_path: Path) -> None:
+    hidden = ("pooch", "ipywidgets", "nbclient", "nbformat", "ipykernel", "jupyter_client", "yaml")
+    (tmp_path / "sitecustomize.py").write_text(HIDDEN.format(hidden))
+    script = (
+        "import benchmarks.gpu_stages, benchmarks.gpu, sys\n"
+        "print(benchmarks.gpu.missing.__name__, 'pooch' in sys.modules)"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout == "missing False\n", done.stderr
 
 
 def test_a_dry_run_writes_rows_and_a_summary(tmp_path: Path) -> None:
