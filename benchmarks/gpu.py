@@ -52,7 +52,8 @@ LIMITS = {
 }
 ALL = sum(LIMITS.values())
 # What the stages import, by the names of import; and some of them beside it.
-PACKAGES = "torch numpy scipy skimage PIL pandas safetensors accelerate pydantic tqdm".split()
+PACKAGES = ["torch", "numpy", "scipy", "skimage", "PIL", "pandas", "safetensors", "accelerate"]
+PACKAGES += ["pydantic", "tqdm"]
 MORE_PACKAGES = {
     "tests": ("pytest",),
     "notebooks": ("nbclient", "ipykernel", "ipywidgets", "matplotlib"),
