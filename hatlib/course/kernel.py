@@ -55,8 +55,12 @@ def read(path: Path, keep_outputs: bool = False) -> NotebookNode:
     return notebook
 
 
-def environment(store: bool = False) -> dict[str, str]:
-    """The kernels' environment variables: ours, with absolute paths, as kernels run elsewhere."""
+def environment(store: bool = False, threads: int | None = None) -> dict[str, str]:
+    """The kernels' environment variables: ours, with absolute paths, as kernels run elsewhere.
+
+    Args:
+        threads: on which a kernel computes; None: as it likes.
+    """
     # Without the second entry the debugger writes a warning on every start.
     variables = {**os.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     variables.pop("MPLBACKEND", None)  # figures belong in the notebook
@@ -67,6 +71,8 @@ def environment(store: bool = False) -> dict[str, str]:
         variables["PYTHONPATH"] = os.pathsep.join(
             filter(None, [str(root), variables.get("PYTHONPATH")])
         )
+    if threads:
+        variables["OMP_NUM_THREADS"] = str(threads)
     if store:
         variables["HATLIB_PROFILE"] = "quick"
         variables["HATLIB_PROGRESS"] = "off"  # the stored outputs belong to no learner
@@ -97,8 +103,33 @@ def new_client(notebook: NotebookNode, timeout: float | None) -> Any:
     )
 
 
+class Running:
+    """The kernels that run now, for whoever has to end them from another thread."""
+
+    def __init__(self) -> None:
+        self.managers: set[Any] = set()
+        self.killed = False
+
+    def add(self, manager: Any) -> None:
+        self.managers.add(manager)
+        if self.killed:  # while it started
+            self._kill(manager)
+
+    def kill(self) -> None:
+        self.killed = True
+        for manager in list(self.managers):
+            self._kill(manager)
+
+    @staticmethod
+    def _kill(manager: Any) -> None:
+        with contextlib.suppress(AttributeError, OSError):  # it has just ended
+            manager.provisioner.process.kill()  # its client sees that it is dead
+
+
 @contextlib.contextmanager
-def kernel(client: Any, folder: Path, variables: dict[str, str]) -> Iterator[None]:
+def kernel(
+    client: Any, folder: Path, variables: dict[str, str], running: Running
+) -> Iterator[None]:
     """Starts the client's kernel in a folder and always ends it: at once after an error."""
     from jupyter_core.utils import run_sync
 
@@ -109,10 +140,13 @@ def kernel(client: Any, folder: Path, variables: dict[str, str]) -> Iterator[Non
                 cwd=str(folder), env=variables, stdout=log, stderr=log, cleanup_kc=True
             ):
                 try:
+                    running.add(client.km)
                     yield
                 except BaseException:
                     client.shutdown_kernel = "immediate"
                     raise
+                finally:
+                    running.managers.discard(client.km)
         finally:
             if client.km is not None and client.km.has_kernel:
                 run_sync(client.km.shutdown_kernel)(now=True)
@@ -124,6 +158,7 @@ def execute(
     variables: dict[str, str],
     timeout: float | None,
     finished_cell: Callable[[], None],
+    running: Running,
 ) -> str:
     """Runs all cells in place. Returns "" or the last line of the error that stopped it.
 
@@ -136,7 +171,7 @@ def execute(
     client = new_client(notebook, timeout)
     cell = notebook.cells[0] if notebook.cells else None
     try:
-        with kernel(client, folder, variables):
+        with kernel(client, folder, variables, running):
             for index, cell in enumerate(notebook.cells):
                 client.execute_cell(cell, index, execution_count=client.code_cells_executed + 1)
                 if cell.cell_type == "code" and cell.source.strip():

@@ -12,8 +12,10 @@ import contextlib
 import datetime
 import json
 import re
+import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,10 +23,10 @@ from typing import TYPE_CHECKING, Any
 from hatlib.course import kernel, pages
 from hatlib.course.result import ENDED, Record, Result
 from hatlib.errors import HatlibError, unknown
-from hatlib.system import console, locks, machine, paths
+from hatlib.system import console, devices, locks, machine, paths
 from hatlib.system.atomic import set_aside, write_text
 from hatlib.system.console import make_folder, warn
-from hatlib.validation import checked, one_line
+from hatlib.validation import Count, checked, one_line
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -32,6 +34,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 QUICK_CELL_TIMEOUT = 900  # seconds; one cell that hangs must not block the notebooks after it
+
+# Notebooks that run side by side: two processes of one thread each do more than one of two.
+MOST_JOBS = 4
+JOB_BYTES = 3 << 30  # a notebook takes up to 2 GB
 
 
 # ---- what to run ---------------------------------------------------------------------------------
@@ -158,6 +164,17 @@ class Board:
 # ---- the whole course ----------------------------------------------------------------------------
 
 
+def default_jobs() -> int:
+    """How many notebooks run side by side: on a CPU as many as threads and memory are there for."""
+    import torch
+
+    device = devices.device()
+    if device.type != "cpu":
+        return 1
+    fitting = devices.free_memory(device) // JOB_BYTES
+    return max(1, min(MOST_JOBS, torch.get_num_threads(), fitting))
+
+
 def run(
     out: str | Path = "build",
     only: Iterable[str] = (),
@@ -165,11 +182,12 @@ def run(
     notebooks: str | Path | None = None,
     timeout: float | None = None,
     console: Console | None = None,
+    jobs: int | None = None,
 ) -> list[Result]:
     """Runs the notebooks and writes NAME.ipynb, NAME.html, index.html and course.json to `out`.
 
     Each file is written whole. A notebook that fails does not stop the rest. Ctrl-C ends the
-    running kernel and keeps what has finished.
+    running kernels and keeps what has finished.
 
     Args:
         out: folder to write to; created if needed.
@@ -179,12 +197,15 @@ def run(
         notebooks: folder of the notebooks; the checkout's by default.
         timeout: seconds that one cell may run; by default 900 in the quick profile, no limit in
             the full one.
+        jobs: notebooks that run side by side, which share the CPU's threads; by default what
+            `default_jobs` says, and 1 with `store`, where times are measured for others to read.
     Returns:
         A Result for each notebook that was run.
     Raises:
         HatlibError: notebook packages or notebooks are missing, a name is unknown, or `out` cannot
             be written.
     """
+    import torch
     from rich.console import Console
 
     need_notebook_packages()
@@ -193,7 +214,11 @@ def run(
     loaded, results = load(available)
     if not any(path in loaded for path in chosen):
         raise HatlibError(results[chosen[0]].error)
-    variables = kernel.environment(store)
+    jobs = checked("jobs", jobs, Count | None) or (1 if store else default_jobs())
+    jobs = min(jobs, len(chosen))
+    variables = kernel.environment(
+        store, max(1, torch.get_num_threads() // jobs) if jobs > 1 else None
+    )
     profile = "quick" if store else machine.profile()  # an unknown one is refused here
     timeout = timeout or (QUICK_CELL_TIMEOUT if profile == "quick" else None)
     folder = paths.expanded(out)
@@ -203,31 +228,62 @@ def run(
         if path not in chosen and results[path].state == "waiting":
             results[path].state = "absent"
     facts = {**machine.facts(), "profile": profile}
+    if jobs > 1:
+        facts["notebooks"] = (
+            f"{jobs} side by side, on {variables['OMP_NUM_THREADS']} of these threads each: what "
+            "cells measure takes longer than alone"
+        )
     board = Board(console or Console(), [results[path] for path in chosen])
     tidy: dict[Path, NotebookNode] = {}
     everything = list(results.values())
+    running = kernel.Running()
+    recording = threading.Lock()
+
+    def run_one(path: Path) -> None:
+        result = results[path]
+        board.start(result)
+        if path in loaded:
+            notebook = loaded[path]
+            place = path.parent.absolute()
+            error = kernel.execute(notebook, place, variables, timeout, result.count, running)
+            if running.killed:
+                return
+            board.finish(result, error)
+            result.warnings = kernel.stderr_lines(notebook)
+            tidy[path] = kernel.clean(notebook)
+            write_text(folder / path.name, kernel.as_text(tidy[path]))
+        else:
+            board.finish(result, result.error)  # the others run all the same
+        with recording:
+            write_record(everything, facts, folder)
+
     with locks.alone_in(folder, "course"):
         try:
             with board.live():
-                for path in chosen:
-                    result = results[path]
-                    board.start(result)
-                    if path in loaded:
-                        notebook = loaded[path]
-                        place = path.parent.absolute()
-                        error = kernel.execute(notebook, place, variables, timeout, result.count)
-                        board.finish(result, error)
-                        result.warnings = kernel.stderr_lines(notebook)
-                        tidy[path] = kernel.clean(notebook)
-                        write_text(folder / path.name, kernel.as_text(tidy[path]))
-                    else:
-                        board.finish(result, result.error)  # the others run all the same
-                    write_record(everything, facts, folder)
+                side_by_side(run_one, chosen, jobs, running)
         finally:  # after Ctrl-C, too
             pages.write(available[0].parent, everything, facts, folder)
     if store and all(results[path].state == "passed" for path in chosen):
         store_outputs(tidy)
     return [results[path] for path in chosen]
+
+
+def side_by_side(
+    run_one: Callable[[Path], None], chosen: Sequence[Path], jobs: int, running: kernel.Running
+) -> None:
+    """Runs the notebooks, so many at a time. What ends one, such as Ctrl-C, ends all."""
+    if jobs == 1:
+        for path in chosen:
+            run_one(path)
+        return
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            for done in [pool.submit(run_one, path) for path in chosen]:
+                done.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            running.kill()
+            raise
 
 
 def store_outputs(notebooks: dict[Path, NotebookNode]) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import nbformat
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from hatlib import HatlibError
@@ -458,13 +459,17 @@ def test_dead_kernel_and_endless_cell(tmp_path: Path) -> None:
 @pytest.mark.skipif(
     sys.platform == "win32", reason="Windows has no way to send one process a Ctrl-C"
 )
-def test_ctrl_c_ends_the_kernel_and_keeps_what_is_done(tmp_path: Path) -> None:
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_ctrl_c_ends_the_kernel_and_keeps_what_is_done(tmp_path: Path, jobs: int) -> None:
     write(tmp_path / "00_a.ipynb", "# A", "6 * 7")
     write(
         tmp_path / "01_b.ipynb",
         "# B",
-        "import os, time\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(600)",
+        "import os, time",
+        "while not os.path.exists('build/course.json'): time.sleep(0.05)",
+        "open('pid', 'w').write(str(os.getpid()))\ntime.sleep(600)",
     )
+    write(tmp_path / "02_c.ipynb", "# C", "import time\ntime.sleep(600)")
     command = [
         sys.executable,
         "-m",
@@ -474,6 +479,8 @@ def test_ctrl_c_ends_the_kernel_and_keeps_what_is_done(tmp_path: Path) -> None:
         str(tmp_path),
         "--out",
         str(tmp_path / "build"),
+        "--jobs",
+        str(jobs),
     ]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -482,13 +489,33 @@ def test_ctrl_c_ends_the_kernel_and_keeps_what_is_done(tmp_path: Path) -> None:
             assert process.poll() is None
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
+        try:
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert (process.returncode, err) == (130, "hatlib: interrupted\n")
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
     written = {path.name for path in (tmp_path / "build").iterdir()}
     assert {"00_a.html", "00_a.ipynb", "course.json", "index.html"} <= written
-    assert not {name for name in written if name.startswith(("01_b", ".hatlib-"))}
+    assert not {name for name in written if name.startswith(("01_b", "02_c", ".hatlib-"))}
+
+
+def test_side_by_side_as_one_after_another(tmp_path: Path) -> None:
+    """The second ends only when the third has begun; the order of the results is the course's."""
+    meet = "import pathlib, time\nwhile not pathlib.Path({!r}).exists(): time.sleep(0.05)"
+    write(tmp_path / "00_a.ipynb", "# A", "import os\nos.environ['OMP_NUM_THREADS']")
+    write(tmp_path / "01_b.ipynb", "# B", meet.format("met"), "1 / 0")
+    write(tmp_path / "02_c.ipynb", "# C", "import pathlib\npathlib.Path('met').touch()", "6 * 7")
+    results = runner.run(tmp_path / "build", notebooks=tmp_path, timeout=60, jobs=2)
+    assert [result.name for result in results] == ["00_a", "01_b", "02_c"]
+    assert [result.state for result in results] == ["passed", "failed", "passed"]
+    record = json.loads((tmp_path / "build" / "course.json").read_text(encoding="utf-8"))
+    assert "2 side by side" in record["machine"]["notebooks"]
+    assert [entry["state"] for entry in record["notebooks"]] == ["passed", "failed", "passed"]
+    (cell,) = nbformat.read(tmp_path / "build" / "00_a.ipynb", 4).cells[1:]
+    threads = max(1, torch.get_num_threads() // 2)
+    assert cell.outputs[0].data["text/plain"] == repr(str(threads))
 
 
 def test_only_and_what_ran_before(tmp_path: Path) -> None:

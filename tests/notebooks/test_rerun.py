@@ -30,5 +30,7 @@ def test_cells_run_again_after_the_last(path: Path, monkeypatch: pytest.MonkeyPa
     for cell in again:
         cell.id = f"{cell.id}-again"
     notebook.cells = [*code, *again]
-    error = kernel.execute(notebook, path.parent, kernel.environment(), 900.0, lambda: None)
+    error = kernel.execute(
+        notebook, path.parent, kernel.environment(), 900.0, lambda: None, kernel.Running()
+    )
     assert error == ""
