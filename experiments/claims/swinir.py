@@ -100,7 +100,8 @@ def shallow_layer() -> Numbers:
     shown=["06 What do shallow and deep features carry?"],
     remarks={
         HOLDS: "They are no shares of it: what the pixel shuffle adds to the one, the other takes "
-        "back"
+        "back. One small network on one picture; SwinIR-M, whose reconstruction is not linear, was "
+        "not measured"
     },
 )
 def low_frequencies() -> Numbers:
