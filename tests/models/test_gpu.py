@@ -10,6 +10,7 @@ import torch
 
 from hatlib import models
 from hatlib.imaging.resize import imresize
+from hatlib.inference.upscale import upscale
 from hatlib.models.dat import DATConfig
 from hatlib.models.drct import DRCTConfig
 from hatlib.models.fast import device
@@ -224,6 +225,23 @@ def test_a_network_compiles_as_one_graph_to_the_same_numbers_and_gradients(
     assert float((results[0][0] - results[1][0]).abs().max()) < 1e-6
     if train:
         check_gradients(results[1][1], results[0][1])
+
+
+def test_a_network_that_is_compiled_in_place_upscales_the_same() -> None:
+    torch.compiler.reset()
+    model = short("hat-nano", **TINY["hat-nano"]).eval()
+    lr = torch.rand(32, 48, 3).numpy()
+    expected = upscale(model, lr, precision="fp32", tile=0)
+    compiled: list[tuple[int, ...]] = []
+
+    def backend(graph: Any, inputs: list[torch.Tensor]) -> Any:
+        compiled.extend(tuple(x.shape) for x in inputs[:1])
+        return torch._dynamo.lookup_backend("aot_eager")(graph, inputs)
+
+    model.compile(backend=backend, dynamic=False, fullgraph=True)
+    for _ in range(2):
+        assert float(abs(upscale(model, lr, precision="fp32", tile=0) - expected).max()) < 1e-6
+    assert len(compiled) == 1, "once for all images of one size"
 
 
 @pytest.mark.parametrize("name", ["srcnn", "rcan-nano", "swinir", "hat-nano"])
