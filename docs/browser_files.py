@@ -137,7 +137,8 @@ def exports() -> dict[str, Path]:
 def origin(name: str) -> str:
     """A hash of all that an exported network comes from."""
     package = ROOT / "hatlib"
-    sources = [*(package / "models").rglob("*.py"), *(package / "imaging").glob("*.py")]
+    sources = list((package / "models").rglob("*.py"))
+    sources += [package / "imaging" / "resize.py", package / "imaging" / "convert.py"]
     sources += [package / "weights" / "onnx_file.py", files.TRAINED / f"{name}.safetensors"]
     digest = hashlib.sha256(" ".join(map(version, ("torch", *onnx_file.PACKAGES))).encode())
     for path in sorted(sources):

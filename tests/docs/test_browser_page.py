@@ -179,7 +179,15 @@ def levels_apart(one: np.ndarray, other: np.ndarray) -> int:
     return int(np.abs(one.astype(int) - other.astype(int)).max())
 
 
+def check_same(result: np.ndarray, expected: np.ndarray) -> None:
+    """At most one level apart, and that in few places: where rounding goes the other way."""
+    assert levels_apart(result, expected) <= 1
+    assert np.mean(result != expected) < 0.005
+
+
 PHOTO = hatlib.imresize(hatlib.builtin_image("facade-2"), 1 / 4)[:80, :96]  # 96 wide, 80 high
+# rows of tiles that see different things: RCAN's tiles are up to 8 levels from the whole picture
+WIDE = hatlib.imresize(hatlib.builtin_image("coffee"), 1 / 2)[90:130, :192]
 
 
 def test_results_are_pythons_and_nothing_leaves_the_machine(visit: Visit, address: str) -> None:
@@ -188,7 +196,7 @@ def test_results_are_pythons_and_nothing_leaves_the_machine(visit: Visit, addres
     assert levels_apart(visit.upscale("bicubic"), hatlib.imresize(PHOTO, 4)) == 0
     for name in NETWORKS:
         expected = hatlib.upscale(hatlib.load_model(name), PHOTO, tile=0, precision="fp32")
-        assert levels_apart(visit.upscale(name), expected) <= 1, name
+        check_same(visit.upscale(name), expected)
     # what the worker loads is among what is seen
     loaded = {request.url.rpartition("/")[2] for request in visit.requests}
     assert {"hat-nano-x4.onnx", "ort-wasm-simd-threaded.wasm", "worker.js"} <= loaded
@@ -209,14 +217,14 @@ slow = pytest.mark.skipif(not WEEKLY, reason="takes its time; the weekly tests r
     "name", ["srcnn-x4", "rcan-nano-x4", *(pytest.param(name, marks=slow) for name in NETWORKS[2:])]
 )
 def test_tiles_are_pythons(visit: Visit, address: str, name: str) -> None:
-    visit.go(f"{address}/try.html?tile=40")
-    visit.drop(encoded(PHOTO))
+    visit.go(f"{address}/try.html?tile=32")
+    visit.drop(encoded(WIDE))
     visit.says("ready")
     result = visit.upscale(name)
     model = hatlib.load_model(name)
-    assert levels_apart(result, hatlib.upscale(model, PHOTO, tile=40, precision="fp32")) <= 1
+    check_same(result, hatlib.upscale(model, WIDE, tile=32, precision="fp32"))
     if model.local:
-        assert levels_apart(result, hatlib.upscale(model, PHOTO, tile=0, precision="fp32")) <= 1
+        check_same(result, hatlib.upscale(model, WIDE, tile=0, precision="fp32"))
 
 
 def test_photos_of_all_kinds(visit: Visit) -> None:
@@ -324,5 +332,5 @@ def test_a_gpu_computes_if_its_numbers_are_right(
     result = visit.upscale("rcan-nano-x4")
     visit.says("on the GPU" if honest else "in WebAssembly")
     model = hatlib.load_model("rcan-nano-x4")
-    assert levels_apart(result, hatlib.upscale(model, lr, tile=0, precision="fp32")) <= 1
+    check_same(result, hatlib.upscale(model, lr, tile=0, precision="fp32"))
     browser.close()
