@@ -10,6 +10,8 @@ cores, with the number of steps that is recorded.
     ablation     1 hour     ablation.csv                 what are CAB and OCAB worth at nano size?
     pretraining  1.5 hours  pretraining.csv              does pre-training, or ×2 first, help?
     faces        2 hours    content.csv, faces.csv       buildings or faces? does fine-tuning help?
+    architectures  10 min   architectures.csv            RCAN, SwinIR or HAT, seeds considered?
+    real_photos  10 min     real-photos.csv              what does training on real degradation do?
     lam_study    1 hour     lam-study.csv, .png          do networks that use more pixels do better?
     reproduce    1 hour     reproduction.csv             PSNR and SSIM of whole sets, by image
     cards        1 hour     trained.csv, model cards     what do the course's own weights reach?

@@ -93,5 +93,9 @@ def _matching(rows: pd.DataFrame, values: Mapping[str, Any]) -> np.ndarray:
     """(rows,) bool: which of them have these values."""
     matching = np.ones(len(rows), dtype=bool)
     for name, value in values.items():
-        matching &= (rows[name] == value).to_numpy() if name in rows else False
+        if name not in rows:
+            return np.zeros(len(rows), dtype=bool)
+        # pictures may be called 101085: a file does not say that this is text
+        column = rows[name].astype(str) if isinstance(value, str) else rows[name]
+        matching &= (column == value).to_numpy()
     return matching

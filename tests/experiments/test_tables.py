@@ -37,6 +37,13 @@ def test_reading_and_writing_change_no_digit(tmp_path: Path) -> None:
     assert path.read_text() == before
 
 
+def test_a_picture_called_by_a_number_is_found(tmp_path: Path) -> None:
+    tables.Table(tmp_path / "t.csv").add([{"image": "101085", "seed": 0}])
+    again = tables.Table(tmp_path / "t.csv")
+    assert again.has(image="101085", seed=0)
+    assert not again.has(image="101085", seed=1) and not again.has(image="10108")
+
+
 def test_rows_that_another_process_adds_stay(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     mine, other = tables.Table(path), tables.Table(path)
