@@ -125,7 +125,7 @@ def prepare(name: str, size: tuple[int, int], case: str) -> Callable[[], torch.T
     return once
 
 
-def of_spandrel(network: nn.Module) -> nn.Module:
+def of_spandrel(network: models.Network) -> nn.Module:
     """The published architecture as the public package spandrel has it, with the same weights."""
     from spandrel import ModelLoader
 
