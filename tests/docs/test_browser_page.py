@@ -259,6 +259,10 @@ def test_a_network_is_cancelled_and_the_page_goes_on(visit: Visit, address: str)
     visit.page.keyboard.press("Enter")
     visit.says("^Cancelled")
     assert visit.page.evaluate("document.activeElement.id") == "enlarge-start"
+    for _ in range(300):  # browsers take their time to end a worker
+        if visit.page.workers:
+            visit.page.wait_for_timeout(100)
+    assert visit.page.workers == []  # nothing goes on computing
     assert levels_apart(visit.upscale("bicubic"), hatlib.imresize(PHOTO, 4)) == 0
 
 
