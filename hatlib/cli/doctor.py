@@ -135,8 +135,12 @@ def _notebooks() -> Finding:
     place = paths.checkout()
     where = f"in {place / 'notebooks'}" if place else "not here: the course runs in a checkout"
     if missing:
-        return Finding(
-            "notebooks", where, f"{', '.join(missing)} missing: {machine.INSTALL_NOTEBOOKS}"
+        lacks = f"{', '.join(missing)} missing: {machine.INSTALL_NOTEBOOKS}"
+        # without notebooks, as in a wheel, nothing needs them
+        return (
+            Finding("notebooks", where, lacks)
+            if place
+            else Finding("notebooks", f"{where}; not needed without it: {lacks}")
         )
     versions = [f"{name} {machine.package_version(name)}" for name in ("nbclient", "ipykernel")]
     return Finding("notebooks", f"{where}; {', '.join(versions)}")

@@ -37,6 +37,23 @@ Shard = Annotated[
         show_default="all",
     ),
 ]
+Format = Annotated[
+    str | None,
+    typer.Option(help="Of the results in a folder: png, jpg, webp or tiff.", show_default="png"),
+]
+Quality = Annotated[
+    int | None, typer.Option(min=1, max=100, help="Of JPEG files.", show_default="95")
+]
+Recursive = Annotated[
+    bool, typer.Option("--recursive", help="Subfolders, too, into subfolders of OUT.")
+]
+NoMetadata = Annotated[
+    bool,
+    typer.Option(
+        "--no-metadata",
+        help="Leave out EXIF (also the place where a photo was taken), XMP and pixels per inch.",
+    ),
+]
 Json = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Also write the table to FILE.")
 ]

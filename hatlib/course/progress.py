@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hatlib.errors import HatlibError
-from hatlib.system import atomic, console, paths
+from hatlib.system import atomic, console, locks, paths
 from hatlib.validation import checked, one_line
 
 OFF = "off"
@@ -71,15 +71,15 @@ def record_pass(id: str) -> None:
     file = path()
     if file is None:
         return
-    known = passed()
-    if id in known:
+    if id in passed():
         return
     when = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M}"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        _keep_damaged(file)
-        atomic.write_text(
-            file, json.dumps(dict(sorted({**known, id: when}.items())), indent=1) + "\n"
-        )
+        with locks.alone_in(file.parent, "progress", wait=True):
+            # read again: another notebook may have written in the meantime
+            known = {id: when, **passed()}
+            _keep_damaged(file)
+            atomic.write_text(file, json.dumps(dict(sorted(known.items())), indent=1) + "\n")
     except (OSError, HatlibError):
         return

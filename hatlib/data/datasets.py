@@ -135,7 +135,7 @@ def _source(name: str, path: Path, lr_path: Path | None = None) -> Source:
 def _read(path: Path, gray: str) -> np.ndarray:
     """As `load_image`, of images without transparency: what it hides is nothing to learn from or to
     measure."""
-    picture = read_picture(path)
+    picture = read_picture(path, metadata=False)
     if picture.transparent:
         raise HatlibError(
             f"{path} has transparent pixels, whose colours nobody sees; save it without"

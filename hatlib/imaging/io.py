@@ -63,7 +63,7 @@ def load_image(path: str | os.PathLike[str], gray: str = "rgb") -> np.ndarray:
     """
     if gray not in ("rgb", "keep"):
         raise HatlibError(f"gray is '{gray}'; it can be 'rgb' or 'keep'")
-    return as_uint8(read_picture(path), gray)
+    return as_uint8(read_picture(path, metadata=False), gray)
 
 
 def as_uint8(picture: Picture, gray: str = "rgb") -> np.ndarray:

@@ -9,6 +9,7 @@ the image.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import os
 import stat
@@ -23,6 +24,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from hatlib.errors import HatlibError
+from hatlib.imaging import metadata
 from hatlib.system import devices
 
 PathLike = str | os.PathLike[str]
@@ -61,6 +63,7 @@ class Picture:
     pixels: np.ndarray
     alpha: np.ndarray | None = None  # (H, W), of the same type; 0 is transparent
     profile: bytes | None = None  # ICC: what the numbers mean as colours
+    metadata: metadata.Metadata = metadata.NONE  # EXIF, XMP, pixels per inch
 
     @property
     def transparent(self) -> bool:
@@ -70,17 +73,18 @@ class Picture:
         return bool(self.alpha.min() < np.iinfo(self.alpha.dtype).max)
 
 
-def read_picture(path: PathLike) -> Picture:
-    """Reads an image file with transparency, 16 bits and colour profile, its EXIF orientation
-    applied.
+def read_picture(path: PathLike, metadata: bool = True) -> Picture:
+    """Reads an image file with transparency, 16 bits, colour profile and metadata (EXIF, XMP and
+    pixels per inch), its EXIF orientation applied.
 
     A palette becomes RGB; CMYK becomes RGB by its colour profile, if it has one (sRGB, and so no
-    profile is kept). What was multiplied by alpha is divided by it again. Other metadata is not
-    read.
+    profile is kept). What was multiplied by alpha is divided by it again. Other metadata, such as
+    the texts of a PNG file, is not read.
 
     Args:
         path: PNG, JPEG, BMP, TIFF, WebP, GIF, PPM, TGA, JPEG 2000 or AVIF, by its content. The last
             two give 8 bits per channel of colour whatever they have.
+        metadata: whether EXIF, XMP and pixels per inch are wanted.
     Raises:
         HatlibError: no such file, not an image, a damaged one; more pixels than `MAX_PIXELS`, or
             than fit into memory; an animation; signed or floating-point numbers, more than 16 bits
@@ -88,27 +92,41 @@ def read_picture(path: PathLike) -> Picture:
     """
     tags = _tiff_tags(path)
     if tags is not None and _needs_tifffile(tags):
-        return _read_tifffile(path, tags)
+        picture = _read_tifffile(path, tags)
+        if metadata:
+            with contextlib.suppress(HatlibError), opened(path) as file:
+                return _with_metadata(picture, file)
+        return picture
     with opened(path) as file:
-        _check_pages(path, file)
-        profile = file.info.get("icc_profile")
-        if file.mode == "F":
-            raise _floats(path)
-        if file.mode.startswith("I"):
-            file.load()
-            values = _sixteen_bits(path, np.asarray(file))
-            key = _transparent_colour(file)
-            alpha = None if key is None else _hidden(values == key)
-            return _turned(Picture(values, alpha, profile), _orientation(file))
-        if ";16" in _raw_mode(file):
-            channels = _read_sixteen(file)
-            key = _transparent_colour(file)
-            if key is not None:
-                alpha = _hidden((channels == key).all(axis=2))
-                channels = np.concatenate([channels, alpha[..., None]], axis=2)
-            return _turned(_picture(channels, profile), _orientation(file))
+        picture = _read(path, file)
+        return _with_metadata(picture, file) if metadata else picture
+
+
+def _with_metadata(picture: Picture, file: Image.Image) -> Picture:
+    return dataclasses.replace(picture, metadata=metadata.read(file))
+
+
+def _read(path: PathLike, file: Image.Image) -> Picture:
+    """The picture of a file that Pillow understands, without metadata."""
+    _check_pages(path, file)
+    profile = file.info.get("icc_profile")
+    if file.mode == "F":
+        raise _floats(path)
+    if file.mode.startswith("I"):
         file.load()
-        return _turned(_eight_bits(path, file, profile), _orientation(file))
+        values = _sixteen_bits(path, np.asarray(file))
+        key = _transparent_colour(file)
+        alpha = None if key is None else _hidden(values == key)
+        return _turned(Picture(values, alpha, profile), _orientation(file))
+    if ";16" in _raw_mode(file):
+        channels = _read_sixteen(file)
+        key = _transparent_colour(file)
+        if key is not None:
+            alpha = _hidden((channels == key).all(axis=2))
+            channels = np.concatenate([channels, alpha[..., None]], axis=2)
+        return _turned(_picture(channels, profile), _orientation(file))
+    file.load()
+    return _turned(_eight_bits(path, file, profile), _orientation(file))
 
 
 # --- opening --------------------------------------------------------------------------------------
@@ -200,10 +218,12 @@ def _without_texts(path: PathLike) -> tuple[PathLike | IO[bytes], bytes | None]:
     """A PNG file without its texts, and its colour profile apart if that is a large one: Pillow
     refuses the whole image where either exceeds a megabyte. Any other file as it is.
 
-    The prompt that an image was generated from, or the layers of an editor, are such texts.
+    The prompt that an image was generated from, or the layers of an editor, are such texts. So is
+    XMP, which stays if it is of a usual size and not compressed.
     """
     pieces: list[tuple[int, int]] = []  # start and end of what is kept
     profile = None
+    has_xmp = False
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if file.read(8) != b"\x89PNG\r\n\x1a\n":
@@ -214,6 +234,10 @@ def _without_texts(path: PathLike) -> tuple[PathLike | IO[bytes], bytes | None]:
             header = file.read(8)
             end = start + 12 + int.from_bytes(header[:4], "big")
             leave_out = header[4:] in (b"tEXt", b"zTXt", b"iTXt")
+            if header[4:] == b"iTXt" and not has_xmp and end - start < 2 * metadata.LARGEST:
+                uncompressed = metadata.XMP_CHUNK + b"\0\0"
+                has_xmp = file.read(len(uncompressed)) == uncompressed
+                leave_out = not has_xmp
             if header[4:] == b"iCCP" and end <= size:
                 content = _unpacked_profile(file.read(end - start - 12))
                 leave_out = content is None or len(content) > PngImagePlugin.MAX_TEXT_CHUNK
@@ -502,4 +526,4 @@ def _turned(picture: Picture, orientation: int) -> Picture:
         return np.ascontiguousarray(values[:, ::-1] if orientation in (2, 3, 6, 7) else values)
 
     alpha = None if picture.alpha is None else turn(picture.alpha)
-    return Picture(turn(picture.pixels), alpha, picture.profile)
+    return dataclasses.replace(picture, pixels=turn(picture.pixels), alpha=alpha)

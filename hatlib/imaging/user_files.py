@@ -1,4 +1,4 @@
-"""Image files of your own, with all that is in them: transparency, 16 bits, colour profile."""
+"""Image files of your own, with all that is in them: transparency, 16 bits, colours, EXIF."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from hatlib.errors import HatlibError
+from hatlib.imaging import metadata
 from hatlib.imaging.io import WRITER_OPTIONS, check_sides, check_suffix
 from hatlib.imaging.reading import Picture, read_picture
 from hatlib.system.atomic import atomic_path
@@ -20,6 +21,7 @@ from hatlib.system.atomic import atomic_path
 __all__ = ["Picture", "changed", "check_format", "read_picture", "write_picture"]
 
 WITH_ALPHA = (".png", ".tif", ".tiff", ".webp")
+JPEG_SUFFIXES = (".jpg", ".jpeg")
 
 
 def changed(
@@ -65,10 +67,15 @@ def check_format(path: str | os.PathLike[str], picture: Picture, scale: float = 
     check_sides(path, height, width)
 
 
-def write_picture(path: str | os.PathLike[str], picture: Picture) -> None:
-    """Writes a picture with its transparency, its 16 bits and its colour profile (which .bmp has no
-    place for). An alpha that hides nothing is left out where the format has no place for it.
+def write_picture(
+    path: str | os.PathLike[str], picture: Picture, quality: int | None = None
+) -> None:
+    """Writes a picture with its transparency, its 16 bits, its colour profile and its metadata (of
+    which .bmp keeps pixels per inch alone). An alpha that hides nothing is left out where the
+    format has no place for it.
 
+    Args:
+        quality: of a JPEG file, 1 to 100; by default that of `hatlib.imaging.io`.
     Raises:
         HatlibError: as `check_format`, or a folder that can't be written to.
     """
@@ -79,13 +86,21 @@ def write_picture(path: str | os.PathLike[str], picture: Picture) -> None:
         channels = np.concatenate([channels, picture.alpha[..., None]], axis=2)
     with atomic_path(path) as temporary:
         if channels.dtype == np.uint16:
-            temporary.write_bytes(_png16(channels, picture.profile))
+            temporary.write_bytes(_png16(channels, picture.profile, picture.metadata))
         else:
             image = Image.fromarray(channels[..., 0] if channels.shape[2] == 1 else channels)
-            image.save(temporary, icc_profile=picture.profile, **WRITER_OPTIONS.get(suffix, {}))
+            options = {
+                **WRITER_OPTIONS.get(suffix, {}),
+                **metadata.options(picture.metadata, suffix, *image.size),
+            }
+            if quality is not None and suffix in JPEG_SUFFIXES:
+                options["quality"] = quality
+            image.save(temporary, icc_profile=picture.profile, **options)
 
 
-def _png16(channels: np.ndarray, profile: bytes | None) -> bytes:
+def _png16(
+    channels: np.ndarray, profile: bytes | None, more: metadata.Metadata = metadata.NONE
+) -> bytes:
     """A PNG file (RFC 2083) of uint16 (H, W, 1 to 4), which Pillow can't write."""
     height, width, count = channels.shape
     rows = channels.astype(">u2").reshape(height, -1).view(np.uint8)  # (H, bytes of a row)
@@ -98,6 +113,7 @@ def _png16(channels: np.ndarray, profile: bytes | None) -> bytes:
     chunks = [(b"IHDR", size + bytes([16, kind, 0, 0, 0]))]
     if profile:
         chunks.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(profile)))
+    chunks += metadata.chunks(more, width, height)
     chunks += [(b"IDAT", zlib.compress(filtered.tobytes())), (b"IEND", b"")]
     parts = [
         len(body).to_bytes(4, "big") + name + body + zlib.crc32(name + body).to_bytes(4, "big")

@@ -48,6 +48,16 @@ _last_shape: tuple[int, ...] | None = None
 log = logging.getLogger(__name__)
 
 
+def check_tile(tile: int | None) -> None:
+    """Raises HatlibError for a side of tiles that cannot be, or is so small that next to all of the
+    work is computing the halo again."""
+    if tile is not None and (tile < 0 or 0 < tile < SMALLEST):
+        raise HatlibError(
+            f"tile is {tile}; it is a number of LR pixels from {SMALLEST} up (smaller tiles are "
+            "mostly halo, which each computes again), or 0 for no tiles"
+        )
+
+
 def first_side(
     model: Network,
     image: np.ndarray,

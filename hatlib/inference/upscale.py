@@ -45,8 +45,9 @@ def upscale(
     Args:
         model: a network of `hatlib.models`, in eval mode.
         image: (H, W, 3) or (H, W), any size from 1×1: uint8, uint16, or float in [0, 1].
-        tile: side of the tiles in LR pixels, rounded up to whole windows; 0 takes the image whole,
-            None decides by its size and the memory at hand. Out of memory, half of it is tried.
+        tile: side of the tiles in LR pixels, 16 or more, rounded up to whole windows; 0 takes the
+            image whole, None decides by its size and the memory at hand. Out of memory, half of it
+            is tried.
         precision: "fp32", which is never TF32; "tf32" and "bf16", on GPUs from Ampere on, the
             second on CPUs too; "fp16", not for networks with attention; or "auto": what suits
             network and device (`hatlib.inference.precision.arithmetic`).
@@ -56,7 +57,7 @@ def upscale(
         (s·H, s·W, 3) or (s·H, s·W). Of uint8 and uint16, the same type, clamped and rounded; of
         float, float32 as the network gave it.
     Raises:
-        HatlibError: another kind of image, an unknown or unsuitable precision, a negative tile, a
+        HatlibError: another kind of image, an unknown or unsuitable precision, a tile below 16, a
             result that is not finite, not enough memory for the smallest tile.
     """
     check_network(model)
@@ -65,8 +66,7 @@ def upscale(
     checked("ensemble", ensemble, bool)
     if progress is not None and not callable(progress):
         raise HatlibError(f"progress is {progress!r:.60}; it is called as progress(done, total)")
-    if tile is not None and tile < 0:
-        raise HatlibError(f"tile is {tile}; it is a number of LR pixels, or 0 for no tiles")
+    memory.check_tile(tile)
     devices.prepare_cpu()
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     precision = arithmetic(model, precision, device)

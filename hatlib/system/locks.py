@@ -1,4 +1,4 @@
-"""One program at a time in a folder."""
+"""One program at a time in a folder, or at one of its files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Taken(HatlibError):
 
 
 @contextlib.contextmanager
-def alone_in(folder: Path, purpose: str) -> Iterator[None]:
+def alone_in(folder: Path, purpose: str, wait: bool = False) -> Iterator[None]:
     """Inside, no other program that asks for the same purpose gets into the folder.
 
     The lock ends with the program, however that ends. On a disk without locks there is none.
@@ -24,12 +24,13 @@ def alone_in(folder: Path, purpose: str) -> Iterator[None]:
     Args:
         folder: has to exist.
         purpose: a word for the name of the lock file, which is removed in the end.
+        wait: whether to wait for the end of the other program.
     Raises:
         Taken: another program is in there.
     """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(folder / f"{PREFIX}{purpose}.lock", timeout=0)
+    lock = FileLock(folder / f"{PREFIX}{purpose}.lock", timeout=-1 if wait else 0)
     try:
         lock.acquire()
     except Timeout:

@@ -6,16 +6,19 @@ no launcher knows of the others, as in a scheduler's job array, the user names t
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import functools
 import os
 import pickle
 import re
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from hatlib.errors import HatlibError
+from hatlib.system import console
 
 if TYPE_CHECKING:
     import torch.distributed
@@ -34,6 +37,8 @@ VARIABLES = (
 
 PATIENCE = datetime.timedelta(minutes=30)  # in which the processes have to start
 POLL = 0.1  # seconds
+SAID_AFTER = 5.0  # seconds without the others
+LAUNCHER = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
 class Part(NamedTuple):
@@ -108,13 +113,35 @@ def check_launcher(environment: Mapping[str, str]) -> None:
             )
 
 
+@contextlib.contextmanager
+def waiting_is_said() -> Iterator[None]:
+    """Inside, the processes of a launcher find each other. If that takes long, a line says what is
+    waited for: variables may be left over from another program, which started the others."""
+    set_to = [name for name in LAUNCHER if os.environ.get(name)]
+    line = (
+        f"waiting for the other processes that {', '.join(set_to)} in the environment announce; "
+        f"if nothing starts them, stop this with Ctrl-C and unset {' '.join(set_to)}"
+    )
+    timer = threading.Timer(SAID_AFTER, console.note, [line])
+    timer.daemon = True
+    if int(os.environ.get("WORLD_SIZE") or 1) > 1:
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 @functools.cache
 def _store(part: Part) -> torch.distributed.Store:
     """What the launcher offers its processes for small messages: keys and values, over TCP."""
     import torch.distributed
 
-    rendezvous = torch.distributed.rendezvous("env://", part.number - 1, part.of, timeout=PATIENCE)
-    store, _, _ = next(rendezvous)
+    with waiting_is_said():
+        rendezvous = torch.distributed.rendezvous(
+            "env://", part.number - 1, part.of, timeout=PATIENCE
+        )
+        store, _, _ = next(rendezvous)
     return store
 
 

@@ -24,11 +24,14 @@ from hatlib import models
 from hatlib.errors import HatlibError, unknown
 from hatlib.system import console
 from hatlib.system.atomic import atomic_path
-from hatlib.validation import FileName, checked
+from hatlib.validation import FileName, Name, Whole, checked, shown
 from hatlib.weights import architectures, catalogue, reading
 
 # of the JSON text in the file's metadata
 _KEY = "hatlib"
+
+# what one of our files says of itself; more is read by whoever wrote it
+CARD = {"model": Name, "scale": Whole, "options": dict[str, Any], "training": dict[str, Any] | None}
 
 # the course's own weights
 TRAINED = Path(__file__).parent / "trained"
@@ -199,17 +202,20 @@ def _card(path: Path, text: str | None) -> dict[str, Any] | None:
         card = json.loads(text)
     except (ValueError, RecursionError):
         card = None
-    if (
-        not isinstance(card, dict)
-        or not isinstance(card.get("model"), str)
-        or type(card.get("scale")) is not int
-        or not isinstance(card.get("options"), dict)
-        or not all(option.isidentifier() for option in card["options"])
-        or {"name", "scale"} & set(card["options"])
-    ):
+    if not isinstance(card, dict):
         raise HatlibError(
             f"{path} does not say rightly which network it belongs to: {reading.shown(text)}"
         )
+    try:
+        for field, kind in CARD.items():
+            checked(field, card.get(field), kind)
+        strange = [o for o in card["options"] if not o.isidentifier() or o in ("name", "scale")]
+        if strange:
+            raise HatlibError(f"options has {shown(strange[0])}, which no network takes")
+    except HatlibError as error:
+        raise HatlibError(
+            f"{path} does not say rightly which network it belongs to: its card is wrong, {error}"
+        ) from None
     return card
 
 

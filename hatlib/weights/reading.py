@@ -106,11 +106,18 @@ def _start(path: Path) -> bytes:
     return start
 
 
+def _check_count(path: Path, what: str, count: int) -> None:
+    if count > MAX_TENSORS:
+        raise HatlibError(f"{path} is refused: it has {count:,} {what}, more than {MAX_TENSORS:,}")
+
+
 def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], str | None]:
     try:
         with safe_open(path, framework="pt") as file:
+            names = file.keys()
+            _check_count(path, "tensors", len(names))
             card = (file.metadata() or {}).get("hatlib")
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (not a dict)
+            tensors = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError) as error:
         raise HatlibError(
             f"{path} is not a safetensors file, or a damaged one: {shown(str(error))}"
@@ -152,10 +159,7 @@ def _check_zip(path: Path) -> None:
             entries = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         return  # torch says what is wrong with it
-    if len(entries) > MAX_TENSORS:
-        raise HatlibError(
-            f"{path} is refused: it has {len(entries):,} entries, more than {MAX_TENSORS:,}"
-        )
+    _check_count(path, "entries", len(entries))
     size = sum(entry.file_size for entry in entries)
     compressed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
     if compressed or size > path.stat().st_size:

@@ -342,10 +342,10 @@ def test_whatever_goes_wrong_with_one_image_the_others_are_done(
 ) -> None:
     read = user_files.read_picture
 
-    def fails(path: Path) -> user_files.Picture:
+    def fails(path: Path, **options: bool) -> user_files.Picture:
         if Path(path).name == "a.png":
             raise error
-        return read(path)
+        return read(path, **options)
 
     monkeypatch.setattr(user_files, "read_picture", fails)
     assert hatlib("degrade set new") == 1
@@ -369,7 +369,7 @@ def test_counts_say_what_was_left_out(folder: Path, capfd: pytest.CaptureFixture
     assert hatlib("degrade set new") == 1
     assert capfd.readouterr().out == (
         "new: 3 of 4 images written; left out: photo.heic (no reader for .heic); "
-        "subfolders are left out: 1\n"
+        "subfolders are left out: 1 (--recursive takes them)\n"
     )
 
 
