@@ -17,7 +17,7 @@ from hatlib.imaging.user_files import Picture, read_picture, write_picture
 
 EXIF, GPS = ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo
 PIXELS = np.arange(12 * 10 * 3, dtype=np.uint8).reshape(12, 10, 3)
-XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><dc:title>Caf\xc3\xa9</dc:title></x:xmpmeta>'
+XMP = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><dc:title>Café</dc:title></x:xmpmeta>'.encode()
 LATITUDE = (IFDRational(34), IFDRational(4), IFDRational(12))
 
 
