@@ -138,6 +138,10 @@ def test_each_control_of_an_explorer_moves(
             assert picture.value != before
 
 
+def test_a_precision_by_name_is_accepted() -> None:
+    assert np.isfinite(train(steps=2, precision="bf16").losses).all()
+
+
 def test_no_explorer_that_takes_networks_is_left_out() -> None:
     take = {
         name

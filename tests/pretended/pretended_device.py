@@ -24,6 +24,13 @@ CROSSING = {
 }
 
 
+class Module(backend_registration._DummyBackendModule):  # type: ignore[misc]
+    """What torch asks about the device, beside its operations."""
+
+    def get_amp_supported_dtype(self) -> list[torch.dtype]:
+        return [torch.bfloat16]  # is accepted, and changes nothing
+
+
 class OnDevice(torch.Tensor):
     """A tensor of the device.
 
@@ -96,10 +103,11 @@ def compute(op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 def register() -> list[torch.library.Library]:
     """Makes the device known to torch, for this process; it lasts as long as what is returned."""
-    backend_registration._setup_privateuseone_for_python_backend(NAME)
+    backend_registration._setup_privateuseone_for_python_backend(NAME, Module())
     # operations none of whose arguments is on the device yet
     others, copies = torch.library.Library("_", "IMPL"), torch.library.Library("aten", "IMPL")
     others.fallback(lambda op, *args, **kwargs: compute(op, args, kwargs), "PrivateUse1")
+    others.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")
     # torch.tensor(…, device=…) calls this past __torch_dispatch__
     copies.impl("copy_", lambda *args: compute(ops.copy_.default, args, {}), "PrivateUse1")
     torch.accelerator.synchronize = lambda *_: None
