@@ -24,7 +24,7 @@ CROSSING = {
 }
 
 
-class Module(backend_registration._DummyBackendModule):  # type: ignore[misc]
+class Module(backend_registration._DummyBackendModule):
     """What torch asks about the device, beside its operations."""
 
     def get_amp_supported_dtype(self) -> list[torch.dtype]:
