@@ -151,4 +151,4 @@ def test_what_another_process_wrote_since_the_start_is_known(folder: Path) -> No
 def test_a_shard_of_one_image_is_refused(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     command = "upscale set/0.png 0.png --model nearest --shard 1/2"
     assert app.main(command.split()) == 2
-    assert "--shard splits the images of a folder" in capfd.readouterr().err
+    assert "--shard is for the images of a folder" in capfd.readouterr().err
