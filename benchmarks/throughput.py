@@ -1,6 +1,6 @@
 """Training speed: our loop and networks against the usual way, in patches a second.
 
-    python benchmarks/throughput.py [--networks srcnn rcan-nano …] [--steps 10] [--rounds 3]
+    python -m benchmarks.throughput [--networks srcnn rcan-nano …] [--steps 10] [--rounds 3]
         [--json FILE]
 
 The usual way: HR and LR files decoded by a DataLoader with two workers, cropped and flipped there,
@@ -125,10 +125,16 @@ def measure(name: str, case: str, steps: int) -> tuple[float, float | None]:
 
 def in_a_process(name: str, case: str, steps: int) -> tuple[float, float | None]:
     """One measurement, in a process of its own."""
-    command = [sys.executable, __file__, "--networks", name, "--steps", str(steps), "--case", case]
+    asked = ["--networks", name, "--steps", str(steps), "--case", case]
+    command = [sys.executable, "-m", "benchmarks.throughput", *asked]
     settings = ENVIRONMENT if case == "usual" else {}
     done = subprocess.run(
-        command, env={**os.environ, **settings}, check=True, capture_output=True, text=True
+        command,
+        cwd=Path(__file__).parent.parent,
+        env={**os.environ, **settings},
+        check=True,
+        capture_output=True,
+        text=True,
     )
     seconds, share = json.loads(done.stdout.splitlines()[-1])
     return seconds, share
