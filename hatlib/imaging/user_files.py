@@ -8,6 +8,7 @@ import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -22,6 +23,7 @@ __all__ = ["Picture", "changed", "check_format", "read_picture", "write_picture"
 
 WITH_ALPHA = (".png", ".tif", ".tiff", ".webp")
 JPEG_SUFFIXES = (".jpg", ".jpeg")
+PNG_ROWS = 16  # compressed at a time
 
 
 def changed(
@@ -86,7 +88,8 @@ def write_picture(
         channels = np.concatenate([channels, picture.alpha[..., None]], axis=2)
     with atomic_path(path) as temporary:
         if channels.dtype == np.uint16:
-            temporary.write_bytes(_png16(channels, picture.profile, picture.metadata))
+            with temporary.open("wb") as file:
+                _write_png16(file, channels, picture.profile, picture.metadata)
         else:
             image = Image.fromarray(channels[..., 0] if channels.shape[2] == 1 else channels)
             options = {
@@ -98,25 +101,38 @@ def write_picture(
             image.save(temporary, icc_profile=picture.profile, **options)
 
 
-def _png16(
-    channels: np.ndarray, profile: bytes | None, more: metadata.Metadata = metadata.NONE
-) -> bytes:
-    """A PNG file (RFC 2083) of uint16 (H, W, 1 to 4), which Pillow can't write."""
+def _write_png16(
+    file: BinaryIO,
+    channels: np.ndarray,
+    profile: bytes | None,
+    more: metadata.Metadata = metadata.NONE,
+) -> None:
+    """A PNG file (RFC 2083) of uint16 (H, W, 1 to 4), which Pillow can't write. Rows are filtered
+    and compressed a few at a time, so that this takes little memory beside the picture."""
     height, width, count = channels.shape
-    rows = channels.astype(">u2").reshape(height, -1).view(np.uint8)  # (H, bytes of a row)
-    # filter 2: each row as its difference to the last, modulo 256
-    filtered = np.full((height, 1 + rows.shape[1]), 2, np.uint8)
-    filtered[0, 1:] = rows[0]
-    filtered[1:, 1:] = rows[1:] - rows[:-1]
+
+    def chunk(name: bytes, body: bytes) -> None:
+        if body or name == b"IEND":
+            check = zlib.crc32(name + body).to_bytes(4, "big")
+            file.write(len(body).to_bytes(4, "big") + name + body + check)
+
+    file.write(b"\x89PNG\r\n\x1a\n")
     kind = {1: 0, 2: 4, 3: 2, 4: 6}[count]  # gray, gray with alpha, RGB, RGBA
     size = width.to_bytes(4, "big") + height.to_bytes(4, "big")
-    chunks = [(b"IHDR", size + bytes([16, kind, 0, 0, 0]))]
+    chunk(b"IHDR", size + bytes([16, kind, 0, 0, 0]))
     if profile:
-        chunks.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(profile)))
-    chunks += metadata.chunks(more, width, height)
-    chunks += [(b"IDAT", zlib.compress(filtered.tobytes())), (b"IEND", b"")]
-    parts = [
-        len(body).to_bytes(4, "big") + name + body + zlib.crc32(name + body).to_bytes(4, "big")
-        for name, body in chunks
-    ]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+        chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(profile))
+    for name, body in metadata.chunks(more, width, height):
+        chunk(name, body)
+    packer = zlib.compressobj()
+    last = np.zeros((1, 2 * width * count), np.uint8)  # what the first row is compared with
+    for top in range(0, height, PNG_ROWS):
+        rows = channels[top : top + PNG_ROWS].astype(">u2")
+        rows = rows.reshape(len(rows), -1).view(np.uint8)  # (rows, bytes of a row)
+        # filter 2: each row as its difference to the one above, modulo 256
+        filtered = np.full((len(rows), 1 + rows.shape[1]), 2, np.uint8)
+        filtered[:, 1:] = rows - np.concatenate([last, rows[:-1]])
+        chunk(b"IDAT", packer.compress(filtered.tobytes()))
+        last = rows[-1:]
+    chunk(b"IDAT", packer.flush())
+    chunk(b"IEND", b"")

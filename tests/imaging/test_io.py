@@ -4,6 +4,7 @@ that can't be."""
 from __future__ import annotations
 
 import os
+import tracemalloc
 import warnings
 import zlib
 from pathlib import Path
@@ -317,7 +318,7 @@ def same(one: Picture, other: Picture) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
-@pytest.mark.parametrize("height", [1, 9])
+@pytest.mark.parametrize("height", [1, 9, 16, 40])  # 16 rows are compressed at a time
 def test_sixteen_bits_are_read_and_written(tmp_path: Path, count: int, height: int) -> None:
     image = wide(height, 7, count)
     (tmp_path / "hand.png").write_bytes(png16(image))
@@ -330,6 +331,15 @@ def test_sixteen_bits_are_read_and_written(tmp_path: Path, count: int, height: i
         file.load()
         if count > 2:
             np.testing.assert_array_equal(np.asarray(file), image >> 8)
+
+
+def test_sixteen_bits_are_written_in_little_memory(tmp_path: Path) -> None:
+    picture = Picture(wide(2000, 1000, 3))
+    tracemalloc.start()
+    write_picture(tmp_path / "large.png", picture)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < picture.pixels.nbytes / 4
 
 
 @pytest.mark.parametrize("compression", [None, "deflate"])
