@@ -17,6 +17,7 @@ PACKAGES = (
     *("scipy", "scikit-image", "pillow", "pandas"),
     *("matplotlib", "ipywidgets", "safetensors", "pooch"),
 )
+LARGE_PHOTO = 60_000_000  # pixels
 LOW_SPACE = 0.5e9  # bytes; all public sets together take 0.25 GB
 
 
@@ -53,6 +54,7 @@ def examine() -> list[Finding]:
         _guarded("device", _device),
         *(Finding(name, value) for name, value in _facts().items()),
         _packages(),
+        _memory(),
         _guarded("precision", _precision),
         _guarded("profile", lambda: Finding("profile", machine.profile())),
         _guarded("data folder", _data_folder),
@@ -92,6 +94,21 @@ def _guarded(name: str, look: Callable[[], Finding]) -> Finding:
         return look()
     except HatlibError as error:
         return Finding(name, "not usable", str(error))
+
+
+def _memory() -> Finding:
+    """What is free, and what a large photo takes of it: with less, smaller tiles are taken."""
+    import torch
+
+    from hatlib.inference import memory
+
+    free = devices.free_memory(torch.device("cpu"))
+    takes, with_16 = (memory.expected(LARGE_PHOTO // 4**2, 4, bits) / 1e9 for bits in (8, 16))
+    return Finding(
+        "memory",
+        f"{free / 1e9:.1f} GB free; upscaling ×4 to {LARGE_PHOTO / 1e6:.0f} megapixels takes up to "
+        f"{takes:.1f} GB, with 16 bits {with_16:.1f}",
+    )
 
 
 def _precision() -> Finding:

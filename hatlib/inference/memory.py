@@ -27,6 +27,9 @@ BYTES_PER_PIXEL = {"cpu": 16_000, "cuda": 16_000, "cuda half": 10_000, "elsewher
 # SRCNN, and interpolation all the more, need less
 BYTES_PER_PIXEL_LOCAL = 16_000
 
+# Python with torch and what `hatlib upscale` imports, in bytes
+STARTED = 600e6
+
 # parts of messages that mean it: of CUDA and MPS, the CPU's allocator, the system, cuBLAS, cuDNN
 OUT_OF_MEMORY = (
     "out of memory",
@@ -103,6 +106,17 @@ def tile_side(
     # what a tile and its halo hold together has to fit, in whole windows
     unit = math.lcm(SMALLEST, model.padding.multiple)
     return max(unit, (math.isqrt(pixels) - 2 * model.halo) // unit * unit)
+
+
+def expected(lr_pixels: int, scale: int = 4, bits: int = 8) -> float:
+    """Bytes that `hatlib upscale` takes on a CPU at most, roughly: Python and torch, the largest
+    tile of the network that needs most, and a result in RGB, twice while its file is written.
+
+    Args:
+        bits: per channel, 8 or 16.
+    """
+    tile = min(lr_pixels, LARGE) * max(BYTES_PER_PIXEL["cpu"], BYTES_PER_PIXEL_LOCAL)
+    return STARTED + tile + 2 * lr_pixels * scale**2 * 3 * bits / 8
 
 
 def release_after(image: np.ndarray) -> None:

@@ -430,6 +430,7 @@ def test_datasets_and_doctor(
     assert hatlib("doctor --json h.json") == 0
     out = capfd.readouterr().out
     assert out.rstrip().endswith("all is well")
+    assert "megapixels takes up to" in out
     assert json.loads((folder / "h.json").read_text(encoding="utf-8"))["data sets"].startswith(
         "set5 0/5"
     )

@@ -251,6 +251,26 @@ def test_memory_beside_the_result_does_not_grow_with_the_image():
     assert beside[1] - beside[0] < 20e6  # one float copy of the result would be 800 MB
 
 
+COMMAND = """
+import resource, sys
+from hatlib.cli.app import main
+assert main(["upscale", "lr.png", "sr.png", "--model", "MODEL"]) == 0
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the measure of memory differs elsewhere")
+@pytest.mark.parametrize(("model", "bits"), [("hat-nano-x4", 8), ("srcnn-x4", 16), ("bicubic", 16)])
+def test_memory_is_what_doctor_says(tmp_path, model, bits):
+    kind = np.uint16 if bits == 16 else np.uint8
+    lr = np.random.default_rng(0).integers(0, 2**bits, (200, 300, 3), dtype=kind)
+    user_files.write_picture(tmp_path / "lr.png", user_files.Picture(lr))
+    command = [sys.executable, "-c", COMMAND.replace("MODEL", model)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    most = memory.expected(200 * 300, bits=bits)
+    assert most / 5 < int(done.stdout.splitlines()[-1]) < most
+
+
 def test_free_memory_is_a_sound_number():
     assert 1 << 26 < devices.free_memory(torch.device("cpu")) < 1 << 44
 
