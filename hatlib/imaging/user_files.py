@@ -102,19 +102,15 @@ def write_picture(
 
 
 def _write_png16(
-    file: BinaryIO,
-    channels: np.ndarray,
-    profile: bytes | None,
-    more: metadata.Metadata = metadata.NONE,
+    file: BinaryIO, channels: np.ndarray, profile: bytes | None, more: metadata.Metadata
 ) -> None:
     """A PNG file (RFC 2083) of uint16 (H, W, 1 to 4), which Pillow can't write. Rows are filtered
     and compressed a few at a time, so that this takes little memory beside the picture."""
     height, width, count = channels.shape
 
     def chunk(name: bytes, body: bytes) -> None:
-        if body or name == b"IEND":
-            check = zlib.crc32(name + body).to_bytes(4, "big")
-            file.write(len(body).to_bytes(4, "big") + name + body + check)
+        check = zlib.crc32(name + body).to_bytes(4, "big")
+        file.write(len(body).to_bytes(4, "big") + name + body + check)
 
     file.write(b"\x89PNG\r\n\x1a\n")
     kind = {1: 0, 2: 4, 3: 2, 4: 6}[count]  # gray, gray with alpha, RGB, RGBA
@@ -132,7 +128,8 @@ def _write_png16(
         # filter 2: each row as its difference to the one above, modulo 256
         filtered = np.full((len(rows), 1 + rows.shape[1]), 2, np.uint8)
         filtered[:, 1:] = rows - np.concatenate([last, rows[:-1]])
-        chunk(b"IDAT", packer.compress(filtered.tobytes()))
+        if packed := packer.compress(filtered.tobytes()):
+            chunk(b"IDAT", packed)
         last = rows[-1:]
     chunk(b"IDAT", packer.flush())
     chunk(b"IEND", b"")
