@@ -258,9 +258,10 @@ def _can_be_handled(number: signal.Signals, handler: Any) -> bool:
 def _stopping(run: Run, accelerator: Accelerator) -> bool:
     """Whether the run was asked to stop. Several processes stop after the same step: one that went
     on alone would wait for the others for ever."""
+    number = int(run.stop_signal or 0)
     if accelerator.num_processes > 1:
         # signals are small positive numbers, so the largest is one that any process received
-        mine = torch.tensor([run.stop_signal or 0], device=accelerator.device)
-        number = int(accelerator.gather(mine).max())
-        run.stop_signal = signal.Signals(number) if number else None
-    return run.stop_signal is not None
+        number = int(accelerator.gather(torch.tensor([number], device=accelerator.device)).max())
+        if number:  # a signal that came to this process meanwhile is heard after the next step
+            run.stop_signal = signal.Signals(number)
+    return number > 0

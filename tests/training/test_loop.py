@@ -12,7 +12,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -263,7 +264,7 @@ def test_two_runs_do_not_share_their_stop(tmp_path: Path) -> None:
 
 
 SCRIPT = """
-import sys, time
+import os, sys, time
 sys.path.insert(0, {root!r})
 from pathlib import Path
 import torch
@@ -271,7 +272,9 @@ from hatlib.training import callbacks
 from tests.helpers.training import train
 torch.set_num_threads(1)
 callbacks.Checkpointing.__init__.__defaults__ = ({every},)
-def slowly(run): print(run.step, flush=True); time.sleep({pause})
+def slowly(run):
+    os.write(1, f"{{run.step}}\\n".encode())  # a line at once: two processes share the pipe
+    time.sleep({pause})
 train(Path({folder!r}), [slowly], steps={steps})
 print("done")
 """
@@ -476,6 +479,19 @@ def test_two_processes_with_half_the_batch_follow_one_with_all_of_it(tmp_path: P
     out, errors = process.communicate(timeout=200)
     assert process.returncode == 0 and out.count("done") == 2, errors
     assert_follows(tmp_path / "two", 20)
+
+
+def test_a_signal_that_comes_while_the_processes_ask_each_other_is_not_lost() -> None:
+    run = SimpleNamespace(stop_signal=None)
+
+    def gather(mine: torch.Tensor) -> torch.Tensor:
+        run.stop_signal = signal.SIGTERM
+        return torch.cat([mine, mine])  # the others heard nothing either
+
+    two = SimpleNamespace(num_processes=2, device="cpu", gather=gather)
+    assert not loop._stopping(cast(Any, run), cast(Any, two))  # they all go on: nobody waits
+    assert loop._stopping(cast(Any, run), cast(Any, two))
+    assert run.stop_signal is signal.SIGTERM
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM ends a process there")
