@@ -177,6 +177,15 @@ def matrix_product(dtype: torch.dtype) -> float:
     return 2 * 2048**3 / min(seconds(once) for _ in range(5)) / 1e9
 
 
+def peak_speeds() -> dict[str, float]:
+    """`matrix_product` by precision: that of bfloat16 only where the device has such products, as
+    emulated ones take minutes, and no network is asked to use them."""
+    found = {"fp32": matrix_product(torch.float32)}
+    if devices.fast_bfloat16(WHERE):
+        found["bf16"] = matrix_product(torch.bfloat16)
+    return found
+
+
 # --- tables ---------------------------------------------------------------------------------------
 
 
@@ -374,14 +383,17 @@ def main() -> None:
 def table(networks: list[str], sizes: list[tuple[int, int]], rounds: int, peers: bool) -> list[Row]:
     """Measures and prints, a line as soon as it is known."""
     cases = [*CASES.get(WHERE.type, CASES["cpu"]), *(available_peers() if peers else [])]
-    peaks = {"fp32": matrix_product(torch.float32), "bf16": matrix_product(torch.bfloat16)}
+    peaks = peak_speeds()
+    cases = [case for case in cases if "bf16" in peaks or "bf16" not in case]
     amx = "yes" if torch.cpu._is_amx_tile_supported() else "no"
     print(
         f"hatlib {hatlib.__version__}, torch {torch.__version__}, {hardware()}, "
         f"{WHERE.type}, {torch.get_num_threads()} threads, AMX {amx}"
     )
     print(
-        f"matrix product: float32 {peaks['fp32']:.0f} GFLOP/s, bfloat16 {peaks['bf16']:.0f} GFLOP/s"
+        "matrix product: "
+        + ", ".join(f"{name} {peak:.0f} GFLOP/s" for name, peak in peaks.items())
+        + ("" if "bf16" in peaks else "; none of bfloat16 here, whose cases are left out")
     )
     print(
         f"{'network':<9}{'LR size':<9}{'case':<20}{'s':>8}{'ratio':>7}{'GFLOP/s':>9}"

@@ -37,7 +37,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from benchmarks.speed import ENVIRONMENT, matrix_product
+from benchmarks.speed import ENVIRONMENT, matrix_product, peak_speeds
 from hatlib import models
 from hatlib.imaging.convert import crop_to_multiple
 from hatlib.imaging.io import load_image, save_image
@@ -213,7 +213,7 @@ def main() -> None:
     if asked.case:
         print(json.dumps(measure(asked.networks[0], asked.case, asked.steps)))
         return
-    peaks = {"fp32": matrix_product(torch.float32), "bf16": matrix_product(torch.bfloat16)}
+    peaks = peak_speeds()
     with torch_settings.tf32(True):  # which a CPU does not have, and no network gets there
         peaks["tf32"] = matrix_product(torch.float32)
     rows = [

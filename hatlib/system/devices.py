@@ -33,6 +33,17 @@ THREADS = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "4000"}
 # that torch would keep, a folder of pictures of different sizes took 0.3 MB more with each.
 CACHES = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "256", "LRU_CACHE_CAPACITY": "256"}
 
+# values of ONEDNN_MAX_CPU_ISA: instruction sets that have no bfloat16 products
+WITHOUT_BFLOAT16 = {
+    "SSE41",
+    "AVX",
+    "AVX2",
+    "AVX2_VNNI",
+    "AVX2_VNNI_2",
+    "AVX512_CORE",
+    "AVX512_CORE_VNNI",
+}
+
 # variables by which somebody tells GNU's C library what to do with freed memory
 ALLOCATOR = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
 
@@ -124,7 +135,8 @@ def remark() -> str:
 def fast_bfloat16(on: torch.device | str | None = None) -> bool:
     """Whether a device has arithmetic of its own for bfloat16: a CPU with AMX tiles or AVX-512's
     bfloat16 products, a CUDA GPU from Ampere on. `benchmarks/speed.py`, `benchmarks/throughput.py`
-    and `benchmarks/gpu.py` print by how much it is faster.
+    and `benchmarks/gpu.py` print by how much it is faster. Where oneDNN, which computes these
+    products, is told to do without such instructions (`ONEDNN_MAX_CPU_ISA`), there are none.
 
     Args:
         on: the device; by default the one of `device`.
@@ -134,6 +146,8 @@ def fast_bfloat16(on: torch.device | str | None = None) -> bool:
     chosen = torch.device(on or device())
     if chosen.type == "cuda":
         return has_tf32(chosen)
+    if os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in WITHOUT_BFLOAT16:
+        return False
     tests = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     return chosen.type == "cpu" and any(getattr(torch.cpu, test, lambda: False)() for test in tests)
 

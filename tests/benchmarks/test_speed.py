@@ -46,6 +46,26 @@ def test_the_plain_case_is_the_readable_network_and_ours_the_fused_one() -> None
     assert 0 < (plain - ours).abs().max() < 1e-5 < (ours - half).abs().max() < 0.1
 
 
+def test_bfloat16_is_measured_only_where_the_device_has_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Emulated, a large product takes minutes."""
+    monkeypatch.setattr(speed, "matrix_product", lambda dtype: 100.0)
+    asked: list[list[str]] = []
+
+    def compare(name: str, size: tuple[int, int], cases: list[str], *_: object) -> list[speed.Row]:
+        asked.append(cases)
+        return []
+
+    monkeypatch.setattr(speed, "compare", compare)
+    for has in (True, False):
+        monkeypatch.setattr(speed.devices, "fast_bfloat16", lambda on, has=has: has)
+        assert set(speed.peak_speeds()) == ({"fp32", "bf16"} if has else {"fp32"})
+        speed.table(["hat-nano"], [(16, 24)], 1, peers=False)
+    assert asked == [["plain fp32", "ours fp32", "ours bf16"], ["plain fp32", "ours fp32"]]
+    assert "none of bfloat16 here" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("case", [case for case in speed.PEERS if "compiled" not in case])
 def test_other_programs_run_the_same_network(case: str) -> None:
     for package in speed.PEERS[case]:

@@ -238,3 +238,17 @@ def test_a_size_of_a_cache_that_the_user_set_is_left_alone(name: str) -> None:
     code = f"{PREPARE}import os\nprint(os.environ['{name}'])\nallocator = os.environ['{name}']\n"
     assert said(code)[1] == devices.CACHES[name]
     assert said(code, **{name: "7"})[1] == "7"
+
+
+@pytest.mark.parametrize(
+    ("limit", "has"), [(None, True), ("avx2", False), ("AVX512_CORE", False), ("ALL", True)]
+)
+def test_bfloat16_goes_where_onednn_may_not_use_it(
+    limit: str | None, has: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    if limit is not None:
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    assert devices.fast_bfloat16("cpu") is has
+    assert not devices.fast_bfloat16("mps")
