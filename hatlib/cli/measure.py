@@ -342,7 +342,7 @@ def reproduce(
     from hatlib.evaluation import reproduction
     from hatlib.weights import files
 
-    networks = files.trained() if models is None else names(models)
+    networks = files.trained("bicubic") if models is None else names(models)
     sets = names(data)
     inputs = [path for name in sets for path in files_of(name)]
     inputs += [path for name in networks for path in file_of(name)]

@@ -78,9 +78,22 @@ def names() -> list[str]:
     return [*models.BASELINES, *trained(), *catalogue.names()]
 
 
-def trained() -> list[str]:
-    """The names of the course's own weights, which need no download."""
-    return sorted(path.stem for path in TRAINED.glob("*.safetensors"))
+def trained(degradation: str | None = None) -> list[str]:
+    """The names of the course's own weights, which need no download.
+
+    Args:
+        degradation: only those that were trained on LR that was made like this: "bicubic", as in
+            the papers' protocol, or "real-world".
+    """
+    found = sorted(path.stem for path in TRAINED.glob("*.safetensors"))
+    if degradation is None:
+        return found
+    return [name for name in found if _degradation(name) == degradation]
+
+
+def _degradation(name: str) -> str:
+    """How the LR was made on which ours were trained; the first recipes knew one way only."""
+    return str(card(name)["training"]["recipe"].get("degradation", "bicubic"))
 
 
 def card(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:

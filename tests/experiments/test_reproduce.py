@@ -74,11 +74,11 @@ def test_what_is_recorded_is_whole_sets_and_the_weights_in_the_package() -> None
     table = results.table("reproduction")
     whole = table[(table.data == "Urban100") & (table.lr == "matlab")]
     assert (
-        set(whole.model) >= {"bicubic", *files.trained()}
+        set(whole.model) >= {"bicubic", *files.trained("bicubic")}
         and (whole.groupby("model").size() == 100).all()
     )
     assert whole[whole.model == "bicubic"].psnr.mean() == pytest.approx(23.14, abs=0.005)
-    for name in files.trained():
+    for name in files.trained("bicubic"):
         (recorded,) = table[table.model == name].weights.unique()
         assert recorded == tables.fingerprint(files.load(name)), f"measure {name} again"
     measured = results.table("trained").query("data == 'urban100'").set_index("name").psnr

@@ -64,6 +64,17 @@ def test_what_is_recorded_is_in_the_cards_and_beats_bicubic_and_srcnn() -> None:
     cards = (files.TRAINED / "README.md").read_text(encoding="utf-8")
     for (_, data), row in table.iterrows():
         assert f"| {data} | {int(row.images)} | {row.psnr:.2f} | {row.ssim:.4f} |" in cards
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    on_set5 = (
+        f"{method} {table.loc[(name, 'set5')].psnr:.2f}"
+        for method, name in (
+            ("SRCNN", "srcnn-x4"),
+            ("RCAN", "rcan-nano-x4"),
+            ("SwinIR", "swinir-nano-x4"),
+            ("HAT", "hat-nano-x4"),
+        )
+    )
+    assert f"on Set5 ×4: {', '.join(on_set5)} dB" in readme
     page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     for name in NAMES:
         values = [table.loc[(name, data)] for data in ("set5", "set14", "urban100")]
