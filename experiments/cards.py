@@ -31,6 +31,7 @@ PAGE = files.TRAINED / "README.md"
 CURVES = files.TRAINED / "curves.png"
 SETS = ("set5", "set14", "urban100")
 SETTINGS = (  # of a recipe, those that a card names
+    "degradation",
     "loss",
     "patch_size",
     "batch_size",
@@ -82,6 +83,12 @@ def card(name: str, rows: pd.DataFrame) -> str:
         f"| {row.data} | {row.images} | {row.psnr:.2f} | {row.ssim:.4f} |"
         for row in rows.itertuples()
     )
+    clean = (
+        "\nThe table is for clean LR, by bicubic downsampling, which is not what it was trained on. "
+        "`python -m experiments.real_photos` measures it on degraded pictures.\n"
+        if recipe.degradation == "real-world"
+        else ""
+    )
     settings = ", ".join(f"{key} {getattr(recipe, key)}" for key in SETTINGS)
     size = (
         f"{configuration(facts['model'])}; {complexity.parameters(model):,} parameters; "
@@ -100,7 +107,7 @@ def card(name: str, rows: pd.DataFrame) -> str:
 | data | images | PSNR dB | SSIM |
 | --- | --- | --- | --- |
 {values}
-
+{clean}
 {how}
 
 {outlook(training["losses"], recipe.cooldown)}

@@ -51,7 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", help="only these sets of the plan")
     parser.add_argument("--folder", type=Path, default=Path("build/reproduce"))
     asked = parser.parse_args(arguments)
-    models = asked.models.split(",") if asked.models else [*files.trained("bicubic"), *catalogue.present(4)]
+    models = (
+        asked.models.split(",")
+        if asked.models
+        else [*files.trained("bicubic"), *catalogue.present(4)]
+    )
     for data, every, ways in PLAN:
         chosen = [name for name in data if not asked.data or name in asked.data.split(",")]
         for way in ways if chosen else ():

@@ -62,6 +62,8 @@ def train(
     if validate:
         pairs = datasets.load(validate, chosen.scale)
         attached = [callbacks.Validation(pairs, max(1, chosen.steps // 20), curve)]
+    if chosen.degradation == "real-world":
+        console.say("first, LR of all images by random chains: several minutes for BSDS500")
     try:
         run = loop.fit(chosen, recipes.training_images(chosen), callbacks=attached, folder=folder)
     except KeyboardInterrupt:

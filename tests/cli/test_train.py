@@ -48,3 +48,17 @@ def test_weights_are_written_though_the_folder_is_gone(
     assert app.main(["train", *SMALL, "--out", str(folder)]) == 0
     assert [path.name for path in folder.iterdir()] == ["srcnn-x4.safetensors"]
     assert not (folder / checkpoint.NAME).exists()
+
+
+@pytest.mark.parametrize("degradation", ["bicubic", "real-world"])
+def test_that_random_chains_take_their_time_is_said_before_they_do(
+    degradation: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(recipes, "training_images", lambda recipe: iter(IMAGES[:1]))
+    asked = [*SMALL, f"degradation={degradation}", "--out", str(tmp_path / "run")]
+    assert app.main(["train", *asked]) == 0
+    said = capfd.readouterr().out.startswith("first, LR of all images by random chains")
+    assert said is (degradation == "real-world")
