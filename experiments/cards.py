@@ -84,7 +84,7 @@ def card(name: str, rows: pd.DataFrame) -> str:
         for row in rows.itertuples()
     )
     clean = (
-        "\nThe table is for clean LR, by bicubic downsampling, which is not what it was trained on. "
+        "\nThe table is for clean LR, by bicubic downsampling, on which it was not trained. "
         "`python -m experiments.real_photos` measures it on degraded pictures.\n"
         if recipe.degradation == "real-world"
         else ""

@@ -86,6 +86,8 @@ def trained_weights() -> list[dict[str, Any]]:
     for name in weight_files.trained():
         card = weight_files.card(name)
         row = {key: card[key] for key in ("model", "scale", "training")}
+        row["degradation"] = weight_files.degradation_of(name)
+        row["licence"] = weight_files.TRAINED_LICENCE
         row["bytes"] = (weight_files.TRAINED / f"{name}.safetensors").stat().st_size
         rows.append({"name": name, **row, "measured": _measured(name)})
     return rows

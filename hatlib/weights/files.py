@@ -88,11 +88,12 @@ def trained(degradation: str | None = None) -> list[str]:
     found = sorted(path.stem for path in TRAINED.glob("*.safetensors"))
     if degradation is None:
         return found
-    return [name for name in found if _degradation(name) == degradation]
+    return [name for name in found if degradation_of(name) == degradation]
 
 
-def _degradation(name: str) -> str:
-    """How the LR was made on which ours were trained; the first recipes knew one way only."""
+def degradation_of(name: str) -> str:
+    """How the LR was made that weights of ours were trained on: "bicubic", the only way that the
+    first recipes knew, or "real-world"."""
     return str(card(name)["training"]["recipe"].get("degradation", "bicubic"))
 
 

@@ -92,6 +92,9 @@ def test_what_is_recorded_is_in_the_cards_and_beats_bicubic_and_srcnn() -> None:
 def test_the_overview_lists_them() -> None:
     rows = model_table.trained_weights()
     assert [row["name"] for row in rows] == NAMES
+    terms = (files.TRAINED / "LICENSE.txt").read_text(encoding="utf-8")
+    for row in rows:
+        assert row["licence"].partition(" (")[0] in " ".join(terms.split())
     assert all(row["measured"]["set5"]["psnr"] > 30 and row["bytes"] > 1e5 for row in rows)
 
 
