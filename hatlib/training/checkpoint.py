@@ -19,12 +19,10 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as to_bytes
 
 from hatlib.data.patches import PatchSampler
 from hatlib.errors import HatlibError
 from hatlib.system import machine, torch_settings
-from hatlib.system.atomic import atomic_path
 from hatlib.training import recipes
 from hatlib.training.recipes import Recipe
 from hatlib.training.state import Run
@@ -39,6 +37,7 @@ from hatlib.validation import (
     validated,
 )
 from hatlib.weights import files
+from hatlib.weights.tensors import write_tensors
 
 NAME = "run.safetensors"
 FORMAT = 1  # raised when a file can no longer be read by an older hatlib; files of 0.1 have none
@@ -281,13 +280,7 @@ def write(path: Path, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -
     Raises:
         HatlibError: the file cannot be written, as when the disk is full; the one before is left.
     """
-    contents = to_bytes(
-        {key: value.detach().cpu().contiguous() for key, value in tensors.items()},
-        metadata={_KEY: json.dumps(facts)},
-    )
-    # Not safetensors' own `save_file`, whose error for a full disk is not an OSError.
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(contents)
+    write_tensors(path, tensors, {_KEY: json.dumps(facts)})
 
 
 def read(path: Path) -> Checkpoint:

@@ -18,14 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
 from hatlib import models
 from hatlib.errors import HatlibError, unknown
 from hatlib.system import console
-from hatlib.system.atomic import atomic_path
 from hatlib.validation import FileName, Name, Whole, checked, shown
 from hatlib.weights import architectures, catalogue, reading
+from hatlib.weights.tensors import write_tensors
 
 # of the JSON text in the file's metadata
 _KEY = "hatlib"
@@ -67,9 +66,7 @@ def save(
     card = json.dumps(
         {"model": name, "scale": model.scale, "options": options, "training": training}
     )
-    tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={_KEY: card})
+    write_tensors(path, model.state_dict(), {_KEY: card})
 
 
 def names() -> list[str]:

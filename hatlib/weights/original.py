@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 
 from hatlib.errors import HatlibError
 from hatlib.models import DAT, DRCT, HAT, RCAN, Network, SwinIR
@@ -26,6 +25,7 @@ from hatlib.models.window_attention import (
 )
 from hatlib.system.atomic import atomic_path
 from hatlib.weights.architectures import dat_mask
+from hatlib.weights.tensors import write_tensors
 
 Table = tuple[str, torch.Tensor]
 
@@ -56,15 +56,13 @@ def write(
             f"the original layout is written as {' or '.join(SUFFIXES)}, and {path} is neither"
         )
     check(model)
-    tensors = {
-        key: value.detach().cpu().clone().contiguous() for key, value in state(model).items()
-    }
+    if Path(path).suffix != ".pth":
+        write_tensors(path, state(model), {"format": "pt", **(metadata or {})})
+        return
+    own = {key: value.detach().cpu().clone().contiguous() for key, value in state(model).items()}
     with atomic_path(path) as temporary:
-        if temporary.suffix == ".pth":
-            # RCAN's code takes the tensors as they are, the others' look for them under this name
-            torch.save(tensors if isinstance(model, RCAN) else {"params": tensors}, temporary)
-        else:
-            save_file(tensors, temporary, metadata={"format": "pt", **(metadata or {})})
+        # RCAN's code takes the tensors as they are, the others' look for them under this name
+        torch.save(own if isinstance(model, RCAN) else {"params": own}, temporary)
 
 
 def state(model: Network, training_side: int = TRAINING_SIDE) -> dict[str, torch.Tensor]:
