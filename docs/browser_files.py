@@ -40,6 +40,7 @@ NETWORKS = {
     "srcnn-x4": "SRCNN",
     "rcan-nano-x4": "RCAN (nano)",
     "swinir-nano-x4": "SwinIR (nano)",
+    "hat-nano-real-x4": "HAT (nano), real photos",
     "hat-nano-x4": "HAT (nano)",
 }
 PICTURES = ("cat", "coffee", "astronaut", "facade-2")

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.timeout(900)
 
 MINUTES = 5 * 60_000  # for a step, on a busy machine, in ms
 WEEKLY = "HATLIB_RERUN" in os.environ
-NETWORKS = ("srcnn-x4", "rcan-nano-x4", "swinir-nano-x4", "hat-nano-x4")
+NETWORKS = ("srcnn-x4", "rcan-nano-x4", "swinir-nano-x4", "hat-nano-real-x4", "hat-nano-x4")
 SERIOUS = """async () => (await axe.run({ resultTypes: ["violations"] })).violations
     .filter(({ impact }) => ["serious", "critical"].includes(impact))
     .map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ").slice(0, 200)}`)"""

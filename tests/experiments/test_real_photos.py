@@ -7,10 +7,14 @@ import pandas as pd
 import pytest
 
 from experiments import real_photos as study
+from experiments import tables
 from hatlib import models
 from hatlib.data import builtin, datasets
+from hatlib.evaluation import results
 from hatlib.imaging import convert
 from hatlib.imaging.resize import imresize
+from hatlib.weights import files
+from tests.helpers import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +71,16 @@ def test_three_pictures_are_drawn(pairs, tmp_path):
         "1.png",
         "2.png",
     ]
+
+
+def test_what_is_recorded_is_of_these_weights_and_in_the_results_page():
+    table = results.table("real-photos")
+    for name in study.MODELS:
+        (weights,) = table[table["model"] == name]["weights"].unique()
+        assert weights == tables.fingerprint(files.load(name)), f"measure {name} again"
+    assert (table.groupby("model").size() == 2 * study.EACH * (study.CHAINS + 1)).all()
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8").replace("−", "-")
+    for kind, (value, low, high) in study.summary(table, *study.MODELS).items():
+        means = study.by_picture(table, kind == "clean").mean()
+        cells = [f"{means[name]:.2f}" for name in ("bicubic", *study.MODELS)]
+        assert f"| {' | '.join(cells)} | {value:+.2f} ({low:+.2f} to {high:+.2f}) |" in page

@@ -68,7 +68,9 @@ def test_recipes_as_published_are_those_of_the_papers(name: str, batch_size: int
 
 @pytest.mark.parametrize("name", files.trained())
 def test_the_cards_of_our_weights_hold_recipes(name: str) -> None:
-    assert Recipe(**files.card(name)["training"]["recipe"]).model == name.removesuffix("-x4")
+    trained = Recipe(**files.card(name)["training"]["recipe"])
+    named = recipes.recipe(name)
+    assert (trained.model, trained.degradation) == (named.model, named.degradation)
 
 
 def test_settings_are_read_as_they_are_typed() -> None:
