@@ -205,9 +205,12 @@ RECIPES: dict[str, Recipe] = {
     },
     # for photos as cameras and web sites leave them
     "hat-nano-real-x4": dataclasses.replace(NANO, model="hat-nano", degradation="real-world"),
-    # Windows of 16, and a network without them at about the same multiply-adds.
+    # Windows of 16, and a network without them at about the same multiply-adds. Larger patches, as
+    # such windows need, and fewer of them: about as many pixels a step as the nano networks.
     **{
-        f"{name}-x4": dataclasses.replace(NANO, model=name, patch_size=48, learning_rate=1e-3)
+        f"{name}-x4": dataclasses.replace(
+            NANO, model=name, patch_size=48, batch_size=4, learning_rate=1e-3
+        )
         for name in ("swinir-light", "hat-light")
     },
     "swinir-light-x2": dataclasses.replace(AS_PUBLISHED, model="swinir-light", batch_size=64),
