@@ -3,7 +3,8 @@ ways.
 
     python -m experiments.picture [--out FILE]
 
-SRCNN has the weights that hatlib ships, trained on T91 and BSDS500; neither picture is among those.
+The networks have the weights that hatlib ships, trained on T91 and BSDS500; neither picture is
+among those.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ CROPS = {"facade-6": (96, 288, 96, 96), "cat": (60, 96, 96, 96)}
 def main(arguments: Sequence[str] | None = None) -> None:
     asked = command.options(__doc__, OUT).parse_args(arguments)
     ways = {
-        "nearest": models.create("nearest"),
         "bicubic": models.create("bicubic"),
         "SRCNN": files.load("srcnn-x4"),
+        "HAT, nano": files.load("hat-nano-x4"),
     }
-    figure, rows = plotting.new_figure(len(CROPS), 5, 10, 4.5, width_ratios=[1.4, 1, 1, 1, 1])
+    figure, rows = plotting.new_figure(len(CROPS), 5, 10, 4.3, width_ratios=[1.4, 1, 1, 1, 1])
     for axes, (name, box) in zip(rows, CROPS.items(), strict=True):
         draw_row(axes, name, box, ways)
     with atomic.atomic_path(asked.out) as path:
