@@ -19,6 +19,8 @@ from hatlib.models.fast.device import wants_large_steps
 
 # Bytes of scores that are worked on at a time: about what stays in one core's cache.
 CHUNK_BYTES = 4 << 20
+# So many windows, at most, are added one by one.
+FEW = 8
 # A CPU's vector register holds 16 float32 values.
 LANES = 16
 
@@ -154,7 +156,11 @@ class ChunkedAttention(torch.autograd.Function):
                 dscores.transpose(1, 2), matrices(q, first, last), out=matrices(dk, first, last)
             )
             if dbias is not None:
-                dbias += dscores.unflatten(0, (-1, heads)).sum(dim=0)
+                per_window = dscores.unflatten(0, (-1, heads))  # (B′, h, T, S)
+                # of few large windows, torch's sum takes up to ten times as long as adding them
+                few = len(per_window) <= FEW
+                for part in per_window if few else [per_window.sum(dim=0)]:
+                    dbias += part
         for x in (dq, dk):
             x.mul_(ctx.head_dim**-0.5)
         dbias = None if dbias is None else dbias[None].to(ctx.bias_dtype)
