@@ -1,18 +1,20 @@
-"""RCAN, SwinIR or HAT? The course's three networks with several seeds, on whole sets.
+"""RCAN, SwinIR or HAT? The course's networks with several seeds, on whole sets.
 
     python -m experiments.architectures [FILE…] [--sets set5 set14 urban100] [--out FILE]
 
-The three have about the same multiply-adds and were trained by the same recipe on the same data. A
-difference of a few hundredths of a dB between two of them can be the networks', the seed's, or that
-of the pictures at hand. So every network takes part with each seed that there is: the weights in
-the package, and the files named, such as those of `hatlib train hat-nano-x4 --set seed=1`. A file's
-card says which network, how many steps and which seed it is of.
+Networks of one size, nano or light, have about the same multiply-adds and were trained by the same
+recipe on the same data; only these are compared with each other. A difference of a few hundredths
+of a dB between two of them can be the networks', the seed's, or that of the pictures at hand. So
+every network takes part with each seed that there is: the weights in the package, and the files
+named, such as those of `hatlib train hat-nano-x4 --set seed=1`. A file's card says which network,
+how many steps and which seed it is of.
 
-The table has one row per picture and file: PSNR and SSIM by the protocol of the papers. Rows of
-other weights are dropped. The command prints, for each set, each network's mean and the range over
-its seeds; then each pair of networks: the difference, its confidence interval over pictures alone
-(the same pictures for both), and the one over pictures and seeds. The second is what can be said of
-the architectures. With one seed each there is none, and nothing can be said of them.
+The table has one row per picture and file: PSNR and SSIM by the protocol of the papers. What is
+recorded of other seeds counts without its file; of a seed that was trained anew, the earlier rows
+are dropped. The command prints, for each set, each network's mean and the range over its seeds;
+then each pair of networks: the difference, its confidence interval over pictures alone (the same
+pictures for both), and the one over pictures and seeds. The second is what can be said of the
+architectures. With one seed each there is none, and nothing can be said of them.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 OUT = tables.RESULTS / "architectures.csv"
-NETWORKS = ("rcan-nano", "swinir-nano", "hat-nano")
+SIZES = (("rcan-nano", "swinir-nano", "hat-nano"), ("swinir-light", "hat-light"))
+NETWORKS = tuple(itertools.chain(*SIZES))
 SETS = ("set5", "set14", "urban100")
 SCALE = 4
 
@@ -73,22 +76,19 @@ def run(
     out: Path,
     say: Callable[[str], None] = print,
 ) -> pd.DataFrame:
-    """Measures what is missing, writing the table after each set; returns all rows."""
-    seen: dict[tuple[str, int], Trained] = {}
+    """Measures what is missing, writing the table after each set; returns the sets' rows."""
+    heads: dict[tuple[str, int], dict[str, Any]] = {}
     for entry in entries:
-        if (entry.model, entry.seed) in seen:
+        if (entry.model, entry.seed) in heads:
             raise HatlibError(f"{entry.model} is there twice with seed {entry.seed}")
-        seen[entry.model, entry.seed] = entry
-    table = tables.Table(out)
-    facts: list[dict[str, Any]] = []
-    for entry in entries:
-        head = {
+        heads[entry.model, entry.seed] = {
             "model": entry.model,
             "seed": entry.seed,
             "steps": entry.steps,
             "weights": tables.fingerprint(entry.network),
         }
-        facts.append(head)
+    table = tables.Table(out, heads, by=("model", "seed"))
+    for entry, head in zip(entries, heads.values(), strict=True):
         for data, pairs in sets.items():
             missing = [p for p in pairs if not table.has(**head, data=data, image=p.name)]
             if missing:
@@ -106,10 +106,7 @@ def run(
                     ]
                 )
             say(f"{entry.model}, seed {entry.seed}, {data}: {len(missing)} measured")
-    of_these = np.zeros(len(table.rows), dtype=bool)
-    for head in facts:
-        of_these |= (table.rows["weights"] == head["weights"]).to_numpy()
-    return table.rows[of_these].reset_index(drop=True)
+    return table.rows[table.rows["data"].isin(list(sets))].reset_index(drop=True)
 
 
 def scores(table: pd.DataFrame, data: str, model: str) -> np.ndarray:
@@ -148,11 +145,12 @@ Pair = tuple[str, str]
 
 def differences(table: pd.DataFrame, data: str) -> dict[Pair, tuple[Interval, Interval | None]]:
     """(first, second) → the second minus the first, in dB: over pictures, and over seeds too."""
-    present = [name for name in NETWORKS if name in set(table["model"])]
     found = {}
-    for pair in itertools.combinations(present, 2):
-        first, second = (scores(table, data, name) for name in pair)
-        found[pair] = over_pictures(first, second), over_pictures_and_seeds(first, second)
+    for size in SIZES:
+        present = [name for name in size if name in set(table["model"])]
+        for pair in itertools.combinations(present, 2):
+            first, second = (scores(table, data, name) for name in pair)
+            found[pair] = over_pictures(first, second), over_pictures_and_seeds(first, second)
     return found
 
 
@@ -197,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--sets", nargs="+", default=list(SETS))
     parser.add_argument("--limit", type=int, help="only so many pictures of a set")
     asked = parser.parse_args(arguments)
-    packaged = [f"{name}-x{SCALE}" for name in NETWORKS]
+    packaged = [name for name in files.trained() if name.removesuffix(f"-x{SCALE}") in NETWORKS]
     entries = [trained(source) for source in [*packaged, *asked.files]]
     sets = {name: datasets.load(name, SCALE, gray="rgb", limit=asked.limit) for name in asked.sets}
     print("\n".join(report(run(entries, sets, asked.out))))

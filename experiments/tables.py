@@ -56,23 +56,33 @@ class Table:
         rows: those of the file that still count.
     """
 
-    def __init__(self, path: Path, current: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        current: Mapping[Any, Mapping[str, Any]] | None = None,
+        by: Sequence[str] = ("model",),
+    ) -> None:
         """Reads the file, if there is one.
 
         Args:
             current: network → what its rows have to say, such as {"weights": "sha256:…"}. Rows of
                 these networks that say otherwise are dropped; those of other networks stay.
+            by: the columns that tell networks apart; with several, a key of `current` is a tuple.
         """
         self.path = path
-        self.current = current or {}
+        self.current = {
+            key if isinstance(key, tuple) else (key,): facts
+            for key, facts in (current or {}).items()
+        }
+        self.by = by
         self.rows = self._read()
 
     def _read(self) -> pd.DataFrame:
         rows = read(self.path)
-        for model, facts in self.current.items():
+        for key, facts in self.current.items():
             if len(rows):
-                outdated = (rows["model"] == model).to_numpy() & ~_matching(rows, facts)
-                rows = rows[~outdated]
+                own = _matching(rows, dict(zip(self.by, key, strict=True)))
+                rows = rows[~own | _matching(rows, facts)]
         return rows.reset_index(drop=True)
 
     def has(self, **values: Any) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from experiments import architectures as study
-from hatlib import HatlibError
+from hatlib import HatlibError, models
 from hatlib.data import builtin, datasets
 from hatlib.imaging import convert
 from hatlib.imaging.resize import imresize
@@ -47,6 +49,24 @@ def test_it_is_resumed_and_a_seed_counts_once(pairs, tmp_path, monkeypatch):
     assert again.astype(str).equals(table.astype(str))
 
 
+def test_a_recorded_seed_counts_without_its_file_until_it_is_trained_anew(pairs, tmp_path):
+    """The file of a second seed is not part of the package."""
+    entry, out = study.trained("swinir-nano-x4"), tmp_path / "table.csv"
+    second, anew = (
+        dataclasses.replace(entry, seed=1, network=models.create("swinir-nano", 4).eval())
+        for _ in range(2)
+    )
+    some = {"some": pairs[:1]}
+    study.run([second], some, out, print)
+    table = study.run([entry], some, out, print)
+    assert sorted(table["seed"]) == [0, 1]
+    assert len(study.run([entry], {"other": pairs[:1]}, out, print)) == 1
+    before = table.set_index("seed")["weights"]
+    after = study.run([anew], some, out, print).set_index("seed")["weights"]
+    assert sorted(after.index) == [0, 1]
+    assert after[0] == before[0] and after[1] != before[1]
+
+
 def rows(gains: dict[str, list[float]], spread: float, pictures: int = 40) -> pd.DataFrame:
     """A table in which a network's seeds differ by what is named, on pictures that differ more."""
     rng = np.random.default_rng(0)
@@ -79,6 +99,11 @@ def test_a_verdict_needs_seeds(gains, said):
     assert study.verdict(both).startswith(said)
     assert pictures.low > 0 or pictures.high < 0  # which pictures alone would have it
     assert any(said in line for line in study.report(table))
+
+
+def test_only_networks_of_one_size_are_compared():
+    table = rows({"hat-nano": [0.0], "swinir-light": [0.3], "hat-light": [0.4]}, 0.01)
+    assert list(study.differences(table, "some")) == [("swinir-light", "hat-light")]
 
 
 def test_pictures_are_paired():
