@@ -174,10 +174,13 @@ def report(table: pd.DataFrame) -> list[str]:
             values = scores(table, data, name).mean(axis=0) if name in set(table["model"]) else []
             if len(values):
                 steps = sorted(set(table[table["model"] == name]["steps"]))
+                spread = "one seed"
+                if len(values) > 1:
+                    spread = f"{len(values)} seeds from {min(values):.3f} to {max(values):.3f}"
                 work = complexity.multiply_adds(models.create(name, SCALE)) / 1e9
                 lines.append(
-                    f"  {name:<12} {np.mean(values):.3f} dB, {len(values)} seeds from "
-                    f"{min(values):.3f} to {max(values):.3f}; {work:.2f} G multiply-adds; steps "
+                    f"  {name:<12} {np.mean(values):.3f} dB, {spread}; "
+                    f"{work:.2f} G multiply-adds; steps "
                     + ", ".join(f"{count:,}" for count in steps)
                 )
         for (first, second), (pictures, both) in differences(table, data).items():
