@@ -76,7 +76,7 @@ def run(
     out: Path,
     say: Callable[[str], None] = print,
 ) -> pd.DataFrame:
-    """Measures what is missing, writing the table after each set; returns the sets' rows."""
+    """Measures what is missing, writing the table after each set; returns these pictures' rows."""
     heads: dict[tuple[str, int], dict[str, Any]] = {}
     for entry in entries:
         if (entry.model, entry.seed) in heads:
@@ -106,13 +106,16 @@ def run(
                     ]
                 )
             say(f"{entry.model}, seed {entry.seed}, {data}: {len(missing)} measured")
-    return table.rows[table.rows["data"].isin(list(sets))].reset_index(drop=True)
+    asked = {(data, pair.name) for data, pairs in sets.items() for pair in pairs}
+    places = zip(table.rows["data"], table.rows["image"].astype(str), strict=True)
+    return table.rows[[place in asked for place in places]].reset_index(drop=True)
 
 
 def scores(table: pd.DataFrame, data: str, model: str) -> np.ndarray:
-    """PSNR, (pictures, seeds)."""
+    """PSNR, (pictures, seeds): the seeds that have been measured on all pictures."""
     rows = table[(table["data"] == data) & (table["model"] == model)]
-    wide: np.ndarray = rows.pivot(index="image", columns="seed", values="psnr").to_numpy()
+    by_seed = rows.pivot(index="image", columns="seed", values="psnr")
+    wide: np.ndarray = by_seed.dropna(axis="columns").to_numpy()
     return wide
 
 

@@ -106,6 +106,13 @@ def test_only_networks_of_one_size_are_compared():
     assert list(study.differences(table, "some")) == [("swinir-light", "hat-light")]
 
 
+def test_a_seed_whose_measurement_was_interrupted_is_left_out():
+    table = rows({"swinir-nano": [0.0, 0.0], "hat-nano": [0.2]}, 0.01)
+    cut = table[(table["seed"] == 0) | (table["image"] == "3")]
+    assert study.scores(cut, "some", "swinir-nano").shape == (40, 1)
+    assert not any("nan dB" in line for line in study.report(cut))
+
+
 def test_pictures_are_paired():
     """Pictures differ by far more than networks: unpaired, the interval would be a dB wide."""
     ((pictures, _),) = study.differences(
