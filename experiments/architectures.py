@@ -201,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--sets", nargs="+", default=list(SETS))
     parser.add_argument("--limit", type=int, help="only so many pictures of a set")
     asked = parser.parse_args(arguments)
-    packaged = [name for name in files.trained() if name.removesuffix(f"-x{SCALE}") in NETWORKS]
+    packaged = [name for name in files.trained("bicubic") if files.card(name)["model"] in NETWORKS]
     entries = [trained(source) for source in [*packaged, *asked.files]]
     sets = {name: datasets.load(name, SCALE, gray="rgb", limit=asked.limit) for name in asked.sets}
     print("\n".join(report(run(entries, sets, asked.out))))

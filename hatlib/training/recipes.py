@@ -165,6 +165,9 @@ NANO = Recipe(
     warmup_steps=100,
     max_grad_norm=1,  # met in the first steps, and later by rare batches only
 )
+# The same for windows of 16, and for a network with windows of 8 and about as many multiply-adds.
+# Larger patches, as such windows need, and fewer: about as many pixels a step as above.
+LIGHT = dataclasses.replace(NANO, patch_size=48, batch_size=4, learning_rate=1e-3)
 SRCNN = Recipe(
     model="srcnn",
     patch_size=24,
@@ -205,14 +208,9 @@ RECIPES: dict[str, Recipe] = {
     },
     # for photos as cameras and web sites leave them
     "hat-nano-real-x4": dataclasses.replace(NANO, model="hat-nano", degradation="real-world"),
-    # Windows of 16, and a network without them at about the same multiply-adds. Larger patches, as
-    # such windows need, and fewer of them: about as many pixels a step as the nano networks.
-    **{
-        f"{name}-x4": dataclasses.replace(
-            NANO, model=name, patch_size=48, batch_size=4, learning_rate=1e-3
-        )
-        for name in ("swinir-light", "hat-light")
-    },
+    # swinir-light-x4 is the name of its authors' weights
+    "swinir-light-course-x4": dataclasses.replace(LIGHT, model="swinir-light"),
+    "hat-light-x4": dataclasses.replace(LIGHT, model="hat-light"),
     "swinir-light-x2": dataclasses.replace(AS_PUBLISHED, model="swinir-light", batch_size=64),
     "hat-x2": dataclasses.replace(AS_PUBLISHED, model="hat", batch_size=32),
 }
