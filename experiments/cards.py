@@ -1,11 +1,12 @@
 """Measures the course's own weights and writes their model cards: hatlib/weights/trained/README.md.
 
-    python -m experiments.cards [--sets set5 set14 urban100]
+    python -m experiments.cards [NAME…] [--sets set5 set14 urban100]
     python -m experiments.cards --recorded      # the page only, from what is recorded
 
-Each network of `hatlib.weights.files.trained()` is measured as `hatlib evaluate` does it. The
-values go into trained.csv, which tests and notebooks compare with, and into the cards, with what
-the weights' files say of their training. The curves of the losses are drawn from these files too.
+Each network of `hatlib.weights.files.trained()`, or each one named, is measured as `hatlib
+evaluate` does it; what is recorded of the others stays. The values go into trained.csv, which tests
+and notebooks compare with, and into the cards, with what the weights' files say of their training.
+The curves of the losses are drawn from these files too.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from hatlib.evaluation.model_table import configuration
 from hatlib.models import complexity
 from hatlib.system import atomic
 from hatlib.training import recipes
+from hatlib.validation import choice
 from hatlib.weights import files
 
 OUT = tables.RESULTS / "trained.csv"
@@ -156,6 +158,7 @@ def figure(names: Sequence[str]) -> Any:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = command.options(__doc__, OUT)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only these; by default all")
     parser.add_argument("--sets", nargs="+", default=list(SETS))
     parser.add_argument(
         "--recorded", action="store_true", help="measure nothing: write the page from the table"
@@ -165,7 +168,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if asked.recorded:
         table = tables.read(asked.out)
     else:
-        table = pd.DataFrame([row for name in names for row in measure(name, asked.sets)])
+        for name in asked.names:
+            choice("trained weights", name, names)
+        chosen = asked.names or names
+        rows = [row for name in chosen for row in measure(name, asked.sets)]
+        recorded = tables.read(asked.out).to_dict("records")
+        rows += [row for row in recorded if row["name"] in names and row["name"] not in chosen]
+        table = pd.DataFrame(sorted(rows, key=lambda row: names.index(row["name"])))
         tables.write(asked.out, table)
         with atomic.atomic_path(CURVES) as path:
             figure(names).savefig(path, dpi=100, metadata={"Software": None})

@@ -46,6 +46,7 @@ OUT = tables.RESULTS / "lam-study.csv"
 OUT_48 = tables.RESULTS / "lam-study-48.csv"  # with fewer pixels around the same windows
 FIGURE = Path(__file__).with_name("lam-study.png")
 NANO = ("rcan-nano-x4", "swinir-nano-x4", "hat-nano-x4")
+LIGHT = ("swinir-light-course-x4", "hat-light-x4")  # windows of 8 and of 16
 SCALE = 4
 SIDE = 64  # of the LR crop, LR pixels
 WINDOW = 16  # side, SR pixels
@@ -114,13 +115,16 @@ def measure(model: models.Network, place: Place, steps: int, side: int = SIDE) -
 
 
 def networks(names: Sequence[str], untrained: bool) -> dict[str, models.Network]:
-    """Those asked for; by default the nano networks, and the released ×4 weights that are on this
-    machine."""
-    wanted = names or [*NANO, *catalogue.present(SCALE)]
+    """Those asked for; by default the nano and light networks, and the released ×4 weights that are
+    on this machine."""
+    wanted = names or [*NANO, *LIGHT, *catalogue.present(SCALE)]
     if not untrained:
         return {name: files.load(name) for name in wanted}
     devices.seed_everything(0)
-    return {name: models.create(name.removesuffix("-x4"), SCALE).eval() for name in wanted}
+    return {
+        name: models.create(name.removesuffix("-x4").removesuffix("-course"), SCALE).eval()
+        for name in wanted
+    }
 
 
 def run(
@@ -215,7 +219,10 @@ def figure(table: pd.DataFrame) -> Any:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = command.options(__doc__, OUT)
     parser.add_argument(
-        "--models", nargs="+", default=[], help="weights by name; by default the nano networks"
+        "--models",
+        nargs="+",
+        default=[],
+        help="weights by name; by default the course's and those here",
     )
     parser.add_argument(
         "--images", type=int, default=100, help="only the first so many pictures of Urban100"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from experiments import cards
+from hatlib.errors import HatlibError
 from hatlib.weights import files
 
 
@@ -18,6 +19,31 @@ def test_the_page_is_what_the_command_writes(
     monkeypatch.setattr(cards, "PAGE", page)
     cards.main(["--recorded"])
     assert page.read_text(encoding="utf-8") == stored, "run python -m experiments.cards --recorded"
+
+
+def test_a_name_measures_this_network_and_keeps_what_is_recorded_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "trained.csv"
+    before = cards.tables.read(cards.OUT)
+    before.to_csv(out, index=False)
+    monkeypatch.setattr(cards, "PAGE", tmp_path / "cards.md")
+    monkeypatch.setattr(cards, "CURVES", tmp_path / "curves.png")
+
+    def measure(name: str, sets: list[str]) -> list[dict[str, object]]:
+        return [
+            {"name": name, "data": data, "images": 5, "psnr": 99.0, "ssim": 0.5} for data in sets
+        ]
+
+    monkeypatch.setattr(cards, "measure", measure)
+    cards.main(["hat-nano-x4", "--out", str(out)])
+    after = cards.tables.read(out)
+    assert after[["name", "data"]].equals(before[["name", "data"]])
+    assert set(after.name[after.psnr == 99]) == {"hat-nano-x4"}
+    others = before.name != "hat-nano-x4"
+    assert after[others].equals(before[others])
+    with pytest.raises(HatlibError, match="did you mean 'hat-nano-x4'"):
+        cards.main(["hat-nano-4x", "--out", str(out)])
 
 
 def test_every_card_names_the_recipe(tmp_path: Path) -> None:

@@ -221,19 +221,28 @@ def with_table(monkeypatch: pytest.MonkeyPatch, key: str, table: pd.DataFrame) -
 
 
 @pytest.mark.parametrize(
-    ("nano", "dat", "wanted"),
-    [(1.0, None, HOLDS), (-1.0, None, FAILS), (-1.0, 20.0, CORRECTED), (1.0, -20.0, HOLDS)],
+    ("nano", "light", "dat", "wanted"),
+    [
+        (1.0, 1.0, None, HOLDS),
+        (-1.0, -1.0, None, FAILS),
+        (-1.0, 1.0, None, CORRECTED),
+        (1.0, -1.0, None, CORRECTED),
+        (-1.0, -1.0, 20.0, CORRECTED),
+        (1.0, 1.0, -20.0, HOLDS),
+    ],
 )
 def test_activation_is_compared_among_networks_that_are_alike(
-    nano: float, dat: float | None, wanted: str, monkeypatch: pytest.MonkeyPatch
+    nano: float, light: float, dat: float | None, wanted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Gains that go with DI, or against it, between the nano networks, and DAT-light far ahead in
-    DI."""
+    """Gains that go with DI, or against it, between the nano networks and between the light ones,
+    and DAT-light far ahead in DI."""
     rng = np.random.default_rng(0)
     lines = []
     for image in range(40):
         places = [("rcan-nano-x4", 1.0), ("swinir-nano-x4", 2.0), ("hat-nano-x4", 3.0)]
         rows = [(name, di, 2.0 + nano * di / 10) for name, di in places]
+        places = [("swinir-light-course-x4", 5.0), ("hat-light-x4", 9.0)]
+        rows += [(name, di, 2.0 + light * di / 10) for name, di in places]
         if dat is not None:
             rows.append(("dat-light-x4", 20.0, 2.0 + dat / 10))
         for model, di, gain in rows:
@@ -246,6 +255,7 @@ def test_activation_is_compared_among_networks_that_are_alike(
     assert missing == (dat is None)
     assert dat is None or "in 40 windows" in row.text
     other = claims.evaluate(claim("hat-activates"))
+    assert "to SwinIR, light +4.00" in other.text and other.verdict == HOLDS
     assert dat is None or "minus HAT nano: +17.00" in other.text
 
 

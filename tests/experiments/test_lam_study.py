@@ -112,7 +112,7 @@ def test_rank_correlation_is_scipys():
 
 def test_the_recorded_study_is_of_the_weights_in_the_package():
     table = results.table("lam-study")
-    for name in study.NANO:
+    for name in (*study.NANO, *study.LIGHT):
         used = set(table[table.model == name].weights)
         assert used == {tables.fingerprint(files.load(name))}, (
             "other weights: run python -m experiments.lam_study"

@@ -12,7 +12,7 @@ import pytest
 from hatlib import HatlibError, Recipe
 from hatlib.imaging import io
 from hatlib.training import recipes
-from hatlib.weights import files
+from hatlib.weights import catalogue, files
 from tests.helpers.training import IMAGES, RECIPE, train
 
 
@@ -48,7 +48,15 @@ def test_named_recipes_train_what_they_are_called() -> None:
     for name in recipes.names():
         recipe = recipes.recipe(name)
         real = "-real" if recipe.degradation == "real-world" else ""
-        assert name == f"{recipe.model}{real}-x{recipe.scale}"
+        course = "-course" if recipe.model == "swinir-light" and recipe.scale == 4 else ""
+        assert name == f"{recipe.model}{real}{course}-x{recipe.scale}"
+        published = recipe.milestones == recipes.AS_PUBLISHED.milestones
+        assert published or name not in catalogue.names(), "the authors' weights have that name"
+    light = [
+        dataclasses.asdict(recipes.recipe(name))
+        for name in ("swinir-light-course-x4", "hat-light-x4")
+    ]
+    assert len({str({**recipe, "model": ""}) for recipe in light}) == 1
     nano = [
         dataclasses.asdict(recipes.recipe(f"{name}-nano-x4")) for name in ("rcan", "swinir", "hat")
     ]
