@@ -181,7 +181,7 @@ OTHERWISE: dict[
     "which-bicubic": ({"torch": 0.01}, HOLDS),
     "imagenet-humans": ({"there": "among them"}, frame.NOT_YET),
     "granularity": ({"share": 0.8}, HOLDS),
-    "activation-helps": ({"low": 0.1}, HOLDS),
+    "activation-helps": ({"low": 0.1, "light_low": 0.1}, HOLDS),
     "diverse": ({"least": 0.4}, CORRECTED),
     "a-year-after": ({"arxiv": 12}, HOLDS),
     "outperform": ({"drct": 0, "hma": 0}, FAILS),
