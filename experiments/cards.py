@@ -172,9 +172,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             choice("trained weights", name, names)
         chosen = asked.names or names
         rows = [row for name in chosen for row in measure(name, asked.sets)]
-        recorded = tables.read(asked.out).to_dict("records")
-        rows += [row for row in recorded if row["name"] in names and row["name"] not in chosen]
-        table = pd.DataFrame(sorted(rows, key=lambda row: names.index(row["name"])))
+        recorded: Any = tables.read(asked.out)
+        for row in recorded.to_dict("records"):
+            if row["name"] in names and row["name"] not in chosen:
+                rows.append(row)
+        rows.sort(key=lambda row: names.index(row["name"]))
+        table = pd.DataFrame(rows)
         tables.write(asked.out, table)
         with atomic.atomic_path(CURVES) as path:
             figure(names).savefig(path, dpi=100, metadata={"Software": None})
