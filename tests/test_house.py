@@ -410,7 +410,12 @@ def test_downloads_and_builds_are_not_tracked() -> None:
         if name.startswith(("data/", "build/", ".venv/")) and name != "data/README.md"
     ]
     assert not inside, f"git rm --cached {' '.join(inside)}"
-    large = [name for name in tracked() if (ROOT / name).stat().st_size > 1.5e6]
+    weights = "hatlib/weights/trained/"  # tests/weights/test_trained.py limits their sum
+    large = [
+        name
+        for name in tracked()
+        if not name.startswith(weights) and (ROOT / name).stat().st_size > 1.5e6
+    ]
     assert not large, f"1.5 MB is the limit for one file: {large}"
 
 
