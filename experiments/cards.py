@@ -4,9 +4,9 @@
     python -m experiments.cards --recorded      # the page only, from what is recorded
 
 Each network of `hatlib.weights.files.trained()`, or each one named, is measured as `hatlib
-evaluate` does it; what is recorded of the others stays. The values go into trained.csv, which tests
-and notebooks compare with, and into the cards, with what the weights' files say of their training.
-The curves of the losses are drawn from these files too.
+evaluate` does it; what is recorded of other networks and other sets stays. The values go into
+trained.csv, which tests and notebooks compare with, and into the cards, with what the weights'
+files say of their training. The curves of the losses are drawn from these files too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from experiments import command, tables
-from hatlib import models, plotting
+from hatlib import HatlibError, models, plotting
 from hatlib.data import datasets
 from hatlib.evaluation import protocol
 from hatlib.evaluation.model_table import configuration
@@ -165,19 +165,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     asked = parser.parse_args(arguments)
     names = files.trained()
+    if asked.recorded and asked.names:
+        raise HatlibError("--recorded measures nothing and writes the whole page; name no network")
     if asked.recorded:
         table = tables.read(asked.out)
     else:
         for name in asked.names:
             choice("trained weights", name, names)
-        chosen = asked.names or names
-        rows = [row for name in chosen for row in measure(name, asked.sets)]
+        for data in asked.sets:
+            choice("set", data, SETS)
         recorded: Any = tables.read(asked.out)
-        for row in recorded.to_dict("records"):
-            if row["name"] in names and row["name"] not in chosen:
-                rows.append(row)
-        rows.sort(key=lambda row: names.index(row["name"]))
-        table = pd.DataFrame(rows)
+        rows = {
+            (row["name"], row["data"]): row
+            for row in recorded.to_dict("records")
+            if row["name"] in names
+        }
+        for name in asked.names or names:
+            rows.update({(name, row["data"]): row for row in measure(name, asked.sets)})
+        order = [(name, data) for name in names for data in SETS]
+        table = pd.DataFrame([rows[key] for key in order if key in rows])
         tables.write(asked.out, table)
         with atomic.atomic_path(CURVES) as path:
             figure(names).savefig(path, dpi=100, metadata={"Software": None})

@@ -36,7 +36,7 @@ from hatlib.data import datasets
 from hatlib.imaging import metrics
 from hatlib.imaging.convert import luma
 from hatlib.imaging.resize import imresize
-from hatlib.system import atomic, devices
+from hatlib.system import atomic
 from hatlib.weights import catalogue, files
 
 if TYPE_CHECKING:
@@ -114,17 +114,11 @@ def measure(model: models.Network, place: Place, steps: int, side: int = SIDE) -
     }
 
 
-def networks(names: Sequence[str], untrained: bool) -> dict[str, models.Network]:
+def networks(names: Sequence[str]) -> dict[str, models.Network]:
     """Those asked for; by default the nano and light networks, and the released ×4 weights that are
     on this machine."""
     wanted = names or [*NANO, *LIGHT, *catalogue.present(SCALE)]
-    if not untrained:
-        return {name: files.load(name) for name in wanted}
-    devices.seed_everything(0)
-    return {
-        name: models.create(name.removesuffix("-x4").removesuffix("-course"), SCALE).eval()
-        for name in wanted
-    }
+    return {name: files.load(name) for name in wanted}
 
 
 def run(
@@ -232,16 +226,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--side", type=int, choices=(48, 64), default=SIDE, help="of the LR crop, in pixels"
     )
-    parser.add_argument(
-        "--untrained", action="store_true", help="random weights, to try the command"
-    )
     asked = parser.parse_args(arguments)
     if asked.side != SIDE and asked.out == OUT:
         asked.out = OUT_48
     pairs = datasets.load(asked.data, SCALE, gray="rgb", limit=asked.images)
-    table = run(
-        networks(asked.models, asked.untrained), pairs, asked.steps, asked.out, side=asked.side
-    )
+    table = run(networks(asked.models), pairs, asked.steps, asked.out, side=asked.side)
     if table.empty:
         raise HatlibError(
             f"no picture of {asked.data} has room for a crop of {SIDE}×{SIDE} LR pixels with detail"

@@ -42,8 +42,20 @@ def test_a_name_measures_this_network_and_keeps_what_is_recorded_of_the_others(
     assert set(after.name[after.psnr == 99]) == {"hat-nano-x4"}
     others = before.name != "hat-nano-x4"
     assert after[others].equals(before[others])
+
+    cards.main(["srcnn-x4", "--sets", "set14", "--out", str(out)])
+    row = (before.name == "srcnn-x4") & (before.data == "set14")
+    latest = cards.tables.read(out)
+    assert latest[["name", "data"]].equals(before[["name", "data"]])
+    assert latest[row].psnr.tolist() == [99] and latest[~row].equals(after[~row])
+
     with pytest.raises(HatlibError, match="did you mean 'hat-nano-x4'"):
         cards.main(["hat-nano-4x", "--out", str(out)])
+    with pytest.raises(HatlibError, match="did you mean 'set14'"):
+        cards.main(["--sets", "set-14", "--out", str(out)])
+    with pytest.raises(HatlibError, match="name no network"):
+        cards.main(["hat-nano-x4", "--recorded", "--out", str(out)])
+    assert cards.tables.read(out).equals(latest)
 
 
 def test_every_card_names_the_recipe(tmp_path: Path) -> None:

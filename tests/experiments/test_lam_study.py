@@ -44,7 +44,7 @@ def test_pictures_without_detail_or_room_have_no_window():
 
 
 def test_it_is_resumed(pairs, tmp_path, monkeypatch):
-    networks = study.networks(["bicubic-x4", "nearest-x4"], untrained=True)
+    networks = study.networks(["bicubic", "nearest"])
     out, said = tmp_path / "table.csv", []
     study.run(networks, pairs[:1], 2, out, said.append)
     assert len(said) == 1 and "DI" in said[0]
@@ -52,7 +52,7 @@ def test_it_is_resumed(pairs, tmp_path, monkeypatch):
     assert ["recorded before" in line for line in said[1:]] == [True, False, False]
     assert len(table) == 6
     assert (
-        table[table.model == "bicubic-x4"].gain.abs() < 0.1
+        table[table.model == "bicubic"].gain.abs() < 0.1
     ).all()  # rounding to uint8 is all that differs
     before = out.read_text()
     monkeypatch.setattr(study, "measure", None)
@@ -63,14 +63,14 @@ def test_it_is_resumed(pairs, tmp_path, monkeypatch):
 def test_rows_of_other_weights_are_dropped_and_those_of_other_networks_kept(
     pairs, tmp_path, monkeypatch
 ):
-    networks = study.networks(["bicubic-x4", "nearest-x4"], untrained=True)
+    networks = study.networks(["bicubic", "nearest"])
     out = tmp_path / "table.csv"
     study.run(networks, pairs[:1], 1, out, lambda line: None)
     monkeypatch.setattr(tables, "fingerprint", lambda model: "sha256:00000001")
-    study.run({"nearest-x4": networks["nearest-x4"]}, pairs[:1], 1, out, lambda line: None)
+    study.run({"nearest": networks["nearest"]}, pairs[:1], 1, out, lambda line: None)
     table = tables.read(out)
-    assert sorted(table.model) == ["bicubic-x4", "nearest-x4"]
-    assert table.set_index("model").weights["nearest-x4"] == "sha256:00000001"
+    assert sorted(table.model) == ["bicubic", "nearest"]
+    assert table.set_index("model").weights["nearest"] == "sha256:00000001"
 
 
 def made_up(slope: float, windows: int = 60) -> pd.DataFrame:
