@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 
 from hatlib.data.patches import PatchSampler
 from hatlib.errors import HatlibError
-from hatlib.system import machine, torch_settings
+from hatlib.system import torch_settings
 from hatlib.training import recipes
 from hatlib.training.recipes import Recipe
 from hatlib.training.state import Run
@@ -71,6 +71,7 @@ def save(run: Run, path: Path) -> None:
         "skipped": run.skipped,
         "seconds": run.seconds,
         "waiting": run.waiting,
+        "computed": run.computed,
         "curves": run.curves,
     }
     write(path, tensors, facts)
@@ -89,6 +90,7 @@ class Facts:
     waiting: NotNegative
     curves: dict[str, list[Annotated[tuple[StepNumber, AnyNumber], LISTED]]]
     images: dict[str, int | str] | None
+    computed: dict[str, Natural]
     format: Natural = 0
 
     def __post_init__(self) -> None:
@@ -226,6 +228,7 @@ class Checkpoint:
         run.skipped = self.facts["skipped"]
         run.seconds = self.facts["seconds"]
         run.waiting = self.facts["waiting"]
+        run.computed = dict(self.facts["computed"] or {"not recorded": run.step})
         run.curves = {
             name: [(step, value) for step, value in curve]
             for name, curve in self.facts["curves"].items()
@@ -258,8 +261,7 @@ def export(run: Run, path: Path) -> str:
         "steps": run.step,
         "skipped": run.skipped,
         "minutes": round(run.seconds / 60, 1),
-        "hardware": machine.hardware(),
-        "precision": run.precision,
+        "hardware": _computed(run.computed),
         "torch": torch.__version__,
         "losses": [float(f"{loss:.5g}") for loss in curve],
     }
@@ -269,6 +271,13 @@ def export(run: Run, path: Path) -> str:
         f"{run.waiting / max(run.seconds, 1e-9):.1%} of them waiting for patches, "
         f"{run.skipped} steps skipped, loss {curve[-1]:.5f}"
     )
+
+
+def _computed(steps_of: dict[str, int]) -> str:
+    """On what a run was computed, in words; where that changed, how many steps on each."""
+    if len(steps_of) == 1:
+        return next(iter(steps_of))
+    return " and ".join(f"{where} ({steps:,} steps)" for where, steps in steps_of.items())
 
 
 # --- the file -------------------------------------------------------------------------------------
@@ -293,8 +302,10 @@ def read(path: Path) -> Checkpoint:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {})[_KEY])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        # Files of 0.1 know neither images nor curves, and have other names for the two models.
-        facts = {"images": None, "curves": {}, **checked("its header", facts, dict[str, Any])}
+        # Files of 0.1 know neither images nor curves nor what computed them, and have other names
+        # for the two models.
+        unknown: dict[str, Any] = {"images": None, "curves": {}, "computed": {}}
+        facts = {**unknown, **checked("its header", facts, dict[str, Any])}
         Facts(**{name: value for name, value in facts.items() if name in FIELDS})
     except KeyError:
         raise HatlibError(f"{path} is not a checkpoint of a training run") from None

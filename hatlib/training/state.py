@@ -13,6 +13,7 @@ import torch
 from hatlib.data.patches import PatchSampler
 from hatlib.errors import HatlibError
 from hatlib.models import Network
+from hatlib.system import machine
 from hatlib.training.recipes import Recipe
 
 MAX_NONFINITE_STEPS = 20  # in a row; then the run is over
@@ -33,6 +34,8 @@ class Run:
         skipped: how many steps were skipped.
         seconds: what the steps took; callbacks are not counted.
         waiting: those of the seconds in which the next batch was cut.
+        computed: on what and in which arithmetic, such as "cpu, 2 threads, bf16", and how many of
+            the steps: a run may be resumed on another machine.
         curves: what callbacks measured, (step, value) by name; see `callbacks.Validation`.
         stop_signal: the signal that asked the run to stop after its step; None: it goes on.
     """
@@ -65,6 +68,7 @@ class Run:
         self.skipped = 0
         self.seconds = 0.0
         self.waiting = 0.0
+        self.computed: dict[str, int] = {}
         self.curves: dict[str, list[tuple[int, float]]] = {}
         self.stop_signal: signal.Signals | None = None
 
@@ -106,6 +110,8 @@ class Run:
         self.skipped += not finite
         self.seconds += time.perf_counter() - began
         self.waiting += loaded - began  # a GPU that waits for patches is wasted
+        where = f"{machine.hardware()}, {self.precision}"
+        self.computed[where] = self.computed.get(where, 0) + 1
         # One step is bad luck (an overflow, a strange batch); many in a row will not get better.
         last = self.losses[-MAX_NONFINITE_STEPS:]
         if len(last) == MAX_NONFINITE_STEPS and np.isnan(last).all():

@@ -17,6 +17,7 @@ import torch
 from hatlib import HatlibError, fit, load_model
 from hatlib.data import builtin, datasets
 from hatlib.imaging.resize import imresize
+from hatlib.system import machine
 from hatlib.training import checkpoint, recipes
 from hatlib.training.callbacks import Callback, Validation
 from hatlib.training.state import Run
@@ -121,7 +122,7 @@ def as_in_01(path: Path) -> None:
         tensors[names.get(prefix, prefix) + dot + rest] = value
     old = {new: old for old, new in recipes.RENAMED.items()}
     recipe = {old.get(name, name): value for name, value in saved.facts["recipe"].items()}
-    del recipe["ema_warmup"], saved.facts["images"], saved.facts["curves"]
+    del recipe["ema_warmup"], saved.facts["images"], saved.facts["curves"], saved.facts["computed"]
     if recipe["schedule"] == "multistep":
         recipe["schedule"] = "halving"
     checkpoint.write(path, tensors, {**saved.facts, "recipe": recipe})
@@ -135,7 +136,9 @@ def test_a_run_of_hatlib_01_is_resumed(tmp_path: Path, changes: dict[str, Any]) 
     interrupt(tmp_path, 5, steps=12, **changes)
     as_in_01(path)
     assert any(key.startswith("network.") for key in _keys(path))
-    assert same(train(tmp_path, steps=12, **changes), train(steps=12, **changes))
+    run = train(tmp_path, steps=12, **changes)
+    assert same(run, train(steps=12, **changes))
+    assert run.computed == {"not recorded": 5, f"{machine.hardware()}, fp32": 7}
     assert not any(key.startswith("network.") for key in _keys(path))
 
 
@@ -178,6 +181,22 @@ def test_the_exported_weights_are_the_averaged_ones_with_their_recipe(tmp_path: 
     assert recipes.differences(recipes.Recipe(**card["recipe"]), run.recipe) == []
 
 
+def test_a_card_says_what_computed_each_part_of_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def on() -> str:
+        path = tmp_path / "weights.safetensors"
+        checkpoint.export(train(tmp_path, steps=6), path)
+        return files.card(path)["training"]["hardware"]
+
+    monkeypatch.setattr(machine, "hardware", lambda: "cpu, 1 thread")
+    interrupt(tmp_path, 2, steps=6)
+    monkeypatch.setattr(machine, "hardware", lambda: "NVIDIA L4")
+    assert on() == "cpu, 1 thread, fp32 (2 steps) and NVIDIA L4, fp32 (4 steps)"
+    (tmp_path / checkpoint.NAME).unlink()
+    assert on() == "NVIDIA L4, fp32"
+
+
 WRONG_LOSSES: list[Any] = [5, ["a"], None, []]
 WRONG_IMAGES: list[Any] = [5, {}, []]
 WRONG_CURVES: list[Any] = [5, {"a": 5}, {"a": [5]}]
@@ -191,6 +210,7 @@ DAMAGED_FACTS: list[dict[str, Any]] = [
     *[{"images": value} for value in WRONG_IMAGES],
     *[{"sampler": value} for value in WRONG_SAMPLERS],
     *[{"recipe": value} for value in WRONG_RECIPES],
+    *[{"computed": value} for value in (5, None, {"cpu": -1})],
     {"skipped": "x"},
     {"waiting": None},
     {"format": 99},
