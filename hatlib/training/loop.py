@@ -14,6 +14,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -95,7 +96,10 @@ def fit(
     accelerator = _accelerator()
     with _alone_in(folder, accelerator):
         run, checkpointing = _start(recipe, images, model, folder, accelerator)
-        network = accelerator.prepare_model(run.model)  # itself, or what several processes share
+        with warnings.catch_warnings():
+            # torch is about to rename an argument that accelerate passes on
+            warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
+            network = accelerator.prepare_model(run.model)  # itself, or what processes share
         if compiled:
             mode = None if compiled is True else str(compiled)
             network = torch.compile(network, mode=mode, dynamic=False)  # all patches have one size

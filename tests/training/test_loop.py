@@ -478,6 +478,7 @@ def test_two_processes_with_half_the_batch_follow_one_with_all_of_it(tmp_path: P
     process = launch(tmp_path / "two", launcher=two_processes(), steps=20)
     out, errors = process.communicate(timeout=200)
     assert process.returncode == 0 and out.count("done") == 2, errors
+    assert "Warning" not in errors, errors
     assert_follows(tmp_path / "two", 20)
 
 
