@@ -225,8 +225,8 @@ def srcnn_layers() -> Numbers:
     "reconstruction is “a convolutional layer that acts as an averaging filter”",
     test="weights of the last layer of the trained `srcnn-x4`: an averaging filter has none below "
     "zero. Holds if under 5 % are negative",
-    found="{negative:.0%} of {count} weights are negative; {one_sign} of {filters} filters have "
-    "one sign only",
+    found="{negative:.0%} of {count} weights are negative; filters with one sign only: "
+    "{one_sign} of {filters}",
     judge=lambda n: graded(n.negative < 0.05, n.negative < 0.25),
     shown=["03 Look inside: the filters"],
     remarks={FAILS: "The filters are learned; averaging is what the paper compares them with"},
