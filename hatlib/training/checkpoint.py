@@ -228,7 +228,9 @@ class Checkpoint:
         run.skipped = self.facts["skipped"]
         run.seconds = self.facts["seconds"]
         run.waiting = self.facts["waiting"]
-        run.computed = dict(self.facts["computed"] or {"not recorded": run.step})
+        run.computed = dict(self.facts["computed"])
+        if not run.computed and run.step:  # by a hatlib that did not record it
+            run.computed = {"not recorded": run.step}
         run.curves = {
             name: [(step, value) for step, value in curve]
             for name, curve in self.facts["curves"].items()
