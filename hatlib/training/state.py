@@ -69,6 +69,7 @@ class Run:
         self.seconds = 0.0
         self.waiting = 0.0
         self.computed: dict[str, int] = {}
+        self._here = f"{machine.hardware()}, {precision}"
         self.curves: dict[str, list[tuple[int, float]]] = {}
         self.stop_signal: signal.Signals | None = None
 
@@ -110,8 +111,7 @@ class Run:
         self.skipped += not finite
         self.seconds += time.perf_counter() - began
         self.waiting += loaded - began  # a GPU that waits for patches is wasted
-        where = f"{machine.hardware()}, {self.precision}"
-        self.computed[where] = self.computed.get(where, 0) + 1
+        self.computed[self._here] = self.computed.get(self._here, 0) + 1
         # One step is bad luck (an overflow, a strange batch); many in a row will not get better.
         last = self.losses[-MAX_NONFINITE_STEPS:]
         if len(last) == MAX_NONFINITE_STEPS and np.isnan(last).all():
